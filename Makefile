@@ -1,0 +1,67 @@
+# Every target sets up what it needs: a virtual environment, the dependencies and
+# the embedder's model, each once.
+.DEFAULT_GOAL := help
+.PHONY: help demo test up check lint types proto proto-check fmt model envoy-check clean
+
+PYTHON ?= python3
+VENV   ?= .venv
+BIN    := $(VENV)/bin
+STUBS  := libs
+PROTOS := $(sort $(shell find protos -name '*.proto'))
+MODEL  := services/arenalab/search/model/minilm-l6-v2-int8-token.onnx
+
+help: ## This list.
+	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*##/\t/' | expand -t 16
+
+$(VENV)/.installed: pyproject.toml
+	$(PYTHON) -m venv $(VENV)
+	$(BIN)/python -m pip install --quiet --upgrade pip
+	$(BIN)/python -m pip install --quiet -e '.[dev]'
+	@touch $@
+
+model: $(VENV)/.installed ## Build the embedder's model, once.
+	@$(BIN)/python -m arenalab.search.embedder.build
+
+demo: model ## Curate, publish, start the mesh and ask five questions. ONCE=1: do not stay up.
+	$(BIN)/arenalab demo $(if $(ONCE),--once)
+
+up: model ## The mesh on loopback, from .arenalab/.
+	$(BIN)/arenalab up
+
+lint: $(VENV)/.installed
+	$(BIN)/buf lint
+	$(BIN)/buf format --diff --exit-code
+	$(BIN)/ruff check
+	$(BIN)/ruff format --check
+
+types: $(VENV)/.installed
+	$(BIN)/mypy
+
+proto: $(VENV)/.installed ## Regenerate libs/arenalab/api from protos/.
+	find $(STUBS)/arenalab/api -name '*_pb2*.py*' -delete
+	$(BIN)/python -m grpc_tools.protoc -I protos --plugin=protoc-gen-mypy=$(BIN)/protoc-gen-mypy \
+	  --python_out=$(STUBS) --mypy_out=quiet:$(STUBS) $(PROTOS)
+	$(BIN)/python -m grpc_tools.protoc -I protos --plugin=protoc-gen-mypy_grpc=$(BIN)/protoc-gen-mypy_grpc \
+	  --grpc_python_out=$(STUBS) --mypy_grpc_out=quiet:$(STUBS) $(filter %_service.proto,$(PROTOS))
+
+proto-check: $(VENV)/.installed ## Fail if libs/arenalab/api is not what protos/ gives.
+	@rm -rf build/proto-check && mkdir -p build/proto-check
+	@$(MAKE) --no-print-directory proto STUBS=build/proto-check
+	@diff -r -x __pycache__ -x __init__.py -x py.typed build/proto-check/arenalab/api libs/arenalab/api
+	@echo "protos unchanged"
+
+check: lint types proto-check ## Everything but the tests.
+
+test: model check envoy-check ## Every check and every test.
+	$(BIN)/pytest
+
+envoy-check: $(VENV)/.installed ## Validate Envoy's configuration with the real Envoy.
+	$(BIN)/python -m pytest -q tests/e2e/test_envoy_config.py
+
+fmt: $(VENV)/.installed ## Rewrite what can be rewritten.
+	$(BIN)/buf format --write
+	$(BIN)/ruff check --fix
+	$(BIN)/ruff format
+
+clean: ## Remove what was built.
+	rm -rf build dist $(VENV) services/arenalab/search/model
