@@ -224,6 +224,7 @@ class TrainCalibrationRequest(_message.Message):
     STAGING_FIELD_NUMBER: _builtins.int
     ALPHA_FIELD_NUMBER: _builtins.int
     DELTA_FIELD_NUMBER: _builtins.int
+    SCOPE_FIELD_NUMBER: _builtins.int
     dataset: _builtins.str
     """dataset name."""
     staging: _builtins.str
@@ -234,6 +235,10 @@ class TrainCalibrationRequest(_message.Message):
     """alpha is the default risk, in (0, 0.5]. 0 means 0.05."""
     delta: _builtins.float
     """delta is the default failure probability, in (0, 0.5]. 0 means 0.05."""
+    @_builtins.property
+    def scope(self) -> _scope_pb2.Scope:
+        """scope of the dataset."""
+
     def __init__(
         self,
         *,
@@ -241,10 +246,11 @@ class TrainCalibrationRequest(_message.Message):
         staging: _builtins.str = ...,
         alpha: _builtins.float = ...,
         delta: _builtins.float = ...,
+        scope: _scope_pb2.Scope | None = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = _typing.Literal["scope", b"scope"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["alpha", b"alpha", "dataset", b"dataset", "delta", b"delta", "staging", b"staging"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["alpha", b"alpha", "dataset", b"dataset", "delta", b"delta", "scope", b"scope", "staging", b"staging"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 

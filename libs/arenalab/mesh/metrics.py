@@ -1,0 +1,90 @@
+"""The name of every metric, and their Prometheus endpoint.
+
+Names follow the OpenTelemetry semantic conventions where one exists, with
+Prometheus's unit suffix; ours begin with `arenalab_`.
+"""
+
+from typing import Final
+
+from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, start_http_server
+
+from arenalab.mesh.errors import NotReadyError
+
+# Buckets of the rpc.server.call.duration convention, extended downwards: a
+# memory answer's parts take tenths of a millisecond.
+SECONDS_BUCKETS: Final = (
+    0.0005, 0.001, 0.002, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30,
+)  # fmt: skip
+SHARE_BUCKETS: Final = (0.1, 0.2, 0.3, 0.4, 0.5, 0.6, 0.7, 0.8, 0.9, 0.95, 0.98, 0.99, 1.0)
+SIZE_BUCKETS: Final = (1, 2, 4, 8, 16, 32, 64, 128, 256)
+
+
+class Metrics:
+    """Every metric of one process; services that share a process share it."""
+
+    def __init__(self, registry: CollectorRegistry | None = None) -> None:
+        self.registry = registry or CollectorRegistry()
+        self.rpc_server_duration = Histogram(
+            "rpc_server_call_duration_seconds",
+            "Time from request to last byte, by service and outcome.",
+            ("service", "rpc_method", "rpc_response_status_code"),
+            buckets=SECONDS_BUCKETS,
+            registry=self.registry,
+        )
+        self.http_server_duration = Histogram(
+            "http_server_request_duration_seconds",
+            "Time from request to last byte at the gateway.",
+            ("http_route", "http_response_status_code"),
+            buckets=SECONDS_BUCKETS,
+            registry=self.registry,
+        )
+        self.answers = Counter(
+            "arenalab_answers_total",
+            "Answers by route and by the reason why memory abstained.",
+            ("route", "abstain_reason"),
+            registry=self.registry,
+        )
+        self.confidence = Histogram(
+            "arenalab_confidence",
+            "Calibrated confidence of memory's output, served or not.",
+            buckets=SHARE_BUCKETS,
+            registry=self.registry,
+        )
+        self.part_duration = Histogram(
+            "arenalab_part_duration_seconds",
+            "Time of one part of the work: embed, search, predict, fallback, ledger.",
+            ("part",),
+            buckets=SECONDS_BUCKETS,
+            registry=self.registry,
+        )
+        self.ledger_batch = Histogram(
+            "arenalab_ledger_batch_entries",
+            "Entries sealed by one fsync.",
+            buckets=SIZE_BUCKETS,
+            registry=self.registry,
+        )
+        self.ledger_size = Gauge(
+            "arenalab_ledger_entries", "Entries in the log.", registry=self.registry
+        )
+        self.spans = Gauge(
+            "arenalab_spans", "Spans served, by dataset.", ("tenant", "dataset"),
+            registry=self.registry,
+        )  # fmt: skip
+        self.provider_calls = Counter(
+            "arenalab_provider_calls_total",
+            "Calls to fallback providers by outcome.",
+            ("provider", "outcome"),
+            registry=self.registry,
+        )
+
+
+def serve_metrics(metrics: Metrics, host: str, port: int) -> None:
+    """Serves /metrics on a daemon thread for the life of the process.
+
+    Raises:
+        NotReadyError: The port is taken.
+    """
+    try:
+        start_http_server(port, host, metrics.registry)
+    except OSError as error:
+        raise NotReadyError(f"cannot serve metrics on {host}:{port}: {error.strerror}") from error
