@@ -1,0 +1,1 @@
+"""What tests of the mesh, here and elsewhere, need to make their inputs."""
