@@ -29,7 +29,7 @@ NAME = "arenalab.api.planner.v1.PlannerService"
 class _Planner(pb_grpc.PlannerServiceServicer):
     """Behaves as `request.dataset` says."""
 
-    async def Plan(self, request: pb.PlanRequest, context: object) -> pb.PlanResponse:  # noqa: N802
+    async def Plan(self, request: pb.PlanRequest, context: object) -> pb.PlanResponse:
         if request.dataset == "missing":
             raise NotFoundError("no such dataset", Reason.UNKNOWN_DATASET, dataset="missing")
         if request.dataset == "bug":
@@ -45,7 +45,7 @@ class _Fallback(stream_grpc.FallbackServiceServicer):
     def __init__(self) -> None:
         self.ended = asyncio.Event()
 
-    async def Complete(  # noqa: N802
+    async def Complete(
         self, request: stream_pb.CompleteRequest, context: object
     ) -> AsyncIterator[stream_pb.CompleteResponse]:
         try:
@@ -149,13 +149,10 @@ async def test_an_error_in_a_stream_arrives_as_it_was_raised(
     fallback: "tuple[stream_grpc.FallbackServiceAsyncStub, _Fallback]",
 ) -> None:
     stub, _ = fallback
-    seen = []
+    stream = aiter(stub.Complete(stream_pb.CompleteRequest(max_tokens=2, model="fails")))
+    assert [(await anext(stream)).delta.text, (await anext(stream)).delta.text] == ["0", "1"]
     with pytest.raises(NotReadyError) as caught:
-        async for response in stub.Complete(
-            stream_pb.CompleteRequest(max_tokens=2, model="fails")
-        ):
-            seen.append(response.delta.text)
-    assert seen == ["0", "1"]
+        await anext(stream)
     assert caught.value.reason is Reason.PROVIDER_FAILED
 
 

@@ -1,5 +1,6 @@
 """How a service of the mesh is served, called, observed, configured, and how it fails."""
 
+from arenalab.mesh import ports
 from arenalab.mesh.client import connect
 from arenalab.mesh.config import ConfigError, address_of, read_config
 from arenalab.mesh.errors import (
@@ -36,6 +37,7 @@ __all__ = [
     "address_of",
     "annotate",
     "connect",
+    "ports",
     "read_config",
     "run",
     "running_server",

@@ -9,7 +9,8 @@ from arenalab.mesh.handlers import as_mesh_error
 
 
 def test_the_reasons_are_those_of_the_proto() -> None:
-    published = {name.removeprefix("ERROR_REASON_") for name in error_reason_pb2.ErrorReason.keys()}
+    names = error_reason_pb2.ErrorReason.DESCRIPTOR.values_by_name
+    published = {name.removeprefix("ERROR_REASON_") for name in names}
     assert {reason.value for reason in Reason} == published - {"UNSPECIFIED"}
 
 

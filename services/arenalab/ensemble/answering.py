@@ -1,0 +1,296 @@
+"""The answer path: memory, else the team's own LLM, then the seal."""
+
+import asyncio
+import time
+from collections.abc import AsyncIterator, Callable, Iterable
+from dataclasses import dataclass, field
+from typing import Final
+
+from google.protobuf.duration_pb2 import Duration
+
+from arenalab.api.common.v1 import answer_pb2
+from arenalab.api.ensemble.v1 import ensemble_service_pb2 as pb
+from arenalab.api.fallback.v1 import fallback_service_pb2 as fallback_pb
+from arenalab.ensemble.memory import Memory
+from arenalab.ensemble.opinions import guarantee_of_choice
+from arenalab.ensemble.peers import Peers
+from arenalab.ensemble.sealing import Sealer, entry_for
+from arenalab.ensemble.selection import Selection
+from arenalab.mesh import (
+    BudgetSpentError,
+    DeadlineError,
+    NotReadyError,
+    PreconditionError,
+    Telemetry,
+    annotate,
+    deadline,
+    telemetry,
+)
+
+# What a provider may fail with while an honest abstention is still possible.
+_PROVIDER_TROUBLE: Final = (NotReadyError, BudgetSpentError, PreconditionError, DeadlineError)
+# How long a request that was cancelled may still take to be sealed.
+ABORTED_SEAL_S: Final = 10.0
+
+
+@dataclass(slots=True)
+class _Answer:
+    """One answer while it is made."""
+
+    request: pb.AnswerRequest
+    selection: Selection
+    tenant: str
+    finished: pb.AnswerFinished
+    started_s: float
+    text: list[str] = field(default_factory=list)
+    sealed: bool = False
+
+    def start(self, route: pb.Route.ValueType) -> pb.AnswerResponse:
+        self.finished.route = route
+        return pb.AnswerResponse(
+            started=pb.AnswerStarted(
+                prediction_id=self.finished.prediction_id, model=self.finished.model, route=route
+            )
+        )
+
+    def say(self, text: str, tool_calls_json: str = "") -> pb.AnswerResponse:
+        self.text.append(text)
+        return pb.AnswerResponse(delta=pb.TextDelta(text=text, tool_calls_json=tool_calls_json))
+
+
+class Answering:
+    """Makes answers; holds no state between them."""
+
+    def __init__(
+        self,
+        peers: Peers,
+        memory: Memory,
+        sealer: Sealer,
+        observed: Telemetry,
+        new_id: Callable[[], str],
+    ) -> None:
+        self._peers = peers
+        self._memory = memory
+        self._sealer = sealer
+        self._telemetry = observed
+        self._new_id = new_id
+        self._aborted: set[asyncio.Task[None]] = set()
+
+    async def answer(
+        self, request: pb.AnswerRequest, selection: Selection, tenant: str
+    ) -> AsyncIterator[pb.AnswerResponse]:
+        """Yields the events of one answer, in the order that the proto promises.
+
+        Raises:
+            MeshError: As documented at EnsembleService.Answer.
+        """
+        answer = _Answer(
+            request=request,
+            selection=selection,
+            tenant=tenant,
+            finished=pb.AnswerFinished(prediction_id=self._new_id(), model=selection.model),
+            started_s=time.perf_counter(),
+        )
+        try:
+            async for event in self._events(answer):
+                yield event
+        except (asyncio.CancelledError, GeneratorExit):
+            self._seal_aborted(answer)
+            raise
+        finally:
+            self._observe(answer)
+
+    async def _events(self, answer: _Answer) -> AsyncIterator[pb.AnswerResponse]:
+        if answer.selection.provider:
+            async for event in self._from_provider(answer, pb.ROUTE_PROVIDER):
+                yield event
+        else:
+            output = await self._ask_memory(answer)
+            if output is not None:
+                async for event in self._settle(answer, pb.ROUTE_MEMORY, output):
+                    yield event
+            elif answer.selection.fallback == pb.FALLBACK_POLICY_NEVER:
+                async for event in self._abstain(answer):
+                    yield event
+            else:
+                async for event in self._from_provider(answer, pb.ROUTE_FALLBACK):
+                    yield event
+        yield pb.AnswerResponse(finished=answer.finished)
+
+    async def _ask_memory(self, answer: _Answer) -> str | None:
+        """Fills `finished` from memory; returns the output when it may be served."""
+        finished = answer.finished
+        if answer.request.unsupported:
+            features = ", ".join(answer.request.unsupported)
+            finished.method = answer_pb2.ANSWER_METHOD_NONE
+            finished.abstention.reason = answer_pb2.ABSTAIN_REASON_UNSUPPORTED_REQUEST
+            finished.abstention.explanation = f"Memory cannot honour: {features}."
+            finished.abstention.wanted = "Ask without these features, or configure a provider."
+            return None
+        before_s = time.perf_counter()
+        with self._telemetry.span("invoke_workflow arenalab.memory"):
+            chosen, asked = await self._memory.ask(answer.selection, answer.request, answer.tenant)
+        _set_seconds(finished.timings.predict, time.perf_counter() - before_s)
+        said = chosen.response
+        finished.confidence = said.confidence
+        finished.method = said.method
+        finished.evidence.extend(said.evidence)
+        finished.alternatives.extend(said.alternatives)
+        finished.reasoning = said.reasoning
+        finished.creature = said.creature or chosen.creature
+        finished.dataset_version = said.dataset_version
+        finished.guarantee.CopyFrom(guarantee_of_choice(chosen, asked))
+        if said.HasField("plan"):
+            finished.plan.CopyFrom(said.plan)
+        finished.creatures_asked.extend(
+            pb.CreatureVote(
+                creature=o.creature, confidence=o.response.confidence, answered=o.answered
+            )
+            for o in asked
+        )
+        self._telemetry.metrics.confidence.observe(said.confidence)
+        if said.HasField("abstention"):
+            finished.abstention.CopyFrom(said.abstention)
+            return None
+        return _cut(said.output, answer.request.sampling.stop)
+
+    async def _abstain(
+        self, answer: _Answer, trouble: str = ""
+    ) -> AsyncIterator[pb.AnswerResponse]:
+        abstention = answer.finished.abstention
+        sentences = ("I do not know this well enough to answer.", abstention.explanation, trouble)
+        answer.finished.guarantee.status = answer_pb2.GUARANTEE_STATUS_UNSPECIFIED
+        text = " ".join(sentence for sentence in sentences if sentence)
+        async for event in self._settle(answer, pb.ROUTE_ABSTAIN, text):
+            yield event
+
+    async def _settle(
+        self, answer: _Answer, route: pb.Route.ValueType, text: str
+    ) -> AsyncIterator[pb.AnswerResponse]:
+        """Seals a text that is known whole, then says it."""
+        started = answer.start(route)
+        delta = answer.say(text)
+        answer.finished.finish_reason = "stop"
+        await self._seal(answer)
+        yield started
+        yield delta
+
+    async def _from_provider(
+        self, answer: _Answer, route: pb.Route.ValueType
+    ) -> AsyncIterator[pb.AnswerResponse]:
+        """Streams a provider's answer; if none can be had, memory's abstention is the answer."""
+        await self._sealer.check(answer.selection.ledger)
+        answer.finished.guarantee.Clear()
+        before_s = time.perf_counter()
+        begun = False
+        try:
+            async for event in self._peers.complete(_completion_for(answer)):
+                if event.HasField("started"):
+                    begun = True
+                    answer.finished.provider = event.started.provider
+                    answer.finished.provider_model = event.started.model
+                    answer.finished.method = answer_pb2.ANSWER_METHOD_LLM
+                    yield answer.start(route)
+                elif event.HasField("delta"):
+                    yield answer.say(event.delta.text, event.delta.tool_calls_json)
+                else:
+                    _close(answer.finished, event.finished)
+        except _PROVIDER_TROUBLE as error:
+            if begun or route == pb.ROUTE_PROVIDER:
+                raise
+            async for abstaining in self._abstain(answer, f"No fallback answered: {error}."):
+                yield abstaining
+            return
+        _set_seconds(answer.finished.timings.fallback, time.perf_counter() - before_s)
+        await self._seal(answer)
+
+    async def _seal(self, answer: _Answer) -> None:
+        finished = answer.finished
+        before_s = time.perf_counter()
+        entry = entry_for(answer.tenant, answer.request, finished, "".join(answer.text))
+        receipt = await self._sealer.seal(entry, answer.selection.ledger)
+        answer.sealed = True
+        if receipt is not None:
+            finished.receipt.CopyFrom(receipt)
+        now_s = time.perf_counter()
+        _set_seconds(finished.timings.ledger, now_s - before_s)
+        _set_seconds(finished.timings.total, now_s - answer.started_s)
+
+    def _seal_aborted(self, answer: _Answer) -> None:
+        """Seals what was delivered of an answer whose reader went away."""
+        if answer.sealed or not answer.text:
+            return
+        answer.finished.finish_reason = "cancelled"
+        entry = entry_for(answer.tenant, answer.request, answer.finished, "".join(answer.text))
+
+        async def seal() -> None:
+            deadline.begin(ABORTED_SEAL_S)
+            await self._sealer.seal(entry, answer.selection.ledger)
+
+        task = asyncio.create_task(seal())
+        self._aborted.add(task)
+        task.add_done_callback(self._aborted.discard)
+
+    async def drain(self) -> None:
+        """Waits until the answers that were cut off are sealed."""
+        await asyncio.gather(*self._aborted, return_exceptions=True)
+
+    def _observe(self, answer: _Answer) -> None:
+        finished = answer.finished
+        route = _name(pb.Route.Name(finished.route), "ROUTE_")
+        reason = _name(answer_pb2.AbstainReason.Name(finished.abstention.reason), "ABSTAIN_REASON_")
+        self._telemetry.metrics.answers.labels(route, reason).inc()
+        annotate(
+            {
+                "gen_ai.operation.name": "invoke_workflow",
+                telemetry.PREDICTION_ID: finished.prediction_id,
+                telemetry.ROUTE: route,
+                telemetry.ABSTAIN_REASON: reason,
+                telemetry.CONFIDENCE: finished.confidence,
+                telemetry.EVIDENCE_COUNT: len(finished.evidence),
+                telemetry.DATASET_VERSION: finished.dataset_version,
+                telemetry.LEDGER_INDEX: finished.receipt.leaf_index,
+            }
+        )
+
+
+def _completion_for(answer: _Answer) -> fallback_pb.CompleteRequest:
+    request, sampling = answer.request, answer.request.sampling
+    completion = fallback_pb.CompleteRequest(
+        scope=request.scope,
+        provider=answer.selection.provider,
+        model=answer.selection.provider_model,
+        messages=request.messages,
+        messages_json=request.messages_json,
+        evidence=answer.finished.evidence,
+        stop=sampling.stop,
+        passthrough=request.passthrough,
+    )
+    for name in ("temperature", "top_p", "max_tokens", "seed"):
+        if sampling.HasField(name):
+            setattr(completion, name, getattr(sampling, name))
+    return completion
+
+
+def _close(finished: pb.AnswerFinished, event: fallback_pb.CompletionFinished) -> None:
+    finished.finish_reason = event.finish_reason or "stop"
+    if event.prompt_tokens or event.completion_tokens:
+        finished.usage.prompt_tokens = event.prompt_tokens
+        finished.usage.completion_tokens = event.completion_tokens
+    cited = set(event.cited_span_ids)
+    for item in finished.evidence:
+        item.supports = item.span_id in cited
+
+
+def _cut(text: str, stops: Iterable[str]) -> str:
+    ends = [found for stop in stops if stop and (found := text.find(stop)) >= 0]
+    return text[: min(ends)] if ends else text
+
+
+def _set_seconds(duration: Duration, seconds: float) -> None:
+    duration.FromNanoseconds(round(seconds * 1e9))
+
+
+def _name(value: str, prefix: str) -> str:
+    name = value.removeprefix(prefix)
+    return "" if name == "UNSPECIFIED" else name.lower()

@@ -1,0 +1,30 @@
+"""How Ensemble is run: read once, at start, from the environment."""
+
+from dataclasses import dataclass
+from pathlib import Path
+
+from arenalab.mesh import ConfigError, address_of, ports
+
+
+@dataclass(frozen=True, kw_only=True)
+class EnsembleConfig:
+    """Settings of one Ensemble process. The variable of `x` is `ENSEMBLE_X`."""
+
+    address: str = address_of(ports.ENSEMBLE)
+    predictor_address: str = address_of(ports.PREDICTOR)
+    fallback_address: str = address_of(ports.FALLBACK)
+    ledger_address: str = address_of(ports.LEDGER)
+    # Entries that could not be sealed under `ledger: best_effort` wait here.
+    journal_path: Path = Path("ensemble/unsealed.ndjson")
+    max_unsealed: int = 10_000  # beyond it, best-effort answers are refused too
+    predict_timeout_s: float = 5.0
+    fallback_timeout_s: float = 120.0
+    ledger_timeout_s: float = 5.0
+    max_creatures_at_once: int = 8  # Predict calls in flight for one answer
+
+    def __post_init__(self) -> None:
+        for name in ("predict_timeout_s", "fallback_timeout_s", "ledger_timeout_s"):
+            if getattr(self, name) <= 0:
+                raise ConfigError(f"ENSEMBLE_{name.upper()} must be > 0")
+        if self.max_creatures_at_once < 1:
+            raise ConfigError("ENSEMBLE_MAX_CREATURES_AT_ONCE must be >= 1")

@@ -1,0 +1,86 @@
+"""Entries that the ledger could not take, kept on disk until it can.
+
+One serialised AppendRequest a line, in base64. A line is acknowledged after
+fsync. A torn last line was never acknowledged and is dropped.
+"""
+
+import base64
+import binascii
+import contextlib
+import os
+from collections.abc import Sequence
+from pathlib import Path
+
+from google.protobuf.message import DecodeError
+
+from arenalab.api.ledger.v1 import ledger_service_pb2 as ledger_pb
+from arenalab.mesh import BudgetSpentError
+
+
+class Journal:
+    """A bounded, durable queue of ledger entries; one process writes it."""
+
+    def __init__(self, path: Path, limit: int) -> None:
+        self._path = path
+        self._limit = limit
+        path.parent.mkdir(parents=True, exist_ok=True)
+        self._entries = self._read()
+
+    def __len__(self) -> int:
+        return len(self._entries)
+
+    def pending(self) -> Sequence[ledger_pb.AppendRequest]:
+        """Returns the entries that wait, oldest first."""
+        return tuple(self._entries)
+
+    def add(self, entry: ledger_pb.AppendRequest) -> None:
+        """Keeps `entry` durably.
+
+        Raises:
+            BudgetSpentError: `limit` entries wait already.
+            OSError: The disk is full; nothing was kept.
+        """
+        if len(self._entries) >= self._limit:
+            raise BudgetSpentError(
+                f"{self._limit} answers wait to be sealed already", queue="unsealed"
+            )
+        line = base64.b64encode(entry.SerializeToString(deterministic=True)) + b"\n"
+        with self._path.open("ab") as file:
+            start = file.tell()
+            try:
+                file.write(line)
+                file.flush()
+                os.fsync(file.fileno())
+            except OSError:
+                with contextlib.suppress(OSError):
+                    file.truncate(start)
+                raise
+        self._entries.append(entry)
+
+    def remove_first(self, count: int) -> None:
+        """Forgets the oldest `count` entries, once the ledger has them."""
+        left = self._entries[count:]
+        aside = self._path.with_suffix(".new")
+        with aside.open("wb") as file:
+            for entry in left:
+                file.write(base64.b64encode(entry.SerializeToString(deterministic=True)) + b"\n")
+            file.flush()
+            os.fsync(file.fileno())
+        aside.replace(self._path)
+        self._entries = left
+
+    def _read(self) -> list[ledger_pb.AppendRequest]:
+        if not self._path.exists():
+            return []
+        entries = []
+        whole = self._path.read_bytes()
+        lines = whole.split(b"\n")
+        for line in lines[:-1]:
+            with contextlib.suppress(DecodeError, binascii.Error):
+                entries.append(
+                    ledger_pb.AppendRequest.FromString(base64.b64decode(line, validate=True))
+                )
+        if lines[-1]:
+            with self._path.open("r+b") as file:
+                file.truncate(len(whole) - len(lines[-1]))
+        return entries

@@ -1,0 +1,97 @@
+"""Asking memory: one Predict call per creature, under the strategy of the request."""
+
+import asyncio
+from collections.abc import Sequence
+from typing import Final
+
+from arenalab.api.common.v1 import answer_pb2
+from arenalab.api.ensemble.v1 import ensemble_service_pb2 as pb
+from arenalab.api.predictor.v1 import predictor_service_pb2 as predictor_pb
+from arenalab.ensemble.opinions import Opinion, abstaining, settles_cascade, single_best
+from arenalab.ensemble.peers import Peers
+from arenalab.ensemble.selection import Selection
+from arenalab.mesh import DeadlineError, NotReadyError, PreconditionError, Reason, scope_for
+
+_UNREACHABLE: Final = (NotReadyError, DeadlineError)
+
+
+class Memory:
+    """The creatures of the predictor."""
+
+    def __init__(self, peers: Peers, at_once: int) -> None:
+        self._peers = peers
+        self._slots = at_once
+
+    async def ask(
+        self, selection: Selection, request: pb.AnswerRequest, tenant: str
+    ) -> tuple[Opinion, Sequence[Opinion]]:
+        """Returns the opinion that counts, and all that were asked for, in order.
+
+        A creature that cannot be reached abstains; it does not fail the answer.
+
+        Raises:
+            MeshError: The request itself is wrong.
+        """
+        if not selection.creatures:
+            nothing = abstaining(
+                "",
+                answer_pb2.ABSTAIN_REASON_NO_SUPPORT,
+                "No dataset is published in this scope.",
+                "Publish a dataset: `arenalab ingest` and `arenalab publish`.",
+            )
+            return nothing, ()
+        if len(selection.creatures) == 1:
+            only = await self._ask_one(selection.creatures[0], request, tenant)
+            return only, (only,)
+        if selection.strategy == pb.STRATEGY_CASCADE:
+            return await self._cascade(selection.creatures, request, tenant)
+        slots = asyncio.Semaphore(self._slots)
+
+        async def bounded(creature: str) -> Opinion:
+            async with slots:
+                return await self._ask_one(creature, request, tenant)
+
+        opinions = await asyncio.gather(*(bounded(name) for name in selection.creatures))
+        return single_best(opinions), opinions
+
+    async def _cascade(
+        self, creatures: Sequence[str], request: pb.AnswerRequest, tenant: str
+    ) -> tuple[Opinion, Sequence[Opinion]]:
+        asked: list[Opinion] = []
+        for creature in creatures:
+            opinion = await self._ask_one(creature, request, tenant)
+            asked.append(opinion)
+            if settles_cascade(opinion):
+                return opinion, asked
+        return single_best(asked), asked
+
+    async def _ask_one(self, creature: str, request: pb.AnswerRequest, tenant: str) -> Opinion:
+        policy = request.policy
+        question = predictor_pb.PredictRequest(
+            scope=scope_for(tenant),
+            creature=creature,
+            messages=request.messages,
+            alpha=policy.alpha,
+            delta=policy.delta,
+            max_evidence=policy.max_evidence,
+        )
+        if request.HasField("context"):
+            question.context.CopyFrom(request.context)
+        try:
+            return Opinion(creature, await self._peers.predict(question))
+        except _UNREACHABLE as error:
+            return abstaining(
+                creature,
+                answer_pb2.ABSTAIN_REASON_NOT_READY,
+                f"Memory cannot be reached: {error}.",
+                "Start the predictor, planner and search services.",
+            )
+        except PreconditionError as error:
+            if error.reason not in (Reason.NO_DATASET, Reason.NOT_CALIBRATED):
+                raise
+            return abstaining(
+                creature,
+                answer_pb2.ABSTAIN_REASON_NO_SUPPORT,
+                f"{str(error).rstrip('.').capitalize()}.",
+                "Publish a dataset: `arenalab ingest` and `arenalab publish`.",
+            )

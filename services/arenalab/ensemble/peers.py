@@ -1,0 +1,72 @@
+"""The services that Ensemble calls, as the few calls it makes of them."""
+
+from collections.abc import AsyncIterable, Sequence
+from typing import Final
+
+import grpc
+
+from arenalab.api.fallback.v1 import fallback_service_pb2 as fallback_pb
+from arenalab.api.fallback.v1 import fallback_service_pb2_grpc as fallback_grpc
+from arenalab.api.ledger.v1 import ledger_service_pb2 as ledger_pb
+from arenalab.api.ledger.v1 import ledger_service_pb2_grpc as ledger_grpc
+from arenalab.api.predictor.v1 import predictor_service_pb2 as predictor_pb
+from arenalab.api.predictor.v1 import predictor_service_pb2_grpc as predictor_grpc
+from arenalab.ensemble.config import EnsembleConfig
+from arenalab.mesh import scope_for
+
+# Same request, same response: safe to ask again.
+IDEMPOTENT_PREDICTOR: Final = (
+    "arenalab.api.predictor.v1.PredictorService/Predict",
+    "arenalab.api.predictor.v1.PredictorService/ListCreatures",
+)
+# Append is idempotent by its entry id.
+IDEMPOTENT_LEDGER: Final = (
+    "arenalab.api.ledger.v1.LedgerService/Append",
+    "arenalab.api.ledger.v1.LedgerService/GetCheckpoint",
+)
+
+
+class Peers:
+    """Predictor, fallback and ledger, with this service's time limits."""
+
+    def __init__(
+        self,
+        config: EnsembleConfig,
+        predictor: grpc.aio.Channel,
+        fallback: grpc.aio.Channel,
+        ledger: grpc.aio.Channel,
+    ) -> None:
+        self._config = config
+        self._predictor = predictor_grpc.PredictorServiceStub(predictor)
+        self._fallback = fallback_grpc.FallbackServiceStub(fallback)
+        self._ledger = ledger_grpc.LedgerServiceStub(ledger)
+
+    async def predict(self, request: predictor_pb.PredictRequest) -> predictor_pb.PredictResponse:
+        return await self._predictor.Predict(request, timeout=self._config.predict_timeout_s)
+
+    async def creatures(self, tenant: str) -> Sequence[predictor_pb.Creature]:
+        request = predictor_pb.ListCreaturesRequest(scope=scope_for(tenant))
+        response = await self._predictor.ListCreatures(
+            request, timeout=self._config.predict_timeout_s
+        )
+        return response.creatures
+
+    async def providers(self, _key: str = "") -> Sequence[fallback_pb.Provider]:
+        response = await self._fallback.ListProviders(
+            fallback_pb.ListProvidersRequest(), timeout=self._config.predict_timeout_s
+        )
+        return response.providers
+
+    def complete(
+        self, request: fallback_pb.CompleteRequest
+    ) -> AsyncIterable[fallback_pb.CompleteResponse]:
+        return self._fallback.Complete(request, timeout=self._config.fallback_timeout_s)
+
+    async def append(self, request: ledger_pb.AppendRequest) -> ledger_pb.AppendResponse:
+        return await self._ledger.Append(request, timeout=self._config.ledger_timeout_s)
+
+    async def check_ledger(self) -> None:
+        """Raises a MeshError when the ledger cannot be reached now."""
+        await self._ledger.GetCheckpoint(
+            ledger_pb.GetCheckpointRequest(), timeout=self._config.ledger_timeout_s
+        )

@@ -1,0 +1,152 @@
+"""EnsembleService: checks the request, resolves the model, streams the answer."""
+
+from collections.abc import AsyncIterator
+from typing import Final, TypeVar
+
+import grpc
+
+from arenalab.api.common.v1 import message_pb2
+from arenalab.api.ensemble.v1 import ensemble_service_pb2 as pb
+from arenalab.api.ensemble.v1 import ensemble_service_pb2_grpc as pb_grpc
+from arenalab.api.fallback.v1 import fallback_service_pb2 as fallback_pb
+from arenalab.api.predictor.v1 import predictor_service_pb2 as predictor_pb
+from arenalab.ensemble.answering import Answering
+from arenalab.ensemble.registry import Remembered
+from arenalab.ensemble.selection import ENSEMBLE, MEMORY_ONLY, OURS, Selection, select
+from arenalab.mesh import InvalidInputError, MeshError, NotFoundError, Reason, tenant_of
+
+_T = TypeVar("_T")
+SERVICE_NAME = pb.DESCRIPTOR.services_by_name["EnsembleService"].full_name
+
+MAX_MESSAGES: Final = 256
+MAX_CONTENT_BYTES: Final = 262_144
+MAX_REQUEST_ID: Final = 128
+MAX_USER: Final = 256
+MAX_STOPS: Final = 4
+MAX_EVIDENCE: Final = 50
+MAX_ALPHA: Final = 0.5
+
+
+class EnsembleService(pb_grpc.EnsembleServiceServicer):
+    """Answers over the creatures of the predictor and the providers of fallback."""
+
+    def __init__(
+        self,
+        answering: Answering,
+        creatures: Remembered[predictor_pb.Creature],
+        providers: Remembered[fallback_pb.Provider],
+    ) -> None:
+        self._answering = answering
+        self._creatures = creatures
+        self._providers = providers
+
+    async def Answer(
+        self, request: pb.AnswerRequest, context: grpc.ServicerContext
+    ) -> AsyncIterator[pb.AnswerResponse]:
+        check(request)
+        tenant = tenant_of(request.scope)
+        selection = await self._select(request, tenant)
+        async for event in self._answering.answer(request, selection, tenant):
+            yield event
+
+    async def _select(self, request: pb.AnswerRequest, tenant: str) -> Selection:
+        try:
+            return select(
+                request.model,
+                request.policy,
+                [c.name for c in await _known(self._creatures, tenant)],
+                {p.name for p in await _known(self._providers, "")},
+            )
+        except NotFoundError:
+            # Published or configured a moment ago, perhaps: look once more.
+            return select(
+                request.model,
+                request.policy,
+                [c.name for c in await _known(self._creatures, tenant, refresh=True)],
+                {p.name for p in await _known(self._providers, "", refresh=True)},
+            )
+
+    async def ListModels(
+        self, request: pb.ListModelsRequest, context: grpc.ServicerContext
+    ) -> pb.ListModelsResponse:
+        tenant = tenant_of(request.scope)
+        models = [
+            _model(OURS, "Memory where the guarantee allows it, else the fallback provider."),
+            _model(f"{OURS}/{MEMORY_ONLY}", "Memory, or an honest abstention."),
+            _model(f"{OURS}/{ENSEMBLE}", "Creatures in order, then the fallback provider."),
+        ]
+        models += [
+            _model(f"{OURS}/{creature.name}", f"The dataset {creature.dataset!r} alone.")
+            for creature in await _known(self._creatures, tenant, refresh=True)
+        ]
+        models += [
+            pb.Model(
+                id=f"{provider.name}/{provider.default_model}",
+                description=f"The provider {provider.name!r}, without memory.",
+                owned_by=provider.name,
+            )
+            for provider in await _known(self._providers, "", refresh=True)
+        ]
+        return pb.ListModelsResponse(models=models)
+
+    def register(self, server: grpc.aio.Server) -> None:
+        """Adds this servicer to `server`."""
+        pb_grpc.add_EnsembleServiceServicer_to_server(self, server)
+
+
+async def _known(remembered: Remembered[_T], key: str, *, refresh: bool = False) -> list[_T]:
+    # An owner that is down must not stop an answer from the other.
+    try:
+        return list(await remembered.get(key, refresh=refresh))
+    except MeshError:
+        return []
+
+
+def _model(name: str, description: str) -> pb.Model:
+    return pb.Model(id=name, description=description, owned_by=OURS)
+
+
+def check(request: pb.AnswerRequest) -> None:
+    """Checks every range that the proto documents.
+
+    Raises:
+        InvalidInputError: A field is outside its range.
+    """
+    _check_messages(request)
+    policy, sampling = request.policy, request.sampling
+    for name, value in (("alpha", policy.alpha), ("delta", policy.delta)):
+        if not 0 <= value <= MAX_ALPHA:  # NaN fails too
+            raise _out_of_range(f"policy.{name}", f"be in (0, {MAX_ALPHA}], or 0", value)
+    for name, size, limit in (
+        ("policy.max_evidence", policy.max_evidence, MAX_EVIDENCE),
+        ("sampling.stop", len(sampling.stop), MAX_STOPS),
+        ("request_id", len(request.request_id), MAX_REQUEST_ID),
+        ("user", len(request.user), MAX_USER),
+    ):
+        if size > limit:
+            raise _out_of_range(name, f"be at most {limit}", size)
+
+
+def _check_messages(request: pb.AnswerRequest) -> None:
+    messages = request.messages
+    if not 1 <= len(messages) <= MAX_MESSAGES:
+        raise _out_of_range("messages", f"hold 1 to {MAX_MESSAGES} turns", len(messages))
+    for n, message in enumerate(messages):
+        if message.role == message_pb2.ROLE_UNSPECIFIED:
+            raise _out_of_range(f"messages[{n}].role", "be set", "unspecified")
+        if len(message.content.encode()) > MAX_CONTENT_BYTES:
+            raise InvalidInputError(
+                f"messages[{n}].content must be at most {MAX_CONTENT_BYTES} bytes",
+                Reason.TOO_LARGE,
+                field=f"messages[{n}].content",
+                limit=str(MAX_CONTENT_BYTES),
+            )
+    asked = [m.content for m in messages if m.role == message_pb2.ROLE_USER]
+    if not request.unsupported and (not asked or not asked[-1].strip()):
+        raise InvalidInputError(
+            "the last user message must not be blank", Reason.EMPTY_TEXT, field="messages"
+        )
+
+
+def _out_of_range(field: str, rule: str, got: object) -> InvalidInputError:
+    return InvalidInputError(f"{field} must {rule}, got {got}", field=field)

@@ -1,0 +1,50 @@
+"""Builds Ensemble from its settings: the one place that knows every concrete class."""
+
+import asyncio
+import os
+import time
+from collections.abc import AsyncGenerator
+from contextlib import asynccontextmanager, suppress
+
+from arenalab.atomic import uuid7
+from arenalab.ensemble.answering import Answering
+from arenalab.ensemble.config import EnsembleConfig
+from arenalab.ensemble.journal import Journal
+from arenalab.ensemble.memory import Memory
+from arenalab.ensemble.peers import IDEMPOTENT_LEDGER, IDEMPOTENT_PREDICTOR, Peers
+from arenalab.ensemble.registry import Remembered
+from arenalab.ensemble.sealing import Sealer
+from arenalab.ensemble.service import SERVICE_NAME, EnsembleService
+from arenalab.mesh import Telemetry, connect, running_server
+
+
+@asynccontextmanager
+async def running_ensemble(config: EnsembleConfig, telemetry: Telemetry) -> AsyncGenerator[int]:
+    """Serves Ensemble for the length of the block; yields its port."""
+    async with (
+        connect(config.predictor_address, telemetry, idempotent=IDEMPOTENT_PREDICTOR) as predictor,
+        connect(config.fallback_address, telemetry) as fallback,
+        connect(config.ledger_address, telemetry, idempotent=IDEMPOTENT_LEDGER) as ledger,
+    ):
+        peers = Peers(config, predictor, fallback, ledger)
+        sealer = Sealer(peers, Journal(config.journal_path, config.max_unsealed))
+        memory = Memory(peers, config.max_creatures_at_once)
+        answering = Answering(peers, memory, sealer, telemetry, _new_id)
+        service = EnsembleService(
+            answering, Remembered(peers.creatures), Remembered(peers.providers)
+        )
+        draining = asyncio.create_task(sealer.drain_for_ever())
+        try:
+            async with running_server(
+                SERVICE_NAME, service.register, config.address, telemetry
+            ) as port:
+                yield port
+            await answering.drain()
+        finally:
+            draining.cancel()
+            with suppress(asyncio.CancelledError):
+                await draining
+
+
+def _new_id() -> str:
+    return uuid7(time.time_ns() // 1_000_000, os.urandom(10))
