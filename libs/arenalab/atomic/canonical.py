@@ -4,7 +4,7 @@ The `rfc8785` package is the reference, but is written in Python. The standard
 library's encoder, in C, writes the same bytes unless one of these is present,
 and then the reference is used (a property test compares the two):
 
-* a key beyond U+D7FF: RFC 8785 sorts keys by UTF-16 code units, Python by code points;
+* a key beyond the basic plane: RFC 8785 sorts by UTF-16 code units, Python by code points;
 * a float that is a whole number, or so small that the notations differ: RFC 8785
   follows ECMAScript ("80", "0.00001", "1e-7"), Python has its own ("80.0", "1e-05").
 """
@@ -23,7 +23,7 @@ MAX_SAFE_INTEGER: Final = (1 << 53) - 1
 # From here up to MAX_SAFE_INTEGER, Python and ECMAScript both write a float that is
 # no whole number in plain decimals, with the fewest digits that read back the same.
 _SMALLEST_PLAIN: Final = 1e-4
-_LAST_KEY_CHARACTER: Final = "\ud7ff"
+_LAST_OF_BASIC_PLANE: Final = "\uffff"
 _encode: Final = json.JSONEncoder(
     ensure_ascii=False, allow_nan=False, check_circular=False, sort_keys=True, separators=(",", ":")
 ).encode
@@ -59,6 +59,6 @@ def _is_plain(value: JSON) -> bool:
     if isinstance(value, list):
         return all(map(_is_plain, value))
     return all(
-        (key.isascii() or max(key) <= _LAST_KEY_CHARACTER) and _is_plain(item)
+        (key.isascii() or max(key) <= _LAST_OF_BASIC_PLANE) and _is_plain(item)
         for key, item in value.items()
     )

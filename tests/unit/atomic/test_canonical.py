@@ -37,6 +37,8 @@ def test_every_character_of_the_basic_plane_is_escaped_as_the_reference_does() -
 
 
 def test_keys_sort_by_utf_16_code_units() -> None:
+    basic: dict[str, JSON] = {"\uffff": 1, "\ue000": 2, "\ud7ff": 3, "z": 4}
+    assert canonical_json(basic) == rfc8785.dumps(basic)
     assert canonical_json({"\ufb33": 1, "\U0001f600": 2}) == '{"\U0001f600":2,"\ufb33":1}'.encode()
 
 

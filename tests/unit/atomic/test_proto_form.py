@@ -88,6 +88,11 @@ def test_the_deepest_and_widest_attributes_survive_the_wire() -> None:
     assert from_proto(span_pb2.Span.FromString(to_proto(span).SerializeToString())) == span
 
 
+def test_both_zeros_have_the_same_bytes() -> None:
+    minus, plus = (to_proto(SPAN.with_quality(score)) for score in (-0.0, 0.0))
+    assert minus.SerializeToString() == plus.SerializeToString()
+
+
 @given(context_strategy())
 def test_a_context_alone_survives_both_ways(context: Context) -> None:
     assert context_from_proto(context_to_proto(context)) == context
