@@ -1,0 +1,55 @@
+"""Proofs about a log: Merkle trees, signed checkpoints, receipts. Needs no service."""
+
+from arenalab.proof.commitment import SALT_BYTES, content_commitment, subject_commitment
+from arenalab.proof.errors import NoteError, ProofError, ReceiptError
+from arenalab.proof.merkle import (
+    EMPTY_ROOT,
+    HASH_BYTES,
+    MerkleTree,
+    leaf_hash,
+    node_hash,
+    verify_consistency,
+    verify_inclusion,
+)
+from arenalab.proof.note import (
+    Checkpoint,
+    Signer,
+    VerifierKey,
+    is_key_name,
+    open_checkpoint,
+    open_note,
+    parse_checkpoint,
+    split_note,
+)
+from arenalab.proof.proto_form import receipt_from_proto, receipt_to_proto
+from arenalab.proof.receipt import Receipt, receipt_from_json, receipt_to_json, verify_receipt
+
+__all__ = [
+    "EMPTY_ROOT",
+    "HASH_BYTES",
+    "SALT_BYTES",
+    "Checkpoint",
+    "MerkleTree",
+    "NoteError",
+    "ProofError",
+    "Receipt",
+    "ReceiptError",
+    "Signer",
+    "VerifierKey",
+    "content_commitment",
+    "is_key_name",
+    "leaf_hash",
+    "node_hash",
+    "open_checkpoint",
+    "open_note",
+    "parse_checkpoint",
+    "receipt_from_json",
+    "receipt_from_proto",
+    "receipt_to_json",
+    "receipt_to_proto",
+    "split_note",
+    "subject_commitment",
+    "verify_consistency",
+    "verify_inclusion",
+    "verify_receipt",
+]
