@@ -1,0 +1,1 @@
+"""Search: the span store, the embedder and the indexes."""

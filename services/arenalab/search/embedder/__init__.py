@@ -1,0 +1,1 @@
+"""Text to unit vectors: one protocol, the built-in MiniLM and sentence-transformers behind it."""
