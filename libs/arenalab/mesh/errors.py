@@ -172,7 +172,8 @@ def error_from(call: grpc.aio.AioRpcError, service: str = "") -> MeshError:
     if info is None:
         where = {"service": service} if service else {}
         return kind(f"{service or 'service'}: {message}", None, **where)
-    reason = Reason(info.reason) if info.reason in Reason else None
+    # A newer peer may know reasons that this one does not.
+    reason = Reason(info.reason) if info.reason in Reason.__members__ else None
     return kind(message, reason, **dict(info.metadata))
 
 

@@ -1,0 +1,1 @@
+"""Local: the whole mesh on one machine, and the command line."""

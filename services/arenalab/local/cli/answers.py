@@ -1,0 +1,71 @@
+"""An answer as it is shown: the text, and everything that vouches for it."""
+
+from collections.abc import Mapping
+from typing import Any
+
+from rich.table import Table
+
+from arenalab.local.cli.console import out
+from arenalab.proof import ReceiptError, receipt_from_json, verify_receipt
+
+
+def check_receipt(answer: Mapping[str, Any], public_key: str) -> str | None:
+    """Verifies the receipt of an answer offline; returns what is wrong, or None."""
+    receipt = answer.get("receipt")
+    if not receipt:
+        return "the answer carries no receipt"
+    try:
+        verify_receipt(receipt_from_json(receipt), public_key)
+    except ReceiptError as error:
+        return str(error)
+    return None
+
+
+def show_answer(
+    completion: Mapping[str, Any], public_key: str, *, elapsed_ms: float, evidence: int = 3
+) -> str | None:
+    """Prints one chat completion for people; returns what is wrong with its receipt, or None."""
+    answer = completion["arenalab"]
+    out.print(f"[bold]{_plain(completion['choices'][0]['message']['content'])}[/bold]")
+    facts = Table.grid(padding=(0, 2))
+    facts.add_column(style="dim")
+    facts.add_column()
+    facts.add_row("confidence", f"{answer['confidence']:.3f}   method {answer['method']}")
+    facts.add_row("route", _route(answer))
+    facts.add_row("guarantee", _guarantee(answer))
+    for n, item in enumerate(answer.get("evidence", [])[:evidence]):
+        label = "evidence" if n == 0 else ""
+        facts.add_row(label, f"{item['similarity']:.2f}  {_plain(item['question'])}")
+    facts.add_row("latency", f"{elapsed_ms:.1f} ms")
+    wrong = check_receipt(answer, public_key)
+    facts.add_row("receipt", _receipt(answer, wrong))
+    out.print(facts)
+    return wrong
+
+
+def _route(answer: Mapping[str, Any]) -> str:
+    abstain = answer.get("abstain")
+    if not abstain:
+        return str(answer["route"])
+    return f"{answer['route']}   memory abstained: {abstain['reason']}"
+
+
+def _guarantee(answer: Mapping[str, Any]) -> str:
+    guarantee = answer.get("guarantee") or {}
+    status = guarantee.get("status") or "none"
+    if status in ("none", "unspecified") or guarantee.get("threshold") is None:
+        return "none for this answer"
+    return (
+        f"{status}: at most {guarantee['alpha']:.0%} of served answers wrong, with confidence "
+        f"{1 - guarantee['delta']:.0%}; served at ≥ {guarantee['threshold']:.3f}"
+    )
+
+
+def _receipt(answer: Mapping[str, Any], wrong: str | None) -> str:
+    if wrong:
+        return f"[bold red]does not verify: {_plain(wrong)}[/bold red]"
+    return f"leaf {answer['receipt']['leaf_index']}, [green]verified offline[/green]"
+
+
+def _plain(text: str) -> str:
+    return text.replace("[", r"\[")

@@ -1,0 +1,24 @@
+"""The root of the command line."""
+
+import typer
+
+from arenalab.local.cli import asking, data, demo, evaluation, ledger, serving
+
+app = typer.Typer(
+    name="arenalab",
+    no_args_is_help=True,
+    add_completion=False,
+    rich_markup_mode="rich",
+    pretty_exceptions_enable=False,
+    help="Answers from curated outcomes, with a guarantee and a receipt.",
+)
+app.command("init")(data.init)
+app.command("ingest")(data.ingest)
+app.command("publish")(data.publish)
+app.command("up")(serving.up)
+app.command("status")(serving.status)
+app.command("ask")(asking.ask)
+app.command("demo")(demo.demo)
+app.command("eval")(evaluation.evaluate)
+app.command("local-llm")(serving.local_llm)
+app.add_typer(ledger.app, name="ledger", help="What was said, and its proof.")

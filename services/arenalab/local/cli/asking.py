@@ -1,0 +1,69 @@
+"""`arenalab ask`: one question through the gateway."""
+
+import time
+from pathlib import Path
+from typing import Annotated, Any, Final
+
+import httpx
+import typer
+
+from arenalab.local.cli.answers import show_answer
+from arenalab.local.cli.console import HomeOption, JsonOption, command, home_from, out
+from arenalab.local.keys import log_public_key
+from arenalab.local.session import need_running
+from arenalab.mesh import MeshError
+
+TIMEOUT_S: Final = 130.0
+
+
+@command
+async def ask(
+    question: Annotated[str, typer.Argument(help="What to ask.")],
+    *,
+    model: Annotated[str, typer.Option(help="Which model answers.")] = "arenalab",
+    api_key: Annotated[
+        str, typer.Option(envvar="ARENALAB_API_KEY", help="Needed beyond loopback.")
+    ] = "",
+    receipt: Annotated[Path | None, typer.Option(help="Write the receipt to this file.")] = None,
+    as_json: JsonOption = False,
+    home: HomeOption = None,
+) -> None:
+    """Ask one question, and show what vouches for the answer."""
+    found = home_from(home)
+    before_s = time.perf_counter()
+    async with httpx.AsyncClient(base_url=need_running(found).gateway, timeout=TIMEOUT_S) as client:
+        completion = await complete(client, question, model, api_key)
+    elapsed_ms = (time.perf_counter() - before_s) * 1e3
+    if receipt is not None:
+        _write_receipt(receipt, completion)
+    if as_json:
+        out.print_json(data=completion)
+        return
+    wrong = show_answer(completion, log_public_key(found), elapsed_ms=elapsed_ms)
+    if wrong:
+        raise typer.Exit(1)
+
+
+async def complete(
+    client: httpx.AsyncClient, question: str, model: str = "arenalab", api_key: str = ""
+) -> dict[str, Any]:
+    """Returns the chat completion of one question.
+
+    Raises:
+        MeshError: The gateway refused; the message is the gateway's.
+    """
+    response = await client.post(
+        "/v1/chat/completions",
+        json={"model": model, "messages": [{"role": "user", "content": question}]},
+        headers={"Authorization": f"Bearer {api_key}"} if api_key else {},
+    )
+    body: dict[str, Any] = response.json()
+    if response.is_error:
+        raise MeshError(f"HTTP {response.status_code}: {body['error']['message']}")
+    return body
+
+
+def _write_receipt(path: Path, completion: dict[str, Any]) -> None:
+    import json
+
+    path.write_text(json.dumps(completion["arenalab"]["receipt"], indent=2) + "\n")

@@ -1,0 +1,63 @@
+"""What every command shares: the home it means, its consoles, and how it fails."""
+
+import asyncio
+import os
+from collections.abc import Callable, Coroutine
+from functools import wraps
+from pathlib import Path
+from typing import Annotated, Any, Final, ParamSpec, TypeVar
+
+import typer
+from rich.console import Console
+
+from arenalab.local.home import Home, find_home
+from arenalab.mesh import ConfigError, MeshError
+from arenalab.proof import ProofError
+
+P = ParamSpec("P")
+R = TypeVar("R")
+
+out: Final = Console(highlight=False, soft_wrap=True)
+err: Final = Console(stderr=True, highlight=False, soft_wrap=True)
+
+HomeOption = Annotated[
+    Path | None,
+    typer.Option("--home", help="The home; by default ARENALAB_HOME, or the one found from here."),
+]
+JsonOption = Annotated[bool, typer.Option("--json", help="Print one JSON object.")]
+
+
+def home_from(given: Path | None) -> Home:
+    """Returns the home that a command means.
+
+    Raises:
+        NoHomeError: There is none.
+    """
+    return find_home(given, os.environ, Path.cwd())
+
+
+def command(function: Callable[P, Coroutine[Any, Any, R]]) -> Callable[P, R]:
+    """Makes an async function a command: an expected error is one line and exit code 1."""
+
+    @wraps(function)
+    def run(*args: P.args, **kwargs: P.kwargs) -> R:
+        try:
+            return asyncio.run(function(*args, **kwargs))
+        except KeyboardInterrupt as stopped:
+            raise typer.Exit(130) from stopped
+        except MeshError as error:
+            _explain(str(error), error.reason.value if error.reason else "")
+        except (ConfigError, ProofError, OSError) as error:
+            _explain(str(error), "")
+        raise typer.Exit(1)
+
+    return run
+
+
+def _explain(message: str, reason: str) -> None:
+    tail = f" [dim]({reason})[/dim]" if reason else ""
+    err.print(f"[bold red]error:[/bold red] {_plain(message)}{tail}")
+
+
+def _plain(text: str) -> str:
+    return text.replace("[", r"\[")

@@ -1,0 +1,186 @@
+"""The settings of every service of one home: the same for one process and for many."""
+
+import os
+from collections.abc import Mapping
+from dataclasses import dataclass, fields
+from pathlib import Path
+from typing import Any, Final
+
+from arenalab.curator.config import CuratorConfig
+from arenalab.fallback.config import FallbackConfig, ProviderConfig
+from arenalab.gateway.config import GatewayConfig
+from arenalab.ledger.config import LedgerConfig
+from arenalab.planner.config import PlannerConfig
+from arenalab.predictor.config import PredictorConfig
+from arenalab.search.config import SearchConfig
+
+from arenalab.ensemble.config import EnsembleConfig
+from arenalab.local.home import Home
+from arenalab.mesh import ConfigError, address_of, ports
+
+LOOPBACK: Final = "127.0.0.1"
+GRPC_PORTS: Final = {
+    "ledger": ports.LEDGER,
+    "search": ports.SEARCH,
+    "planner": ports.PLANNER,
+    "predictor": ports.PREDICTOR,
+    "fallback": ports.FALLBACK,
+    "ensemble": ports.ENSEMBLE,
+    "curator": ports.CURATOR,
+}
+DEFAULT_ADDRESSES: Final = {name: address_of(port) for name, port in GRPC_PORTS.items()}
+# Port 0: each service takes a free one.
+FREE_ADDRESSES: Final = dict.fromkeys(GRPC_PORTS, address_of(0))
+
+
+@dataclass(frozen=True, slots=True)
+class Settings:
+    """What arenalab.toml says, checked."""
+
+    host: str
+    port: int
+    embedder: str
+    alpha: float
+    delta: float
+    otlp_endpoint: str | None
+    providers: tuple[ProviderConfig, ...]
+
+    @classmethod
+    def of(cls, home: Home, env: Mapping[str, str] = os.environ) -> "Settings":
+        """Reads the home's settings; provider keys come from `env`.
+
+        Raises:
+            ConfigError: A section or value is not known or not of its type.
+        """
+        given = home.settings()
+        unknown = set(given) - {"gateway", "search", "guarantee", "telemetry", "providers"}
+        if unknown:
+            raise ConfigError(f"{home.settings_path}: unknown section {min(unknown)!r}")
+        read = _Reader(home.settings_path, given)
+        return cls(
+            host=read.get("gateway", "host", LOOPBACK),
+            port=read.get("gateway", "port", ports.GATEWAY),
+            embedder=read.get("search", "embedder", "minilm"),
+            alpha=read.get("guarantee", "alpha", 0.05),
+            delta=read.get("guarantee", "delta", 0.05),
+            otlp_endpoint=env.get("OTEL_EXPORTER_OTLP_ENDPOINT")
+            or read.get("telemetry", "otlp_endpoint", "")
+            or None,
+            providers=read.providers(env),
+        )
+
+
+@dataclass(frozen=True, slots=True)
+class _Reader:
+    path: Path
+    given: dict[str, Any]
+
+    def get(self, section: str, name: str, default: Any) -> Any:
+        value = self.given.get(section, {}).get(name, default)
+        if isinstance(default, float) and isinstance(value, int):
+            value = float(value)
+        if type(value) is not type(default):
+            kind = type(default).__name__
+            raise ConfigError(f"{self.path}: {section}.{name} must be {kind}, got {value!r}")
+        return value
+
+    def providers(self, env: Mapping[str, str]) -> tuple[ProviderConfig, ...]:
+        found = []
+        for name, section in self.given.get("providers", {}).items():
+            try:
+                base_url, model = section["base_url"], section["model"]
+            except (KeyError, TypeError) as error:
+                raise ConfigError(
+                    f"{self.path}: providers.{name} needs base_url and model"
+                ) from error
+            key = env.get(section["key_env"]) if "key_env" in section else None
+            found.append(
+                ProviderConfig(name=name, base_url=base_url, default_model=model, api_key=key)
+            )
+        return tuple(found)
+
+
+@dataclass(frozen=True, slots=True)
+class Configs:
+    """Builds each service's settings once the addresses that it needs are known."""
+
+    home: Home
+    settings: Settings
+
+    def ledger(self, at: Mapping[str, str]) -> LedgerConfig:
+        return LedgerConfig(
+            address=at["ledger"],
+            directory=self.home.path / "ledger",
+            key_path=self.home.ledger_key,
+        )
+
+    def search(self, at: Mapping[str, str]) -> SearchConfig:
+        return SearchConfig(
+            address=at["search"],
+            store_path=self.home.path / "search" / "spans.sqlite",
+            datasets_dir=self.home.path / "datasets",
+            dataset_public_key=self.home.dataset_public_key,
+            embedder=self.settings.embedder,
+        )
+
+    def planner(self, at: Mapping[str, str]) -> PlannerConfig:
+        return PlannerConfig(address=at["planner"], search_address=at["search"])
+
+    def predictor(self, at: Mapping[str, str]) -> PredictorConfig:
+        creatures = self.home.path / "creatures.toml"
+        return PredictorConfig(
+            address=at["predictor"],
+            home=self.home.path / "predictor",
+            datasets_dir=self.home.path / "datasets",
+            search_address=at["search"],
+            planner_address=at["planner"],
+            creatures_path=creatures if creatures.exists() else None,
+        )
+
+    def fallback(self, at: Mapping[str, str]) -> FallbackConfig:
+        return FallbackConfig(address=at["fallback"], providers=self.settings.providers)
+
+    def ensemble(self, at: Mapping[str, str]) -> EnsembleConfig:
+        return EnsembleConfig(
+            address=at["ensemble"],
+            predictor_address=at["predictor"],
+            fallback_address=at["fallback"],
+            ledger_address=at["ledger"],
+            journal_path=self.home.path / "ensemble" / "unsealed.ndjson",
+        )
+
+    def curator(self, at: Mapping[str, str]) -> CuratorConfig:
+        return CuratorConfig(
+            address=at["curator"],
+            home=self.home.path / "curator",
+            datasets_dir=self.home.path / "datasets",
+            key_path=self.home.dataset_key,
+            search_address=at["search"],
+            predictor_address=at["predictor"],
+            ledger_address=at["ledger"],
+        )
+
+    def gateway(self, at: Mapping[str, str], port: int) -> GatewayConfig:
+        return GatewayConfig(
+            host=self.settings.host,
+            port=port,
+            ensemble_address=at["ensemble"],
+            search_address=at["search"],
+            ledger_address=at["ledger"],
+            api_keys_path=self.home.api_keys,
+        )
+
+
+def environment_of(service: str, config: Any) -> dict[str, str]:
+    """Returns the variables from which `read_config` builds `config` again."""
+    return {
+        f"{service}_{field.name}".upper(): _text(value)
+        for field in fields(config)
+        if (value := getattr(config, field.name)) is not None
+    }
+
+
+def _text(value: object) -> str:
+    if isinstance(value, tuple):
+        return ",".join(map(str, value))
+    return str(value)

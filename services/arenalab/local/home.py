@@ -1,0 +1,235 @@
+"""The home: one directory with everything that a mesh on this machine keeps.
+
+arenalab.toml      settings, for people to edit
+keys/              Ed25519 seeds of the ledger and of datasets, API key hashes
+datasets/          immutable dataset versions
+curator/           working sets and reject files
+search/            the span store
+predictor/         calibrations from labelled traffic
+ledger/            the log
+ensemble/          answers that wait to be sealed
+run/               lock and addresses of the running mesh
+"""
+
+import fcntl
+import hashlib
+import json
+import os
+import secrets
+import tomllib
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any, Final, Self
+
+from arenalab.curator.keys import create_key
+
+from arenalab.ledger.keys import create_signing_key
+from arenalab.mesh import ConfigError, MeshError, NotReadyError, PreconditionError, Reason
+
+SETTINGS: Final = "arenalab.toml"
+HIDDEN: Final = ".arenalab"
+
+_SETTINGS_TEXT: Final = """\
+# Settings of this ArenaLab home. Every value shown is the default.
+
+[gateway]
+# host = "127.0.0.1"     # beyond loopback, API keys are required
+# port = 8080
+
+[search]
+# embedder = "minilm"    # or "sentence-transformers:NAME_OR_DIRECTORY"
+
+[guarantee]
+# alpha = 0.05           # of the answers served from memory, at most this share is wrong
+# delta = 0.05           # ... with confidence 1 - delta
+
+[telemetry]
+# otlp_endpoint = "http://127.0.0.1:4317"   # Jaeger, or a collector
+
+# One section per fallback provider, asked in this order. The key is read from the
+# environment variable that `key_env` names, never from this file.
+# [providers.openai]
+# base_url = "https://api.openai.com/v1"
+# model = "gpt-4o-mini"
+# key_env = "OPENAI_API_KEY"
+"""
+
+
+class NoHomeError(PreconditionError):
+    """There is no home where one was looked for."""
+
+
+@dataclass(frozen=True, slots=True)
+class Running:
+    """Where a running mesh listens, as its home's run/mesh.json says."""
+
+    pid: int
+    gateway: str  # "http://host:port"
+    addresses: Mapping[str, str]  # service -> "host:port"
+
+
+@dataclass(frozen=True, slots=True)
+class Home:
+    """An existing home. Paths are absolute."""
+
+    path: Path
+
+    @classmethod
+    def create(cls, path: Path) -> tuple[Self, str | None]:
+        """Makes a home, or completes one that is there; keys and settings are kept.
+
+        Returns:
+            The home, and the new API key in clear when one was made: it is stored
+            only as a hash, so this is the one time to show it.
+        """
+        home = cls(path.resolve())
+        for folder in ("keys", "datasets", "curator", "search", "predictor", "ledger", "run"):
+            (home.path / folder).mkdir(parents=True, exist_ok=True)
+        (home.path / "keys").chmod(0o700)
+        if not home.settings_path.exists():
+            home.settings_path.write_text(_SETTINGS_TEXT)
+        if not home.ledger_key.exists():
+            create_signing_key(home.ledger_key)
+        if not home.dataset_key.exists():
+            create_key(home.dataset_key)
+        if home.api_keys.exists():
+            return home, None
+        api_key = f"sk-arenalab-{secrets.token_urlsafe(24)}"
+        digest = hashlib.sha256(api_key.encode()).hexdigest()
+        _write_private(home.api_keys, f"{digest} default first-key\n".encode())
+        return home, api_key
+
+    @classmethod
+    def open(cls, path: Path) -> Self:
+        """Returns the home at `path`.
+
+        Raises:
+            NoHomeError: It has no arenalab.toml.
+        """
+        home = cls(path.resolve())
+        if not home.settings_path.exists():
+            raise NoHomeError(
+                f"{path} is not an ArenaLab home; make one with `arenalab init {path}`",
+                Reason.MISSING_KEY,
+                key=SETTINGS,
+            )
+        return home
+
+    @property
+    def settings_path(self) -> Path:
+        return self.path / SETTINGS
+
+    @property
+    def ledger_key(self) -> Path:
+        return self.path / "keys" / "ledger.ed25519"
+
+    @property
+    def dataset_key(self) -> Path:
+        return self.path / "keys" / "dataset.ed25519"
+
+    @property
+    def dataset_public_key(self) -> Path:
+        return self.path / "keys" / "dataset.ed25519.pub"
+
+    @property
+    def api_keys(self) -> Path:
+        return self.path / "keys" / "api-keys"
+
+    def settings(self) -> dict[str, Any]:
+        """Returns the parsed settings.
+
+        Raises:
+            ConfigError: The file is not TOML.
+        """
+        try:
+            return tomllib.loads(self.settings_path.read_text())
+        except tomllib.TOMLDecodeError as error:
+            raise ConfigError(f"{self.settings_path}: {error}") from error
+
+    @contextmanager
+    def locked(self) -> Iterator[None]:
+        """Holds the home for one mesh.
+
+        Raises:
+            NotReadyError: Another mesh holds it.
+        """
+        (self.path / "run").mkdir(exist_ok=True)
+        with (self.path / "run" / "lock").open("w") as lock:
+            try:
+                fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            except BlockingIOError as error:
+                raise NotReadyError(f"a mesh is running from {self.path} already") from error
+            yield
+
+    @contextmanager
+    def announced(self, running: Running) -> Iterator[None]:
+        """Says where the mesh listens, for the length of the block."""
+        where = self.path / "run" / "mesh.json"
+        where.write_text(json.dumps(asdict(running), indent=2))
+        try:
+            yield
+        finally:
+            where.unlink(missing_ok=True)
+
+    def running(self) -> Running | None:
+        """Returns where the mesh of this home listens, or None when none is running."""
+        where = self.path / "run" / "mesh.json"
+        try:
+            running = Running(**json.loads(where.read_text()))
+        except (OSError, ValueError, TypeError):
+            return None
+        try:
+            with self.locked():
+                return None  # a file left behind by a mesh that was killed
+        except MeshError:
+            return running
+
+
+def find_home(given: Path | None, env: Mapping[str, str], directory: Path) -> Home:
+    """Returns the home that a command means.
+
+    In this order: `given`; `ARENALAB_HOME`; the directory or one above it that is or
+    holds a home; the home that `arenalab init` made last.
+
+    Raises:
+        NoHomeError: None of these is a home.
+    """
+    if given is not None:
+        return Home.open(given)
+    if named := env.get("ARENALAB_HOME"):
+        return Home.open(Path(named))
+    for above in (directory, *directory.parents):
+        for place in (above, above / HIDDEN):
+            if (place / SETTINGS).exists():
+                return Home.open(place)
+    pointer = _pointer(env)
+    if pointer.exists():
+        return Home.open(Path(pointer.read_text().strip()))
+    raise NoHomeError(
+        "there is no ArenaLab home here; make one with `arenalab init DIR`",
+        Reason.MISSING_KEY,
+        key=SETTINGS,
+    )
+
+
+def remember_home(home: Home, env: Mapping[str, str]) -> None:
+    """Makes `home` the one that is meant when nothing nearer says otherwise."""
+    pointer = _pointer(env)
+    pointer.parent.mkdir(parents=True, exist_ok=True)
+    pointer.write_text(f"{home.path}\n")
+
+
+def _pointer(env: Mapping[str, str]) -> Path:
+    state = env.get("XDG_STATE_HOME") or str(
+        Path(env.get("HOME", "~")).expanduser() / ".local/state"
+    )
+    return Path(state) / "arenalab" / "home"
+
+
+def _write_private(path: Path, data: bytes) -> None:
+    path.parent.mkdir(parents=True, exist_ok=True)
+    descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
+    with os.fdopen(descriptor, "wb") as file:
+        file.write(data)

@@ -1,0 +1,405 @@
+"""The answer path over real gRPC; the peers are scripted servicers, each on a port of its own."""
+
+import asyncio
+import json
+from collections.abc import AsyncIterator, Callable
+from contextlib import asynccontextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import grpc
+import pytest
+
+from arenalab.api.common.v1 import answer_pb2, message_pb2, receipt_pb2
+from arenalab.api.ensemble.v1 import ensemble_service_pb2 as pb
+from arenalab.api.ensemble.v1 import ensemble_service_pb2_grpc as pb_grpc
+from arenalab.api.fallback.v1 import fallback_service_pb2 as fallback_pb
+from arenalab.api.fallback.v1 import fallback_service_pb2_grpc as fallback_grpc
+from arenalab.api.ledger.v1 import ledger_service_pb2 as ledger_pb
+from arenalab.api.ledger.v1 import ledger_service_pb2_grpc as ledger_grpc
+from arenalab.api.predictor.v1 import predictor_service_pb2 as predictor_pb
+from arenalab.api.predictor.v1 import predictor_service_pb2_grpc as predictor_grpc
+from arenalab.ensemble.config import EnsembleConfig
+from arenalab.ensemble.wiring import running_ensemble
+from arenalab.mesh import (
+    InvalidInputError,
+    MeshError,
+    NotFoundError,
+    NotReadyError,
+    PreconditionError,
+    Reason,
+    Telemetry,
+    connect,
+    running_server,
+)
+
+VALID = answer_pb2.Guarantee(
+    status=answer_pb2.GUARANTEE_STATUS_VALID, alpha=0.05, delta=0.05, threshold=0.8
+)
+
+
+def _answers(output: str, confidence: float) -> predictor_pb.PredictResponse:
+    return predictor_pb.PredictResponse(
+        output=output,
+        confidence=confidence,
+        method=answer_pb2.ANSWER_METHOD_MAJORITY,
+        guarantee=VALID,
+        evidence=[answer_pb2.Evidence(span_id="s1", question="q", outcome=output, similarity=0.9)],
+        dataset_version="ab" * 32,
+    )
+
+
+def _abstains(confidence: float = 0.2) -> predictor_pb.PredictResponse:
+    said = _answers("perhaps", confidence)
+    said.abstention.reason = answer_pb2.ABSTAIN_REASON_OUT_OF_SCOPE
+    said.abstention.explanation = "The nearest span is far away."
+    return said
+
+
+class _Predictor(predictor_grpc.PredictorServiceServicer):
+    def __init__(self) -> None:
+        self.says: dict[str, predictor_pb.PredictResponse | MeshError] = {}
+        self.asked: list[str] = []
+
+    async def Predict(
+        self, request: predictor_pb.PredictRequest, context: object
+    ) -> predictor_pb.PredictResponse:
+        self.asked.append(request.creature)
+        said = self.says[request.creature]
+        if isinstance(said, MeshError):
+            raise said
+        return said
+
+    async def ListCreatures(
+        self, request: predictor_pb.ListCreaturesRequest, context: object
+    ) -> predictor_pb.ListCreaturesResponse:
+        return predictor_pb.ListCreaturesResponse(
+            creatures=[predictor_pb.Creature(name=n, dataset=n) for n in self.says]
+        )
+
+
+class _Fallback(fallback_grpc.FallbackServiceServicer):
+    def __init__(self) -> None:
+        self.requests: list[fallback_pb.CompleteRequest] = []
+        self.fails: MeshError | None = None
+        self.hangs = False
+
+    async def Complete(
+        self, request: fallback_pb.CompleteRequest, context: object
+    ) -> AsyncIterator[fallback_pb.CompleteResponse]:
+        self.requests.append(request)
+        if self.fails:
+            raise self.fails
+        started = fallback_pb.CompletionStarted(provider="local", model="tiny", attempts=1)
+        yield fallback_pb.CompleteResponse(started=started)
+        for text in ("from ", "the LLM"):
+            yield fallback_pb.CompleteResponse(delta=fallback_pb.CompletionDelta(text=text))
+        if self.hangs:
+            await asyncio.Event().wait()
+        finished = fallback_pb.CompletionFinished(
+            finish_reason="stop", prompt_tokens=7, completion_tokens=2, cited_span_ids=["s1"]
+        )
+        yield fallback_pb.CompleteResponse(finished=finished)
+
+    async def ListProviders(
+        self, request: fallback_pb.ListProvidersRequest, context: object
+    ) -> fallback_pb.ListProvidersResponse:
+        provider = fallback_pb.Provider(name="local", default_model="tiny")
+        return fallback_pb.ListProvidersResponse(providers=[provider])
+
+
+class _Ledger(ledger_grpc.LedgerServiceServicer):
+    def __init__(self) -> None:
+        self.entries: list[ledger_pb.AppendRequest] = []
+        self.appended = asyncio.Condition()
+        self.down = False
+
+    async def Append(
+        self, request: ledger_pb.AppendRequest, context: object
+    ) -> ledger_pb.AppendResponse:
+        if self.down:
+            raise NotReadyError("no disk")
+        async with self.appended:
+            self.entries.append(request)
+            self.appended.notify_all()
+        index = len(self.entries) - 1
+        return ledger_pb.AppendResponse(receipt=receipt_pb2.Receipt(leaf_index=index))
+
+    async def GetCheckpoint(
+        self, request: ledger_pb.GetCheckpointRequest, context: object
+    ) -> ledger_pb.GetCheckpointResponse:
+        if self.down:
+            raise NotReadyError("no disk")
+        return ledger_pb.GetCheckpointResponse()
+
+
+@dataclass
+class World:
+    """An ensemble among scripted peers."""
+
+    stub: "pb_grpc.EnsembleServiceAsyncStub"
+    predictor: _Predictor
+    fallback: _Fallback
+    ledger: _Ledger
+
+    async def ask(self, **kwargs: Any) -> tuple[str, pb.AnswerFinished, list[str]]:
+        """Returns the text, the last event, and the kinds of all events."""
+        text, finished, kinds = "", pb.AnswerFinished(), []
+        async for event in self.stub.Answer(_question(**kwargs)):
+            kinds.append(event.WhichOneof("event"))
+            text += event.delta.text
+            if event.HasField("finished"):
+                finished = event.finished
+        return text, finished, [kind for kind in kinds if kind]
+
+
+def _question(text: str = "How?", **kwargs: Any) -> pb.AnswerRequest:
+    message = message_pb2.Message(role=message_pb2.ROLE_USER, content=text)
+    return pb.AnswerRequest(**{"messages": [message], **kwargs})
+
+
+@asynccontextmanager
+async def _serving(name: str, add: Callable[..., None], servicer: object) -> AsyncIterator[str]:
+    def register(server: grpc.aio.Server) -> None:
+        add(servicer, server)
+
+    async with running_server(name, register, "127.0.0.1:0", Telemetry(name)) as port:
+        yield f"127.0.0.1:{port}"
+
+
+@pytest.fixture
+async def world(tmp_path: Path) -> AsyncIterator[World]:
+    # The peers answer the RPCs that Ensemble calls; the others stay unimplemented.
+    predictor, fallback, ledger = _Predictor(), _Fallback(), _Ledger()  # type: ignore[abstract]
+    predictor.says["faq"] = _answers("Like this.", 0.93)
+    async with (
+        _serving(
+            "predictor", predictor_grpc.add_PredictorServiceServicer_to_server, predictor
+        ) as predictor_at,
+        _serving(
+            "fallback", fallback_grpc.add_FallbackServiceServicer_to_server, fallback
+        ) as fallback_at,
+        _serving("ledger", ledger_grpc.add_LedgerServiceServicer_to_server, ledger) as ledger_at,
+    ):
+        config = EnsembleConfig(
+            address="127.0.0.1:0",
+            predictor_address=predictor_at,
+            fallback_address=fallback_at,
+            ledger_address=ledger_at,
+            journal_path=tmp_path / "unsealed.ndjson",
+        )
+        async with (
+            running_ensemble(config, Telemetry("ensemble")) as port,
+            connect(f"127.0.0.1:{port}", Telemetry("test")) as channel,
+        ):
+            yield World(pb_grpc.EnsembleServiceStub(channel), predictor, fallback, ledger)
+
+
+async def test_memory_answers_where_it_may(world: World) -> None:
+    text, finished, kinds = await world.ask()
+    assert text == "Like this."
+    assert kinds == ["started", "delta", "finished"]
+    assert finished.route == pb.ROUTE_MEMORY
+    assert finished.guarantee == VALID
+    assert finished.receipt.leaf_index == 0
+    assert not world.fallback.requests
+
+
+async def test_the_leaf_carries_facts_and_the_content_lies_beside_it(world: World) -> None:
+    _, finished, _ = await world.ask(user="u1", request_id="r1")
+    [entry] = world.ledger.entries
+    facts = json.loads(entry.facts_json)
+    assert facts["route"] == "memory"
+    assert facts["evidence"] == ["s1"]
+    assert facts["request_id"] == "r1"
+    assert "Like this." not in entry.facts_json
+    assert entry.content["answer"] == "Like this."
+    assert entry.subject == "u1"
+    assert entry.entry_id == finished.prediction_id
+
+
+async def test_the_llm_answers_where_memory_abstains(world: World) -> None:
+    world.predictor.says["faq"] = _abstains()
+    text, finished, _ = await world.ask()
+    assert text == "from the LLM"
+    assert finished.route == pb.ROUTE_FALLBACK
+    assert finished.abstention.reason == answer_pb2.ABSTAIN_REASON_OUT_OF_SCOPE
+    assert finished.guarantee.status == answer_pb2.GUARANTEE_STATUS_UNSPECIFIED
+    assert finished.usage.prompt_tokens == 7
+    [request] = world.fallback.requests
+    assert [item.span_id for item in request.evidence] == ["s1"]
+    assert finished.evidence[0].supports
+
+
+async def test_memory_only_abstains_and_says_why(world: World) -> None:
+    world.predictor.says["faq"] = _abstains()
+    text, finished, _ = await world.ask(model="arenalab/memory-only")
+    assert finished.route == pb.ROUTE_ABSTAIN
+    assert "far away" in text
+    assert "perhaps" not in text
+    assert not world.fallback.requests
+    assert len(world.ledger.entries) == 1
+
+
+async def test_without_a_provider_the_answer_is_an_honest_abstention(world: World) -> None:
+    world.predictor.says["faq"] = _abstains()
+    world.fallback.fails = PreconditionError("no provider is configured", Reason.NO_PROVIDER)
+    text, finished, _ = await world.ask()
+    assert finished.route == pb.ROUTE_ABSTAIN
+    assert "no provider is configured" in text
+
+
+async def test_a_request_that_the_provider_refuses_is_an_error(world: World) -> None:
+    world.predictor.says["faq"] = _abstains()
+    world.fallback.fails = InvalidInputError("temperature is too high", field="temperature")
+    with pytest.raises(InvalidInputError, match="too high"):
+        await world.ask()
+
+
+async def test_memory_that_is_down_is_an_abstention_not_an_error(world: World) -> None:
+    world.predictor.says["faq"] = NotReadyError("search is down", service="search")
+    _, finished, _ = await world.ask()
+    assert finished.route == pb.ROUTE_FALLBACK
+    assert finished.abstention.reason == answer_pb2.ABSTAIN_REASON_NOT_READY
+
+
+async def test_without_any_dataset_the_llm_answers(world: World) -> None:
+    world.predictor.says.clear()
+    _, finished, _ = await world.ask()
+    assert finished.route == pb.ROUTE_FALLBACK
+    assert finished.abstention.reason == answer_pb2.ABSTAIN_REASON_NO_SUPPORT
+
+
+async def test_what_memory_cannot_honour_goes_to_the_llm(world: World) -> None:
+    _, finished, _ = await world.ask(unsupported=["tools"], messages_json='[{"role":"user"}]')
+    assert finished.abstention.reason == answer_pb2.ABSTAIN_REASON_UNSUPPORTED_REQUEST
+    assert world.fallback.requests[0].messages_json == '[{"role":"user"}]'
+    assert not world.predictor.asked
+
+
+async def test_a_providers_model_skips_memory(world: World) -> None:
+    _, finished, _ = await world.ask(model="local/other")
+    assert finished.route == pb.ROUTE_PROVIDER
+    assert world.fallback.requests[0].model == "other"
+    assert not world.predictor.asked
+
+
+@pytest.mark.parametrize("model", ["gpt-5", "nobody/x", "arenalab/nobody", "arenalab/"])
+async def test_an_unknown_model_is_not_found(world: World, model: str) -> None:
+    with pytest.raises(NotFoundError) as caught:
+        await world.ask(model=model)
+    assert caught.value.reason is Reason.UNKNOWN_MODEL
+
+
+async def test_a_creature_published_a_moment_ago_can_be_asked(world: World) -> None:
+    await world.ask()
+    world.predictor.says["new"] = _answers("Anew.", 0.9)
+    text, _, _ = await world.ask(model="arenalab/new")
+    assert text == "Anew."
+
+
+async def test_single_best_takes_the_most_confident_that_may_answer(world: World) -> None:
+    world.predictor.says |= {"low": _answers("Low.", 0.5), "proud": _abstains(0.99)}
+    text, finished, _ = await world.ask()
+    assert text == "Like this."
+    assert [vote.creature for vote in finished.creatures_asked] == ["faq", "low", "proud"]
+
+
+async def test_choosing_among_creatures_weakens_the_guarantee(world: World) -> None:
+    world.predictor.says["low"] = _answers("Low.", 0.5)
+    _, finished, _ = await world.ask()
+    assert finished.guarantee.status == answer_pb2.GUARANTEE_STATUS_DEGRADED
+
+
+async def test_a_cascade_stops_at_the_first_sure_creature(world: World) -> None:
+    world.predictor.says = {
+        "unsure": _answers("Unsure.", 0.5),
+        "sure": _answers("Sure.", 0.8),
+        "late": _answers("Late.", 0.99),
+    }
+    text, _, _ = await world.ask(model="arenalab/ensemble")
+    assert text == "Sure."
+    assert world.predictor.asked == ["unsure", "sure"]
+
+
+async def test_an_answer_that_cannot_be_sealed_is_withheld(world: World) -> None:
+    world.ledger.down = True
+    with pytest.raises(NotReadyError) as caught:
+        await world.ask()
+    assert caught.value.reason is Reason.LEDGER_UNAVAILABLE
+
+
+async def test_no_provider_is_paid_for_an_answer_that_cannot_be_sealed(world: World) -> None:
+    world.predictor.says["faq"] = _abstains()
+    world.ledger.down = True
+    with pytest.raises(NotReadyError):
+        await world.ask()
+    assert not world.fallback.requests
+
+
+@pytest.mark.slow
+async def test_best_effort_answers_now_and_seals_later(world: World) -> None:
+    world.ledger.down = True
+    policy = pb.AnswerPolicy(ledger=pb.LEDGER_POLICY_BEST_EFFORT)
+    text, finished, _ = await world.ask(policy=policy)
+    assert text == "Like this."
+    assert not finished.HasField("receipt")
+    world.ledger.down = False
+    async with asyncio.timeout(20), world.ledger.appended:
+        await world.ledger.appended.wait_for(lambda: bool(world.ledger.entries))
+    assert world.ledger.entries[0].entry_id == finished.prediction_id
+
+
+async def test_what_was_delivered_before_a_reader_left_is_sealed(world: World) -> None:
+    world.predictor.says["faq"] = _abstains()
+    world.fallback.hangs = True
+    stream = world.stub.Answer(_question())
+    async for event in stream:
+        if event.delta.text == "the LLM":
+            stream.cancel()
+            break
+    async with asyncio.timeout(20), world.ledger.appended:
+        await world.ledger.appended.wait_for(lambda: bool(world.ledger.entries))
+    [entry] = world.ledger.entries
+    assert json.loads(entry.facts_json)["finish_reason"] == "cancelled"
+    assert entry.content["answer"] == "from the LLM"
+
+
+async def test_a_stop_sequence_cuts_a_memory_answer(world: World) -> None:
+    text, _, _ = await world.ask(sampling=pb.Sampling(stop=[" this"]))
+    assert text == "Like"
+
+
+@pytest.mark.parametrize(
+    ("request_", "field"),
+    [
+        (pb.AnswerRequest(), "messages"),
+        (_question("  "), "messages"),
+        (_question(policy=pb.AnswerPolicy(alpha=0.7)), "policy.alpha"),
+        (_question(policy=pb.AnswerPolicy(delta=float("nan"))), "policy.delta"),
+        (_question(policy=pb.AnswerPolicy(max_evidence=51)), "policy.max_evidence"),
+        (_question(sampling=pb.Sampling(stop=["a"] * 5)), "sampling.stop"),
+        (_question("x" * 262_145), "messages[0].content"),
+        (_question(messages=[message_pb2.Message(content="x")]), "messages[0].role"),
+        (_question(user="u" * 257), "user"),
+    ],
+)
+async def test_bad_input_names_the_field(
+    world: World, request_: pb.AnswerRequest, field: str
+) -> None:
+    with pytest.raises(InvalidInputError) as caught:
+        async for _ in world.stub.Answer(request_):
+            pass
+    assert caught.value.metadata["field"] == field
+
+
+async def test_models_are_listed_with_the_default_first(world: World) -> None:
+    listed = await world.stub.ListModels(pb.ListModelsRequest())
+    assert [model.id for model in listed.models] == [
+        "arenalab",
+        "arenalab/memory-only",
+        "arenalab/ensemble",
+        "arenalab/faq",
+        "local/tiny",
+    ]
