@@ -17,8 +17,8 @@ from arenalab.search.embedder.files import (
     VOCABULARY_NAME,
     WEIGHTS_NAME,
     ModelFilesError,
-    read_verified,
     sha256_hex,
+    verify_file,
 )
 from arenalab.search.embedder.weights import read_safetensors, read_vocabulary
 
@@ -29,7 +29,7 @@ def test_a_file_with_another_hash_is_refused_with_both_hashes(tmp_path: Path) ->
     expected = sha256_hex(b"original")
 
     with pytest.raises(ModelFilesError) as refused:
-        read_verified(path, expected, remedy="Do this.")
+        verify_file(path, expected, remedy="Do this.")
 
     for part in (str(path), expected, sha256_hex(b"tampered"), "Do this."):
         assert part in str(refused.value)
@@ -37,7 +37,7 @@ def test_a_file_with_another_hash_is_refused_with_both_hashes(tmp_path: Path) ->
 
 def test_a_missing_file_is_named(tmp_path: Path) -> None:
     with pytest.raises(ModelFilesError, match=r"gone: No such file"):
-        read_verified(tmp_path / "gone", "0" * 64, remedy="")
+        verify_file(tmp_path / "gone", "0" * 64, remedy="")
 
 
 def test_a_directory_with_other_weights_is_refused(tmp_path: Path) -> None:

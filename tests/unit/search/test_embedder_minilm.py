@@ -3,15 +3,18 @@
 import shutil
 from pathlib import Path
 
+import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
 from arenalab.search.embedder.build import is_built
+from arenalab.search.embedder.cpu import has_vnni, may_saturate_int8
 from arenalab.search.embedder.factory import UnknownEmbedderError, open_embedder
 from arenalab.search.embedder.files import (
     DEFAULT_MODEL_DIR,
     GRAPH_NAME,
+    INPUT_NAME,
     MODEL_SHA256,
     VOCABULARY_NAME,
     ModelFilesError,
@@ -21,6 +24,7 @@ from arenalab.search.embedder.minilm import (
     BATCH_TOKENS,
     MiniLmEmbedder,
     equal_length_batches,
+    open_session,
 )
 
 needs_model = pytest.mark.skipif(
@@ -73,3 +77,29 @@ def test_the_model_may_lie_elsewhere_and_stays_the_same_embedder(tmp_path: Path)
 def test_a_spec_of_another_form_is_refused(spec: str) -> None:
     with pytest.raises(UnknownEmbedderError, match="embedder must be minilm"):
         open_embedder(spec)
+
+
+@needs_model
+@pytest.mark.slow
+def test_the_arithmetic_chosen_for_this_processor_is_exact() -> None:
+    ids = np.random.default_rng(1).integers(1000, 30_000, (8, 24))
+    chosen = open_session(DEFAULT_MODEL_DIR / GRAPH_NAME, exact=may_saturate_int8())
+    exact = open_session(DEFAULT_MODEL_DIR / GRAPH_NAME, exact=True)
+
+    found, wanted = (session.run(None, {INPUT_NAME: ids})[0] for session in (chosen, exact))
+
+    assert found.tobytes() == wanted.tobytes()
+
+
+@pytest.mark.parametrize(
+    ("cpuinfo", "expected"),
+    [
+        ("processor\t: 0\nflags\t\t: fpu avx2 avx512_vnni\n", True),
+        ("flags\t\t: fpu avx2 avx_vnni\n\nflags\t\t: fpu avx2 avx_vnni\n", True),
+        ("flags\t\t: fpu avx2 avx_vnni\n\nflags\t\t: fpu avx2\n", False),
+        ("flags\t\t: fpu avx2\nmodel name\t: the avx_vnni\n", False),
+        ("", False),
+    ],
+)
+def test_only_processors_known_to_have_vnni_are_trusted(cpuinfo: str, *, expected: bool) -> None:
+    assert has_vnni(cpuinfo) is expected

@@ -19,8 +19,8 @@ from arenalab.search.embedder.files import (
     VOCABULARY_NAME,
     WEIGHTS_NAME,
     ModelFilesError,
-    read_verified,
-    verified,
+    verify_bytes,
+    verify_file,
 )
 from arenalab.search.embedder.sources import read_sources
 from arenalab.search.embedder.weights import read_safetensors, read_vocabulary
@@ -30,7 +30,7 @@ def is_built(directory: Path) -> bool:
     """Whether every file of the model is there with the right hash."""
     try:
         for name, sha256 in MODEL_SHA256.items():
-            read_verified(directory / name, sha256, remedy="")
+            verify_file(directory / name, sha256, remedy="")
     except ModelFilesError:
         return False
     return True
@@ -46,7 +46,7 @@ def build(source: Path | None, directory: Path) -> None:
     files = _render(read_sources(source))
     remedy = "The build must give the same bytes everywhere: use the onnx of the dev extra."
     for name, content in files.items():
-        verified(content, MODEL_SHA256[name], name=name, remedy=remedy)
+        verify_bytes(content, MODEL_SHA256[name], name=name, remedy=remedy)
     directory.mkdir(parents=True, exist_ok=True)
     for name, content in files.items():
         write_atomically(directory / name, content)

