@@ -11,7 +11,7 @@ PROTOS := $(sort $(shell find protos -name '*.proto'))
 MODEL  := services/arenalab/search/model/minilm-l6-v2-int8-token.onnx
 
 help: ## This list.
-	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*##/\t/' | expand -t 16
+	@grep -hE '^[a-z%-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*##/\t/' | expand -t 16
 
 $(VENV)/.installed: pyproject.toml
 	$(PYTHON) -m venv $(VENV)
@@ -57,6 +57,9 @@ test: model check envoy-check ## Every check and every test.
 
 envoy-check: $(VENV)/.installed ## Validate Envoy's configuration with the real Envoy.
 	$(BIN)/python -m pytest -q tests/e2e/test_envoy_config.py
+
+bench-%: model ## A benchmark: bench-mesh, bench-search, bench-ledger.
+	$(BIN)/python tests/bench/bench_$*.py $(ARGS)
 
 fmt: $(VENV)/.installed ## Rewrite what can be rewritten.
 	$(BIN)/buf format --write
