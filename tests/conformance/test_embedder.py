@@ -155,8 +155,7 @@ def test_the_two_embedders_nearly_agree() -> None:
     cosines = (ours.embed_many(TEXTS) * theirs.embed_many(TEXTS)).sum(axis=1)
     counts = [(ours.count_tokens(text), theirs.count_tokens(text)) for text in TEXTS]
 
-    assert cosines.min() >= 0.98
-    assert cosines.mean() >= 0.99
+    assert cosines.min() >= 0.99
     assert all(one == other for one, other in counts)
     assert ours.digest != theirs.digest
     ours.close()

@@ -33,8 +33,8 @@ from arenalab.search.embedder.normalise import NORMALISATION, normalise, normali
 from arenalab.search.embedder.protocol import EmbedderIdentity, Vectors, identity_digest
 from arenalab.search.embedder.wordpiece import WordPiece
 
-# Measured on short questions: larger batches gain nothing more. The limit on tokens keeps the working
-# memory of long texts, which grows with their length squared, near that of a single one.
+# Measured on short questions: larger batches gain nothing more. The limit on tokens keeps the
+# working memory of long texts, which grows with their length squared, near that of a single one.
 BATCH_TEXTS = 32
 BATCH_TOKENS = 512
 
