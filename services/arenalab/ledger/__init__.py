@@ -1,0 +1,1 @@
+"""Ledger: what was said, sealed so that it cannot be changed unseen."""

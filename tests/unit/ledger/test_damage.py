@@ -1,0 +1,193 @@
+"""Damage is found where it is, and a damaged log neither takes nor proves anything."""
+
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+
+from arenalab.ledger import high_water
+from arenalab.ledger.log import Log
+from arenalab.ledger.verify import verify_directory, verify_open_log
+from arenalab.mesh import DataLossError, PreconditionError, Reason
+from arenalab.proof import Signer, leaf_hash
+
+from .conftest import ORIGIN, PUBLIC_KEY, SIGNER, OpenLog, an_entry, open_log
+
+BATCHES = 6
+PER_BATCH = 3
+
+
+@pytest.fixture
+def directory(tmp_path: Path) -> Path:
+    """A closed log of several segments, each with several batches."""
+    log = open_log(tmp_path / "log", segment_bytes=5000)
+    for batch in range(BATCHES):
+        log.commit([an_entry(f"e{batch}.{n}") for n in range(PER_BATCH)])
+    log.close()
+    assert len(log.segment_paths) == 3
+    return tmp_path / "log"
+
+
+def refused(log: Log) -> DataLossError:
+    """Asserts that the log refuses to go on; returns the error it does it with."""
+    with pytest.raises(DataLossError) as caught:
+        log.commit([an_entry("new")])
+    assert caught.value.reason is Reason.CORRUPT_LEDGER
+    for call in (lambda: log.prove("default", 0), lambda: log.consistency(1, 0)):
+        with pytest.raises(DataLossError):
+            call()
+    return caught.value
+
+
+def line_starts(data: bytes) -> list[int]:
+    return [0, *(n + 1 for n, byte in enumerate(data[:-1]) if byte == ord("\n"))]
+
+
+@settings(
+    max_examples=60, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture]
+)
+@given(st.data())
+def test_any_changed_byte_is_found_in_its_line(directory: Path, data: st.DataObject) -> None:
+    path = data.draw(st.sampled_from(sorted(directory.glob("*.ndjson"))))
+    whole = path.read_bytes()
+    position = data.draw(st.integers(0, len(whole) - 1))
+    changed = bytearray(whole)
+    changed[position] ^= data.draw(st.integers(1, 255))
+    path.write_bytes(changed)
+    try:
+        found = verify_directory(directory, PUBLIC_KEY)
+        assert not found.valid
+        first = found.problems[0]
+        assert first.file == path.name
+        line = max(start for start in line_starts(whole) if start <= position)
+        assert first.offset == line
+        log = open_log(directory)
+        error = refused(log)
+        assert error.metadata == {"file": path.name, "offset": str(line)}
+        assert not verify_open_log(log).valid
+        log.close()
+        assert path.read_bytes() == changed  # evidence is not repaired away
+    finally:
+        path.write_bytes(whole)
+
+
+def forge(line: bytes) -> bytes:
+    """Changes a leaf and the hash beside it."""
+    start = line.index(b'"leaf":') + 7
+    leaf = line[start:-2].replace(b"memory", b"forged")
+    digest = leaf_hash(leaf).hex().encode()
+    old = line.index(b'"hash":"') + 8
+    return line[:old] + digest + line[old + 64 : start] + leaf + line[-2:]
+
+
+def test_a_leaf_forged_with_its_hash_breaks_the_signed_root(directory: Path) -> None:
+    path = directory / "00000001.ndjson"
+    lines = path.read_bytes().splitlines(keepends=True)
+    lines[5] = forge(lines[5])  # the second entry of this segment's second batch
+    path.write_bytes(b"".join(lines))
+    (problem,) = verify_directory(directory, PUBLIC_KEY).problems
+    assert (problem.file, problem.leaf_index) == (path.name, 9)
+    assert problem.offset == sum(map(len, lines[:4]))
+    assert "leaves 9 to 11 do not give the root" in problem.message
+    log = open_log(directory)
+    assert refused(log).metadata["offset"] == str(problem.offset)
+    log.close()
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        lambda lines: [*lines[:1], *lines[2:]],  # an entry taken out
+        lambda lines: [lines[1], lines[0], *lines[2:]],  # two entries exchanged
+        lambda lines: [lines[0], *lines],  # an entry twice
+        lambda lines: [*lines[:3], *lines[4:]],  # a checkpoint taken out: no harm
+    ],
+)
+def test_lines_moved_about_are_found(
+    directory: Path, change: Callable[[list[bytes]], list[bytes]]
+) -> None:
+    path = directory / "00000000.ndjson"
+    lines = path.read_bytes().splitlines(keepends=True)
+    changed = change(lines)
+    path.write_bytes(b"".join(changed))
+    found = verify_directory(directory, PUBLIC_KEY)
+    entries_moved = [x for x in changed if b'"leaf"' in x] != [x for x in lines if b'"leaf"' in x]
+    assert found.valid != entries_moved
+    if entries_moved:
+        assert found.problems[0].file == path.name
+
+
+@pytest.mark.parametrize("keep", [0, 1, 2, 3, 4, 5, 6, 7])
+def test_a_log_cut_short_is_refused(directory: Path, keep: int) -> None:
+    path = directory / "00000002.ndjson"
+    lines = path.read_bytes().splitlines(keepends=True)
+    assert len(lines) == 8
+    path.write_bytes(b"".join(lines[:keep]))
+    log = open_log(directory)
+    error = refused(log)
+    kept = sum(map(len, lines[: 4 if keep >= 4 else 0]))
+    file, offset = (path.name, kept) if kept else ("00000001.ndjson", None)
+    assert error.metadata["file"] == file
+    if offset is not None:
+        assert error.metadata["offset"] == str(offset)
+    assert "were sealed" in str(error)
+    log.close()
+    assert path.read_bytes() == b"".join(lines[:keep])
+
+
+@pytest.mark.parametrize("number", [0, 1, 2])
+def test_a_missing_segment_is_found(directory: Path, number: int) -> None:
+    (directory / f"0000000{number}.ndjson").unlink()
+    assert not verify_directory(directory, PUBLIC_KEY).valid
+    log = open_log(directory)
+    refused(log)
+    log.close()
+
+
+def test_segments_without_a_high_water_mark_are_refused(directory: Path) -> None:
+    (directory / high_water.NAME).unlink()
+    log = open_log(directory)
+    assert "no checkpoint of this key" in str(refused(log))
+    log.close()
+
+
+def test_a_torn_slot_of_the_high_water_mark_does_no_harm(directory: Path) -> None:
+    path = directory / high_water.NAME
+    whole = path.read_bytes()
+    for start in (0, high_water.SLOT_BYTES):
+        torn = bytearray(whole)
+        torn[start + 20 : start + 60] = bytes(40)
+        path.write_bytes(torn)
+        assert verify_directory(directory, PUBLIC_KEY).valid
+
+
+def test_a_log_replaced_by_another_of_the_same_key_is_refused(
+    directory: Path, tmp_path: Path
+) -> None:
+    other = open_log(tmp_path / "other")
+    other.commit([an_entry(f"x{n}") for n in range(30)])
+    other.close()
+    for path in directory.glob("*.ndjson"):
+        path.unlink()
+    (directory / "00000000.ndjson").write_bytes(other.segment_paths[0].read_bytes())
+    log = open_log(directory)
+    assert "are not those that were sealed" in str(refused(log))
+    log.close()
+
+
+def test_another_key_does_not_open_the_log(directory: Path) -> None:
+    theirs = Signer(ORIGIN, bytes(32))
+    with pytest.raises(PreconditionError, match=SIGNER.verifier.key_hash.hex()) as caught:
+        open_log(directory, signer=theirs)
+    assert caught.value.reason is Reason.MISSING_KEY
+    assert not verify_directory(directory, str(theirs.verifier)).valid
+
+
+def test_damage_shows_a_hundred_problems_at_most(tmp_path: Path, opened: OpenLog) -> None:
+    log = opened()
+    log.commit([an_entry(f"e{n}") for n in range(150)])
+    path = log.segment_paths[0]
+    path.write_bytes(path.read_bytes().replace(b"memory", b"forged"))
+    assert len(verify_directory(tmp_path / "log", PUBLIC_KEY).problems) == 100

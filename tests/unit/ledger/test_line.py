@@ -1,0 +1,77 @@
+"""Lines of a segment: what is written reads back, in one spelling only."""
+
+import json
+import random
+
+from hypothesis import given
+from hypothesis import strategies as st
+
+from arenalab.atomic import canonical_json
+from arenalab.ledger.entry import SubjectKey, seal
+from arenalab.ledger.line import (
+    CheckpointLine,
+    EntryLine,
+    encode_checkpoint,
+    encode_entry,
+    parse_line,
+)
+from arenalab.proof import leaf_hash
+
+from .conftest import SIGNER, an_entry
+
+KEY = SubjectKey(bytes(16), bytes(32))
+WHEN = "2026-01-01T00:00:00Z"
+NOTE = SIGNER.sign("example.org/log\n1\nAAAA\n")
+
+
+@given(
+    index=st.integers(0, 2**53 - 1),
+    entry_id=st.text(min_size=1, max_size=128),
+    facts=st.dictionaries(st.text(), st.text(), max_size=3),
+    names=st.sets(st.from_regex(r"[A-Za-z0-9_.-]{1,8}", fullmatch=True), max_size=3),
+)
+def test_an_entry_reads_back_and_is_canonical_json(
+    index: int, entry_id: str, facts: dict[str, str], names: set[str]
+) -> None:
+    entry = an_entry(entry_id, facts_json=json.dumps(facts), content=dict.fromkeys(names, "x"))
+    leaf, sealed = seal(entry, WHEN, KEY, random.Random(1).randbytes)
+    line = encode_entry(index, leaf, leaf_hash(leaf), sealed)
+    assert canonical_json(json.loads(line)) + b"\n" == line
+    parsed = parse_line(line)
+    assert isinstance(parsed, EntryLine)
+    assert (parsed.index, parsed.leaf, parsed.sealed) == (index, leaf, sealed)
+    assert parsed.hash_hex == leaf_hash(leaf).hex()
+    assert parsed.sealed_hex == json.loads(leaf)["sealed"]
+    assert parsed.tenant == "default"
+    assert json.loads(parsed.entry_id_json) == entry_id
+
+
+def test_facts_that_look_like_the_end_of_a_leaf_change_nothing() -> None:
+    end = f'"kind":"k","sealed":"{"0" * 64}","subject":"{"0" * 64}","tenant":"other"'
+    facts = {end: 1, "z": end + ',"time":"2026-01-01T00:00:00Z","v":1}}'}
+    leaf, sealed = seal(
+        an_entry(facts_json=json.dumps(facts)), WHEN, KEY, random.Random(1).randbytes
+    )
+    parsed = parse_line(encode_entry(0, leaf, leaf_hash(leaf), sealed))
+    assert isinstance(parsed, EntryLine)
+    assert parsed.tenant == "default"
+    assert parsed.sealed_hex == json.loads(leaf)["sealed"]
+
+
+def test_a_checkpoint_reads_back() -> None:
+    assert parse_line(encode_checkpoint(NOTE)) == CheckpointLine(NOTE)
+
+
+@given(st.data())
+def test_a_checkpoint_spelled_otherwise_is_no_line(data: st.DataObject) -> None:
+    line = encode_checkpoint(NOTE)
+    position = data.draw(st.integers(0, len(line) - 1))
+    changed = line[:position] + data.draw(st.binary(max_size=2)) + line[position + 1 :]
+    if changed != line:
+        assert parse_line(changed) != CheckpointLine(NOTE)
+
+
+@given(st.binary())
+def test_any_bytes_are_a_line_or_none(data: bytes) -> None:
+    assert parse_line(data) is None
+    assert parse_line(b'{"checkpoint":"' + data) is None or b'"}\n' in data
