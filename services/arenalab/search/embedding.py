@@ -1,0 +1,186 @@
+"""The embedder behind bounded queues: texts in, unit vectors out.
+
+Two lanes, because a batch of thousands must not stand before a question: a pool of at
+most one worker a core for single questions, each embedded and searched in one hop, and
+one thread that takes batches piece by piece (the embedder spreads each over its own).
+"""
+
+import asyncio
+import contextvars
+import threading
+from collections import OrderedDict
+from collections.abc import Callable, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from typing import Final, TypeVar
+
+import numpy as np
+
+from arenalab.mesh import BudgetSpentError, InvalidInputError, Reason
+from arenalab.search.embedder.protocol import Embedder, EmptyTextError, Vectors
+
+_T = TypeVar("_T")
+
+# Texts embedded between two looks at who else waits for the batch lane.
+_BATCH_TEXTS: Final = 256
+# Vectors kept for texts that are asked again: 6 MB at 384 dimensions.
+_KEPT_VECTORS: Final = 4096
+_KEPT_TEXT_BYTES: Final = 4096  # a longer text is not kept
+
+
+class Embedding:
+    """Runs an embedder for many callers at once. Its methods belong to one event loop."""
+
+    def __init__(self, embedder: Embedder, *, workers: int, queue_limit: int) -> None:
+        """Starts without threads; they come with the first calls.
+
+        Args:
+            embedder: What computes the vectors. Not closed here.
+            workers: Questions embedded at the same time.
+            queue_limit: Questions, and apart from them batches, that may wait; one
+                more is refused.
+        """
+        self.embedder = embedder
+        self._questions = _Lane("embed", workers, queue_limit)
+        self._batches = _Lane("batch", 1, queue_limit)
+        self._kept = _KeptVectors(_KEPT_VECTORS)
+        self._leaders: dict[str, asyncio.Future[None]] = {}
+
+    def close(self) -> None:
+        """Waits for what is running and refuses the rest."""
+        self._questions.close()
+        self._batches.close()
+
+    async def run(self, text: str, work: Callable[[], _T]) -> _T:
+        """Returns what `work` returns on a worker, where it may call `vector`.
+
+        While a text is being embedded, others that ask for the same wait for its vector.
+
+        Raises:
+            BudgetSpentError: OVERLOADED; the queue is full.
+        """
+        while (leader := self._leaders.get(text)) is not None:
+            await asyncio.shield(leader)
+        if text in self._kept:
+            return await self._questions.run(work)
+        done = asyncio.get_running_loop().create_future()
+        self._leaders[text] = done
+        try:
+            return await self._questions.run(work)
+        finally:
+            del self._leaders[text]
+            done.set_result(None)
+
+    def vector(self, text: str, field: str = "text") -> Vectors:
+        """Returns the vector of one text; called on a worker.
+
+        Raises:
+            InvalidInputError: EMPTY_TEXT; nothing in the text can be embedded.
+        """
+        found = self._kept.get(text)
+        if found is None:
+            try:
+                found = self.embedder.embed(text)
+            except EmptyTextError as error:
+                raise InvalidInputError(
+                    f"{field} must not be blank", Reason.EMPTY_TEXT, field=field
+                ) from error
+            self._kept.put(text, found)
+        return found
+
+    async def batch(self, texts: Sequence[str], field: str = "texts") -> Vectors:
+        """Returns one vector a row.
+
+        Raises:
+            InvalidInputError: EMPTY_TEXT; nothing in one of the texts can be embedded.
+            BudgetSpentError: OVERLOADED; the queue is full.
+        """
+        pieces = [
+            await self._batches.run(lambda start=start: self._piece(texts, start, field))  # type: ignore[misc]
+            for start in range(0, len(texts), _BATCH_TEXTS)
+        ]
+        return np.concatenate(pieces) if pieces else self.no_vectors
+
+    def batch_now(self, texts: Sequence[str], field: str) -> Vectors:
+        """As `batch`, on the calling thread."""
+        pieces = [self._piece(texts, start, field) for start in range(0, len(texts), _BATCH_TEXTS)]
+        return np.concatenate(pieces) if pieces else self.no_vectors
+
+    @property
+    def no_vectors(self) -> Vectors:
+        """An array of no rows."""
+        return np.empty((0, self.embedder.dimension), np.float32)
+
+    async def count_tokens(self, texts: Sequence[str]) -> list[int]:
+        """Returns the tokens the embedder reads of each text."""
+        most = self.embedder.max_tokens
+        count = self.embedder.count_tokens
+        return await self._batches.run(lambda: [min(most, count(text)) for text in texts])
+
+    def _piece(self, texts: Sequence[str], start: int, field: str) -> Vectors:
+        piece = texts[start : start + _BATCH_TEXTS]
+        try:
+            return self.embedder.embed_many(piece)
+        except EmptyTextError as error:
+            place = f"{field}[{start}:{start + len(piece)}]"
+            raise InvalidInputError(f"{place}: {error}", Reason.EMPTY_TEXT, field=field) from error
+
+
+class _Lane:
+    """Threads with a bounded queue before them."""
+
+    def __init__(self, name: str, workers: int, queue_limit: int) -> None:
+        self._name = name
+        self._most = workers + queue_limit
+        self._present = 0
+        self._pool = ThreadPoolExecutor(workers, thread_name_prefix=name)
+
+    async def run(self, work: Callable[[], _T]) -> _T:
+        if self._present >= self._most:
+            raise BudgetSpentError(
+                f"the {self._name} queue is full ({self._most} calls)", queue=self._name
+            )
+        self._present += 1
+        future = self._pool.submit(contextvars.copy_context().run, work)
+        # Counted until the thread is free of it, not until its caller gives up.
+        loop = asyncio.get_running_loop()
+        future.add_done_callback(lambda _: _on_loop(loop, self._left))
+        return await asyncio.wrap_future(future)
+
+    def _left(self) -> None:
+        self._present -= 1
+
+    def close(self) -> None:
+        self._pool.shutdown(cancel_futures=True)
+
+
+def _on_loop(loop: asyncio.AbstractEventLoop, call: Callable[[], None]) -> None:
+    if not loop.is_closed():
+        loop.call_soon_threadsafe(call)
+
+
+class _KeptVectors:
+    """The vectors of the texts asked last."""
+
+    def __init__(self, most: int) -> None:
+        self._most = most
+        self._lock = threading.Lock()
+        self._vectors: OrderedDict[str, Vectors] = OrderedDict()
+
+    def __contains__(self, text: str) -> bool:
+        return text in self._vectors
+
+    def get(self, text: str) -> Vectors | None:
+        with self._lock:
+            found = self._vectors.get(text)
+            if found is not None:
+                self._vectors.move_to_end(text)
+            return found
+
+    def put(self, text: str, vector: Vectors) -> None:
+        if len(text) > _KEPT_TEXT_BYTES:
+            return
+        vector.setflags(write=False)
+        with self._lock:
+            self._vectors[text] = vector
+            if len(self._vectors) > self._most:
+                self._vectors.popitem(last=False)

@@ -1,0 +1,127 @@
+"""One search from text to spans, done by one worker in one go.
+
+Embedding, index and payloads follow each other on the same thread: handing the work to
+another between them would cost more than the index does.
+"""
+
+import time
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Final, TypeVar
+
+from arenalab.api.common.v1 import span_pb2
+from arenalab.search.embedding import Embedding
+from arenalab.search.filters import Filter
+from arenalab.search.payloads import GoneError, Payloads
+from arenalab.search.retrieval import Found, Plan, retrieve
+from arenalab.search.snapshot import Snapshot
+from arenalab.search.trajectory import walk_back
+
+_T = TypeVar("_T")
+
+# How often a search begins again because its version was replaced and removed meanwhile.
+_ATTEMPTS: Final = 5
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Query:
+    """What is looked for."""
+
+    text: str
+    limit: int
+    wanted: Filter
+    plan: Plan
+    depth: int = 0
+    extra_text: str = ""
+
+
+@dataclass(frozen=True, kw_only=True, slots=True, eq=False)
+class Answer:
+    """What was found; the lists are in the order of `found`."""
+
+    snapshot: Snapshot
+    found: Found
+    spans: list[span_pb2.Span]  # shared: not to be changed
+    trajectories: list[list[span_pb2.Span]]
+    extra_similarities: list[float]
+    started_ns: int  # of time.time_ns, as are the two below
+    embedded_ns: int
+    searched_ns: int
+
+
+class Finder:
+    """Carries out queries."""
+
+    def __init__(self, embedding: Embedding, payloads: Payloads) -> None:
+        self._embedding = embedding
+        self._payloads = payloads
+
+    async def find(self, query: Query, current: Callable[[], Snapshot]) -> Answer:
+        """Returns the answer of a query over the collection as it is when a worker begins.
+
+        Args:
+            query: What is looked for.
+            current: Returns the collection's snapshot.
+
+        Raises:
+            MeshError: EMPTY_TEXT, OVERLOADED, or what `current` raises.
+        """
+        return await self._embedding.run(query.text, lambda: self._find(query, current))
+
+    def spans(self, ids: Sequence[str], current: Callable[[], Snapshot]) -> list[span_pb2.Span]:
+        """Returns the spans of ids; raises KeyError with the first id that is not there."""
+
+        def read(snapshot: Snapshot) -> list[span_pb2.Span]:
+            rowids = snapshot.rowids(ids)
+            for span_id, rowid in zip(ids, rowids, strict=True):
+                if rowid is None:
+                    raise KeyError(span_id)
+            known = [rowid for rowid in rowids if rowid is not None]
+            spans = self._payloads.read(known)
+            return [spans[rowid] for rowid in known]
+
+        return _retried(read, current)
+
+    def _find(self, query: Query, current: Callable[[], Snapshot]) -> Answer:
+        started_ns = time.time_ns()
+        vector = self._embedding.vector(query.text)
+        extra = self._embedding.vector(query.extra_text, "extra_text") if query.extra_text else None
+        embedded_ns = time.time_ns()
+
+        def look(snapshot: Snapshot) -> Answer:
+            found = retrieve(snapshot, vector, query.limit, query.wanted, query.plan)
+            searched_ns = time.time_ns()
+            payloads = self._payloads.read(found.rowids)
+            spans = [payloads[rowid] for rowid in found.rowids]
+            return Answer(
+                snapshot=snapshot,
+                found=found,
+                spans=spans,
+                trajectories=self._trajectories(snapshot, spans, query.depth),
+                extra_similarities=(
+                    [0.0] * len(spans) if extra is None else found.similarities_to(extra)
+                ),
+                started_ns=started_ns,
+                embedded_ns=embedded_ns,
+                searched_ns=searched_ns,
+            )
+
+        return _retried(look, current)
+
+    def _trajectories(
+        self, snapshot: Snapshot, spans: Sequence[span_pb2.Span], depth: int
+    ) -> list[list[span_pb2.Span]]:
+        def lookup(ids: Sequence[str]) -> Mapping[str, span_pb2.Span]:
+            rowids = [rowid for rowid in snapshot.rowids(ids) if rowid is not None]
+            return {span.id: span for span in self._payloads.read(rowids).values()}
+
+        return walk_back(spans, depth, lookup)
+
+
+def _retried(work: Callable[[Snapshot], _T], current: Callable[[], Snapshot]) -> _T:
+    for _ in range(_ATTEMPTS - 1):
+        try:
+            return work(current())
+        except GoneError:
+            continue
+    return work(current())

@@ -1,0 +1,60 @@
+"""The tables of the span store.
+
+`spans` holds parts: the spans of one published version, or those added online to one
+collection. `collections` names the parts that are live; a part that it does not name is
+left over from a version that was replaced, and is removed in the background.
+"""
+
+from typing import Final
+
+# "ALsp": tells our file from any other SQLite file.
+APPLICATION_ID: Final = 0x414C7370
+SCHEMA_VERSION: Final = 1
+
+SCHEMA: Final = """
+CREATE TABLE parts (
+  part INTEGER PRIMARY KEY AUTOINCREMENT,
+  tenant TEXT NOT NULL,
+  dataset TEXT NOT NULL,
+  version TEXT NOT NULL                -- 64 hex digits, or 'added'
+) STRICT;
+CREATE TABLE collections (
+  tenant TEXT NOT NULL,
+  dataset TEXT NOT NULL,
+  version TEXT NOT NULL,
+  published_at_ns INTEGER NOT NULL,
+  generation INTEGER NOT NULL,
+  embedder_id TEXT NOT NULL,
+  embedder_digest TEXT NOT NULL,
+  dimension INTEGER NOT NULL,
+  live_part INTEGER NOT NULL REFERENCES parts,
+  added_part INTEGER NOT NULL REFERENCES parts,
+  PRIMARY KEY (tenant, dataset)
+) STRICT;
+CREATE TABLE spans (
+  rowid INTEGER PRIMARY KEY AUTOINCREMENT, -- never used again: caches are keyed by it
+  part INTEGER NOT NULL REFERENCES parts,
+  ordinal INTEGER,                     -- row in the version's vectors; NULL: added
+  span_id TEXT NOT NULL,
+  domain TEXT NOT NULL,
+  action TEXT NOT NULL,
+  status INTEGER NOT NULL,
+  when_s INTEGER NOT NULL,
+  when_ns INTEGER NOT NULL,
+  quality REAL,
+  tags TEXT NOT NULL,
+  outcome_key INTEGER NOT NULL,
+  payload BLOB NOT NULL,               -- arenalab.api.common.v1.Span
+  vector BLOB                          -- float32, little-endian; of added spans only
+) STRICT;
+CREATE UNIQUE INDEX spans_by_id ON spans (part, span_id);
+"""
+
+PRAGMAS: Final = (
+    "PRAGMA journal_mode = WAL",
+    # An acknowledged span must survive a power cut, not only a crash.
+    "PRAGMA synchronous = FULL",
+    "PRAGMA foreign_keys = ON",
+    "PRAGMA busy_timeout = 5000",
+    "PRAGMA journal_size_limit = 67108864",
+)

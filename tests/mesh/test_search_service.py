@@ -1,0 +1,515 @@
+"""SearchService over real gRPC, a real dataset store, SQLite and the real embedder."""
+
+from collections.abc import AsyncIterator, Awaitable, Iterator, Sequence
+from pathlib import Path
+
+import numpy as np
+import pytest
+from google.protobuf import timestamp_pb2
+from nacl.signing import SigningKey
+
+from arenalab.api.common.v1 import filter_pb2, plan_pb2, span_pb2
+from arenalab.api.search.v1 import search_service_pb2 as pb
+from arenalab.api.search.v1 import search_service_pb2_grpc as pb_grpc
+from arenalab.atomic import Span, Status, to_proto
+from arenalab.dataset import DatasetStore
+from arenalab.dataset.manifest import Embedder as EmbedderEntry
+from arenalab.dataset.manifest import Settings
+from arenalab.mesh import (
+    DataLossError,
+    InvalidInputError,
+    NotFoundError,
+    NotReadyError,
+    PreconditionError,
+    Reason,
+    Telemetry,
+    connect,
+    scope_for,
+)
+from arenalab.search.config import SearchConfig
+from arenalab.search.embedder.factory import open_embedder
+from arenalab.search.embedder.protocol import Embedder
+from arenalab.search.wiring import running_search
+from arenalab.testing.spans import make_span
+
+KEY = SigningKey(bytes(range(32)))
+SETTINGS = Settings(alpha=0.05, delta=0.05, min_quality=0.0, max_per_domain=0)
+
+BALANCE = make_span(
+    "What is my account balance?", "show the balance", domain="banking", quality=90, tags=("money",)
+)
+CARD = make_span(
+    "My card was stolen", "block the card", domain="banking/cards", quality=40, tags=("cards",)
+)
+FLIGHT = make_span(
+    "Book a flight to Paris", "open the flight search", domain="travel", did="book",
+    when="2026-03-01T00:00:00Z", status=Status.FAILED,
+)  # fmt: skip
+WEATHER = make_span("Will it rain tomorrow?", "show the forecast", domain="bankingx")
+SPANS = [BALANCE, CARD, FLIGHT, WEATHER]
+
+
+@pytest.fixture(scope="module")
+def embedder() -> Iterator[Embedder]:
+    opened = open_embedder()
+    yield opened
+    opened.close()
+
+
+class Desk:
+    """A folder of datasets, and the search that serves it."""
+
+    def __init__(self, root: Path, embedder: Embedder) -> None:
+        self.embedder = embedder
+        self.datasets = DatasetStore(root / "datasets")
+        self.config = SearchConfig(
+            address="127.0.0.1:0",
+            store_path=root / "search" / "spans.sqlite",
+            datasets_dir=root / "datasets",
+        )
+
+    def build(
+        self,
+        spans: Sequence[Span],
+        *,
+        dataset: str = "faq",
+        tenant: str = "default",
+        digest: str | None = None,
+    ) -> str:
+        """Writes a dataset version; returns its name."""
+        with self.datasets.staging(tenant, dataset) as staging:
+            staging.write_spans(spans)
+            vectors = self.embedder.embed_many([span.this for span in spans])
+            staging.write_embeddings([vectors], rows=len(spans), dimension=vectors.shape[1])
+            staging.write_calibration(b"{}")
+            version = staging.seal(
+                KEY,
+                embedder=EmbedderEntry(
+                    self.embedder.id, digest or self.embedder.digest, vectors.shape[1]
+                ),
+                settings=SETTINGS,
+                quality={},
+                calibration={},
+                build_time="2026-11-20T10:00:00Z",
+            )
+        return version.manifest.version
+
+    async def serve(self) -> "AsyncIterator[pb_grpc.SearchServiceAsyncStub]":
+        telemetry = Telemetry("search")
+        async with (
+            running_search(self.config, telemetry, self.embedder) as port,
+            connect(f"127.0.0.1:{port}", Telemetry("test")) as channel,
+        ):
+            yield pb_grpc.SearchServiceStub(channel)
+
+
+@pytest.fixture
+def desk(tmp_path: Path, embedder: Embedder) -> Desk:
+    return Desk(tmp_path, embedder)
+
+
+@pytest.fixture
+async def search(desk: Desk) -> "AsyncIterator[pb_grpc.SearchServiceAsyncStub]":
+    async for stub in desk.serve():
+        yield stub
+
+
+@pytest.fixture
+async def faq(
+    desk: Desk, search: "pb_grpc.SearchServiceAsyncStub"
+) -> "pb_grpc.SearchServiceAsyncStub":
+    version = desk.build(SPANS)
+    await search.Publish(pb.PublishRequest(dataset="faq", dataset_version=version))
+    return search
+
+
+def ids(response: pb.SearchResponse) -> list[str]:
+    return [hit.span.id for hit in response.hits]
+
+
+async def test_the_nearest_span_comes_first(faq: "pb_grpc.SearchServiceAsyncStub") -> None:
+    response = await faq.Search(pb.SearchRequest(text="how much money do I have", limit=3))
+    assert ids(response)[0] == BALANCE.id
+    assert response.hits[0].span == to_proto(BALANCE)
+    assert len(response.hits) == 3
+    similarities = [hit.similarity for hit in response.hits]
+    assert similarities == sorted(similarities, reverse=True)
+    assert (response.dataset, response.engine) == ("faq", plan_pb2.ENGINE_EXACT)
+    assert response.exact
+    assert response.matches == 4
+    assert response.embed_us > 0
+
+
+async def test_the_same_text_is_its_own_nearest(faq: "pb_grpc.SearchServiceAsyncStub") -> None:
+    response = await faq.Search(pb.SearchRequest(text=CARD.this, limit=1))
+    assert ids(response) == [CARD.id]
+    assert response.hits[0].similarity == pytest.approx(1.0, abs=1e-6)
+
+
+@pytest.mark.parametrize(
+    ("wanted", "expected"),
+    [
+        (filter_pb2.SpanFilter(domains=["banking"]), {BALANCE.id, CARD.id}),
+        (filter_pb2.SpanFilter(domains=["banking/cards", "travel"]), {CARD.id, FLIGHT.id}),
+        (filter_pb2.SpanFilter(actions=["book"]), {FLIGHT.id}),
+        (filter_pb2.SpanFilter(statuses=[span_pb2.SPAN_STATUS_FAILED]), {FLIGHT.id}),
+        (filter_pb2.SpanFilter(min_quality=40), {BALANCE.id, CARD.id}),
+        (filter_pb2.SpanFilter(tags=["cards"]), {CARD.id}),
+        (filter_pb2.SpanFilter(tags=["cards", "money"]), set()),
+        (
+            filter_pb2.SpanFilter(not_before=timestamp_pb2.Timestamp(seconds=1_772_323_200)),
+            {FLIGHT.id},
+        ),
+        (
+            filter_pb2.SpanFilter(before=timestamp_pb2.Timestamp(seconds=1_772_323_200)),
+            {BALANCE.id, CARD.id, WEATHER.id},
+        ),
+    ],
+)
+async def test_a_filter_is_exact(
+    faq: "pb_grpc.SearchServiceAsyncStub", wanted: filter_pb2.SpanFilter, expected: set[str]
+) -> None:
+    response = await faq.Search(pb.SearchRequest(text="anything", limit=10, filter=wanted))
+    assert set(ids(response)) == expected
+    assert response.matches == len(expected)
+
+
+async def test_a_second_text_is_compared_with_each_hit(
+    faq: "pb_grpc.SearchServiceAsyncStub",
+) -> None:
+    response = await faq.Search(pb.SearchRequest(text="money", limit=4, extra_text=FLIGHT.this))
+    extra = {hit.span.id: hit.extra_similarity for hit in response.hits}
+    assert extra[FLIGHT.id] == pytest.approx(1.0, abs=1e-6)
+    assert all(extra[FLIGHT.id] > value for key, value in extra.items() if key != FLIGHT.id)
+
+
+async def test_a_hit_carries_the_spans_before_it(
+    desk: Desk, search: "pb_grpc.SearchServiceAsyncStub"
+) -> None:
+    first = make_span("I lost my wallet", "ask what was in it")
+    second = make_span("A card was in it", "block the card", previous_spans=(first.id,))
+    third = make_span("Send me a new one", "order a card", previous_spans=(second.id,))
+    version = desk.build([first, second, third])
+    await search.Publish(pb.PublishRequest(dataset="faq", dataset_version=version))
+    response = await search.Search(pb.SearchRequest(text=third.this, limit=1, trajectory_depth=5))
+    assert [span.id for span in response.hits[0].trajectory] == [second.id, first.id]
+
+
+async def test_added_spans_are_found_at_once(faq: "pb_grpc.SearchServiceAsyncStub") -> None:
+    added = make_span("Where can I park my bicycle?", "behind the house")
+    reply = await faq.AddSpans(pb.AddSpansRequest(dataset="faq", spans=[to_proto(added)]))
+    assert (reply.added, reply.unchanged) == (1, 0)
+    request = pb.SearchRequest(text="place for a bike", limit=2)
+    before = await faq.Search(request)
+    assert ids(before)[0] == added.id
+    collection = (await faq.ListCollections(pb.ListCollectionsRequest())).collections[0]
+    assert (collection.spans, collection.added_spans, collection.generation) == (5, 1, 2)
+
+
+async def test_a_restart_serves_the_same(desk: Desk) -> None:
+    version = desk.build(SPANS)
+    added = make_span("Where can I park my bicycle?", "behind the house", tags=("bike",))
+    asked = [
+        pb.SearchRequest(text="park the bike", limit=5),
+        pb.SearchRequest(text="cards", limit=5, filter=filter_pb2.SpanFilter(domains=["banking"])),
+    ]
+    answers = []
+    for is_first in (True, False):
+        async for search in desk.serve():
+            if is_first:
+                await search.Publish(pb.PublishRequest(dataset="faq", dataset_version=version))
+                await search.AddSpans(pb.AddSpansRequest(dataset="faq", spans=[to_proto(added)]))
+            found = [await search.Search(request) for request in asked]
+            stats = await search.Stats(pb.StatsRequest())
+            answers.append(([list(one.hits) for one in found], stats))
+    assert answers[0] == answers[1]
+
+
+async def test_adding_the_same_span_again_changes_nothing(
+    faq: "pb_grpc.SearchServiceAsyncStub",
+) -> None:
+    added = to_proto(make_span("Where can I park?", "behind the house"))
+    request = pb.AddSpansRequest(dataset="faq", spans=[added, added, to_proto(CARD)])
+    first, second = await faq.AddSpans(request), await faq.AddSpans(request)
+    assert (first.added, first.unchanged) == (1, 2)
+    assert (second.added, second.unchanged) == (0, 3)
+
+
+async def test_an_id_cannot_get_other_content(faq: "pb_grpc.SearchServiceAsyncStub") -> None:
+    changed = to_proto(CARD)
+    changed.if_ok = "keep the card"
+    new = to_proto(make_span("Something new", "else"))
+    with pytest.raises(InvalidInputError, match="other content") as caught:
+        await faq.AddSpans(pb.AddSpansRequest(dataset="faq", spans=[new, changed]))
+    assert caught.value.reason is Reason.INVALID_ARGUMENT
+    with pytest.raises(NotFoundError):  # all or nothing
+        await faq.GetSpans(pb.GetSpansRequest(span_ids=[new.id]))
+
+
+async def test_a_span_that_breaks_the_schema_is_refused(
+    faq: "pb_grpc.SearchServiceAsyncStub",
+) -> None:
+    broken = to_proto(CARD)
+    broken.id = "017f22e2-79b0-7cc3-98c4-dc0c0c07398f"
+    broken.ClearField("if_ok")
+    with pytest.raises(InvalidInputError, match=r"spans\[0\]: if_ok") as caught:
+        await faq.AddSpans(pb.AddSpansRequest(dataset="faq", spans=[broken]))
+    assert caught.value.reason is Reason.INVALID_SPAN
+
+
+async def test_spans_come_in_the_order_asked_for(faq: "pb_grpc.SearchServiceAsyncStub") -> None:
+    wanted = [FLIGHT.id, BALANCE.id, FLIGHT.id]
+    reply = await faq.GetSpans(pb.GetSpansRequest(dataset="faq", span_ids=wanted))
+    assert [span.id for span in reply.spans] == wanted
+    with pytest.raises(NotFoundError) as caught:
+        await faq.GetSpans(pb.GetSpansRequest(span_ids=[BALANCE.id, "nothing"]))
+    assert caught.value.reason is Reason.UNKNOWN_SPAN
+    assert caught.value.metadata == {"span_id": "nothing"}
+
+
+async def test_embed_returns_the_vectors_of_the_embedder(
+    search: "pb_grpc.SearchServiceAsyncStub", embedder: Embedder
+) -> None:
+    texts = ["hello", "a somewhat longer text"]
+    reply = await search.Embed(pb.EmbedRequest(texts=texts))
+    vectors = np.frombuffer(reply.vectors, "<f4").reshape(2, reply.dimension)
+    np.testing.assert_array_equal(vectors, embedder.embed_many(texts))
+    assert (reply.embedder_id, reply.embedder_digest) == (embedder.id, embedder.digest)
+    assert list(reply.token_counts) == [embedder.count_tokens(text) for text in texts]
+
+
+async def test_stats_count_exactly(faq: "pb_grpc.SearchServiceAsyncStub") -> None:
+    stats = await faq.Stats(pb.StatsRequest(dataset="faq"))
+    assert {(one.value, one.count) for one in stats.domains} == {
+        ("banking", 1), ("banking/cards", 1), ("bankingx", 1), ("travel", 1),
+    }  # fmt: skip
+    assert [(one.value, one.count) for one in stats.actions] == [("ask_question", 3), ("book", 1)]
+    assert {one.value: one.count for one in stats.statuses} == {"completed": 3, "failed": 1}
+    assert {one.value for one in stats.tags} == {"money", "cards"}
+    assert list(stats.quality_buckets) == [0, 0, 0, 0, 1, 0, 0, 0, 0, 1, 0]
+    assert len(stats.when_quantiles) == 101
+    assert stats.when_quantiles[100] == to_proto(FLIGHT).when
+    assert list(stats.engines) == [plan_pb2.ENGINE_EXACT]
+    assert stats.distinct_outcomes == 4
+    assert stats.collection.spans == 4
+
+
+async def test_another_tenant_sees_nothing(faq: "pb_grpc.SearchServiceAsyncStub") -> None:
+    other = scope_for("other")
+    calls: list[Awaitable[object]] = [
+        faq.Search(pb.SearchRequest(scope=other, dataset="faq", text="card", limit=1)),
+        faq.GetSpans(pb.GetSpansRequest(scope=other, dataset="faq", span_ids=[CARD.id])),
+        faq.Stats(pb.StatsRequest(scope=other, dataset="faq")),
+        faq.AddSpans(pb.AddSpansRequest(scope=other, dataset="faq", spans=[to_proto(CARD)])),
+    ]
+    for call in calls:
+        with pytest.raises(NotFoundError) as caught:
+            await call
+        assert caught.value.reason is Reason.UNKNOWN_DATASET
+        assert caught.value.metadata == {"dataset": "faq"}
+    listed = await faq.ListCollections(pb.ListCollectionsRequest(scope=other))
+    assert not listed.collections
+    with pytest.raises(PreconditionError) as nothing:
+        await faq.Search(pb.SearchRequest(scope=other, text="card", limit=1))
+    assert nothing.value.reason is Reason.NO_DATASET
+
+
+async def test_tenants_with_one_dataset_name_keep_their_own(
+    desk: Desk, faq: "pb_grpc.SearchServiceAsyncStub"
+) -> None:
+    theirs = make_span("My card was stolen", "call the police")
+    scope = scope_for("other")
+    version = desk.build([theirs], tenant="other")
+    await faq.Publish(pb.PublishRequest(scope=scope, dataset="faq", dataset_version=version))
+    response = await faq.Search(pb.SearchRequest(scope=scope, text=CARD.this, limit=5))
+    assert ids(response) == [theirs.id]
+    ours = await faq.Search(pb.SearchRequest(text=CARD.this, limit=5))
+    assert theirs.id not in ids(ours)
+
+
+async def test_an_empty_name_means_the_dataset_published_last(
+    desk: Desk, faq: "pb_grpc.SearchServiceAsyncStub"
+) -> None:
+    version = desk.build([FLIGHT], dataset="travel")
+    await faq.Publish(pb.PublishRequest(dataset="travel", dataset_version=version))
+    response = await faq.Search(pb.SearchRequest(text="card", limit=5))
+    assert response.dataset == "travel"
+    listed = await faq.ListCollections(pb.ListCollectionsRequest())
+    assert [one.dataset for one in listed.collections] == ["travel", "faq"]
+
+
+async def test_publishing_swaps_the_version_and_keeps_what_was_added(
+    desk: Desk, faq: "pb_grpc.SearchServiceAsyncStub"
+) -> None:
+    kept, taken_over = make_span("How do I sing?", "loudly"), make_span("How to dance?", "slowly")
+    await faq.AddSpans(
+        pb.AddSpansRequest(dataset="faq", spans=[to_proto(kept), to_proto(taken_over)])
+    )
+    old = (await faq.ListCollections(pb.ListCollectionsRequest())).collections[0]
+    version = desk.build([CARD, taken_over])
+    request = pb.PublishRequest(dataset="faq", dataset_version=version)
+    reply = await faq.Publish(request)
+    assert reply.previous_version == old.dataset_version
+    assert reply.collection.dataset_version == version
+    assert (reply.collection.spans, reply.collection.added_spans) == (3, 1)
+    assert reply.collection.generation == old.generation + 1
+    response = await faq.Search(pb.SearchRequest(text="How do I sing?", limit=9))
+    assert set(ids(response)) == {kept.id, taken_over.id, CARD.id}
+    again = await faq.Publish(request)
+    assert again.collection == reply.collection
+
+
+async def test_a_version_that_is_not_there_is_unknown(
+    faq: "pb_grpc.SearchServiceAsyncStub",
+) -> None:
+    with pytest.raises(NotFoundError) as caught:
+        await faq.Publish(pb.PublishRequest(dataset="faq", dataset_version="0" * 64))
+    assert caught.value.reason is Reason.UNKNOWN_DATASET
+
+
+@pytest.mark.parametrize("file", ["spans.ndjson.zst", "embeddings.npy", "manifest.json"])
+async def test_a_damaged_version_is_refused_and_the_old_one_stays(
+    desk: Desk, faq: "pb_grpc.SearchServiceAsyncStub", file: str
+) -> None:
+    version = desk.build([FLIGHT])
+    path = desk.config.datasets_dir / "default" / "faq" / version / file
+    content = bytearray(path.read_bytes())
+    content[len(content) // 2] ^= 1
+    path.write_bytes(content)
+    with pytest.raises(DataLossError) as caught:
+        await faq.Publish(pb.PublishRequest(dataset="faq", dataset_version=version))
+    assert caught.value.reason is Reason.CORRUPT_DATASET
+    assert caught.value.metadata == {"file": file}
+    assert (await faq.Search(pb.SearchRequest(text="card", limit=9))).matches == 4
+
+
+async def test_vectors_of_another_embedder_are_refused(
+    desk: Desk, faq: "pb_grpc.SearchServiceAsyncStub", embedder: Embedder
+) -> None:
+    version = desk.build([FLIGHT], digest="ab" * 32)
+    with pytest.raises(PreconditionError) as caught:
+        await faq.Publish(pb.PublishRequest(dataset="faq", dataset_version=version))
+    assert caught.value.reason is Reason.EMBEDDER_MISMATCH
+    assert caught.value.metadata == {
+        "expected": f"{embedder.id}@abababababab",
+        "found": f"{embedder.id}@{embedder.digest[:12]}",
+    }
+
+
+@pytest.mark.parametrize(
+    ("request_", "reason", "field"),
+    [
+        (pb.SearchRequest(text=" \n", limit=1), Reason.EMPTY_TEXT, "text"),
+        (pb.SearchRequest(text="\u200b", limit=1), Reason.EMPTY_TEXT, "text"),
+        (pb.SearchRequest(text="x" * 32_769, limit=1), Reason.TOO_LARGE, "text"),
+        (pb.SearchRequest(text="é" * 16_385, limit=1), Reason.TOO_LARGE, "text"),
+        (pb.SearchRequest(text="x", limit=0), Reason.INVALID_ARGUMENT, "limit"),
+        (pb.SearchRequest(text="x", limit=1001), Reason.INVALID_ARGUMENT, "limit"),
+        (
+            pb.SearchRequest(text="x", limit=1, trajectory_depth=11),
+            Reason.INVALID_ARGUMENT,
+            "trajectory_depth",
+        ),
+        (
+            pb.SearchRequest(
+                text="x", limit=1, filter=filter_pb2.SpanFilter(domains=["a"] * 65)
+            ),
+            Reason.INVALID_ARGUMENT,
+            "filter.domains",
+        ),
+        (
+            pb.SearchRequest(text="x", limit=1, filter=filter_pb2.SpanFilter(tags=["a"] * 33)),
+            Reason.INVALID_ARGUMENT,
+            "filter.tags",
+        ),
+        (
+            pb.SearchRequest(text="x", limit=1, filter=filter_pb2.SpanFilter(min_quality=101)),
+            Reason.INVALID_ARGUMENT,
+            "filter.min_quality",
+        ),
+        (
+            pb.SearchRequest(text="x", limit=1, filter=filter_pb2.SpanFilter(statuses=[span_pb2.SPAN_STATUS_UNSPECIFIED])),
+            Reason.INVALID_ARGUMENT,
+            "filter.statuses",
+        ),
+        (
+            pb.SearchRequest(text="x", limit=9, plan=plan_pb2.QueryPlan(candidates=5)),
+            Reason.INVALID_ARGUMENT,
+            "plan.candidates",
+        ),
+        (
+            pb.SearchRequest(text="x", limit=9, plan=plan_pb2.QueryPlan(ef_search=5000)),
+            Reason.INVALID_ARGUMENT,
+            "plan.ef_search",
+        ),
+        (pb.SearchRequest(text="x", limit=9, scope=scope_for("A/B")), Reason.INVALID_ARGUMENT,
+         "scope.tenant"),
+    ],
+)  # fmt: skip
+async def test_a_search_outside_its_range_is_refused(
+    faq: "pb_grpc.SearchServiceAsyncStub",
+    request_: pb.SearchRequest,
+    reason: Reason,
+    field: str,
+) -> None:
+    with pytest.raises(InvalidInputError) as caught:
+        await faq.Search(request_)
+    assert (caught.value.reason, caught.value.metadata["field"]) == (reason, field)
+
+
+async def test_batches_outside_their_range_are_refused(
+    faq: "pb_grpc.SearchServiceAsyncStub",
+) -> None:
+    many = [to_proto(CARD)] * 1001
+    cases: list[tuple[Awaitable[object], Reason]] = [
+        (faq.AddSpans(pb.AddSpansRequest(dataset="faq")), Reason.INVALID_ARGUMENT),
+        (faq.AddSpans(pb.AddSpansRequest(dataset="faq", spans=many)), Reason.TOO_LARGE),
+        (faq.AddSpans(pb.AddSpansRequest(spans=many[:1])), Reason.INVALID_ARGUMENT),
+        (faq.GetSpans(pb.GetSpansRequest()), Reason.INVALID_ARGUMENT),
+        (faq.GetSpans(pb.GetSpansRequest(span_ids=["x"] * 1001)), Reason.INVALID_ARGUMENT),
+        (faq.Embed(pb.EmbedRequest()), Reason.INVALID_ARGUMENT),
+        (faq.Embed(pb.EmbedRequest(texts=["x"] * 2049)), Reason.TOO_LARGE),
+        (faq.Embed(pb.EmbedRequest(texts=["x", " "])), Reason.EMPTY_TEXT),
+        (
+            faq.Publish(pb.PublishRequest(dataset="../x", dataset_version="0" * 64)),
+            Reason.INVALID_ARGUMENT,
+        ),
+        (
+            faq.Publish(pb.PublishRequest(dataset="faq", dataset_version="zz")),
+            Reason.INVALID_ARGUMENT,
+        ),
+    ]
+    for call, reason in cases:
+        with pytest.raises(InvalidInputError) as caught:
+            await call
+        assert caught.value.reason is reason
+
+
+async def test_a_damaged_store_stops_the_start(desk: Desk) -> None:
+    desk.config.store_path.parent.mkdir(parents=True)
+    desk.config.store_path.write_bytes(b"this is no database" * 100)
+    with pytest.raises(DataLossError, match=r"spans\.sqlite") as caught:
+        async for _ in desk.serve():
+            pass
+    assert caught.value.metadata == {"file": "spans.sqlite"}
+
+
+@pytest.mark.usefixtures("search")
+async def test_a_second_process_on_one_store_is_refused(desk: Desk) -> None:
+    with pytest.raises(NotReadyError, match="another process"):
+        async for _ in desk.serve():
+            pass
+
+
+async def test_a_collection_whose_files_are_gone_does_not_stop_the_others(desk: Desk) -> None:
+    for dataset in ("faq", "travel"):
+        version = desk.build(SPANS, dataset=dataset)
+        async for search in desk.serve():
+            await search.Publish(pb.PublishRequest(dataset=dataset, dataset_version=version))
+    path = desk.config.datasets_dir / "default" / "travel" / version / "embeddings.npy"
+    path.write_bytes(b"")
+    async for search in desk.serve():
+        with pytest.raises(DataLossError):
+            await search.Search(pb.SearchRequest(text="card", limit=1))
+        good = await search.Search(pb.SearchRequest(dataset="faq", text="card", limit=1))
+        assert ids(good) == [CARD.id]
