@@ -73,13 +73,13 @@ class Signer:
 
     def __init__(self, name: str, seed: bytes) -> None:
         self._key = SigningKey(seed)
-        self.verifier = VerifierKey(name, self._key.verify_key.encode())
+        self.verifier_key = VerifierKey(name, self._key.verify_key.encode())
         self._prefix = f"{_SIGNATURE_PREFIX}{name} "
 
     def sign(self, text: str) -> str:
         """Returns the note of `text`, which must end in a newline."""
         signature = self._key.sign(text.encode()).signature
-        encoded = base64.b64encode(self.verifier.key_hash + signature).decode()
+        encoded = base64.b64encode(self.verifier_key.key_hash + signature).decode()
         return f"{text}\n{self._prefix}{encoded}\n"
 
 

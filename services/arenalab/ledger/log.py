@@ -2,7 +2,7 @@
 
 `commit` takes a batch through one write, one fsync and one signed checkpoint, and
 returns a receipt for each entry; nothing is acknowledged before. Opening repairs a
-torn tail. Damage is kept as `damage`, and then the log neither takes nor proves
+torn tail. Damage is remembered, and then the log neither takes nor proves
 anything: to seal again would make the damage look right.
 """
 
@@ -84,8 +84,8 @@ class Log:
             DataLossError: CORRUPT_LEDGER; the subjects' keys are damaged.
         """
         self.directory = directory
-        self.public_key = str(signer.verifier)
-        self.damage: DataLossError | None = None
+        self.public_key = str(signer.verifier_key)
+        self._damage: Problem | None = None
         self._signer = signer
         self._now_ns = now_ns
         self._random = random
@@ -129,13 +129,21 @@ class Log:
             high_water.sync()
 
     def _refuse(self, problem: Problem) -> None:
-        self.damage = DataLossError(
-            f"the ledger is damaged: {problem.file}, byte {problem.offset}: {problem.message}",
-            Reason.CORRUPT_LEDGER,
-            file=problem.file,
-            offset=str(problem.offset),
-        )
+        self._damage = problem
         _logger.error("%s", self.damage)
+
+    @property
+    def damage(self) -> DataLossError | None:
+        """What the log refuses to go on with, if anything; a new error each time."""
+        if self._damage is None:
+            return None
+        file, offset = self._damage.file, self._damage.offset
+        return DataLossError(
+            f"the ledger is damaged: {file}, byte {offset}: {self._damage.message}",
+            Reason.CORRUPT_LEDGER,
+            file=file,
+            offset=str(offset),
+        )
 
     def check(self) -> None:
         """Makes sure that the log is whole.
@@ -143,8 +151,8 @@ class Log:
         Raises:
             DataLossError: CORRUPT_LEDGER; it is not.
         """
-        if self.damage is not None:
-            raise self.damage
+        if (damage := self.damage) is not None:
+            raise damage
 
     def close(self) -> None:
         """Lets go of the files and of the lock."""
@@ -185,7 +193,9 @@ class Log:
 
         Raises:
             NotFoundError: UNKNOWN_LEAF.
+            DataLossError: CORRUPT_LEDGER.
         """
+        self.check()
         fingerprint = self._entries.fingerprint(tenant, canonical_json(entry_id))
         for index in self._entries.candidates(fingerprint):
             if index < self.head.size and is_named(self._line(index), tenant, entry_id):
@@ -302,7 +312,9 @@ class Log:
             if self._segments.roll():
                 self._first_leaves.append(size)
             lines = self._seal(fresh)
-            checkpoint = Checkpoint(self._signer.verifier.name, self._tree.size, self._tree.root())
+            checkpoint = Checkpoint(
+                self._signer.verifier_key.name, self._tree.size, self._tree.root()
+            )
             note = self._signer.sign(checkpoint.text())
             self._segments.append(b"".join((*lines, encode_checkpoint(note))))
         except OSError as error:

@@ -18,15 +18,13 @@ from arenalab.proof import (
     Checkpoint,
     MerkleTree,
     NoteError,
-    VerifierKey,
     leaf_hash,
-    open_checkpoint,
-    parse_checkpoint,
 )
-from arenalab.proof.note import split_note
 
 MAX_PROBLEMS: Final = 100
 _READ_BYTES: Final = 1 << 20
+
+OpenNote = Callable[[str], Checkpoint]
 
 
 @dataclass(frozen=True, slots=True)
@@ -71,25 +69,23 @@ class Replayed:
 
 def replay(
     segments: Sequence[Path],
-    key: VerifierKey,
+    open_note: OpenNote,
     high_water: Checkpoint | None,
     *,
     until: Place | None = None,
-    every_signature: bool = True,
     on_entry: Callable[[EntryLine], None] | None = None,
 ) -> Replayed:
     """Reads every line of every segment and checks it.
 
     Args:
         segments: The files, in order.
-        key: The log's public key.
+        open_note: Returns the checkpoint of a note that the log's key signed, and raises
+            NoteError for any other.
         high_water: The newest checkpoint known to be acknowledged.
         until: Where to stop, if not at the end of the last segment.
-        every_signature: Whether to check each checkpoint's signature, or only those
-            that decide where the acknowledged part ends.
         on_entry: Is handed every acknowledged entry, in order.
     """
-    reader = _Reader(key, every_signature=every_signature, on_entry=on_entry)
+    reader = _Reader(open_note, on_entry)
     for ordinal, path in enumerate(segments):
         reader.read(ordinal, path, until)
     found = reader.finish(segments, high_water)
@@ -99,15 +95,8 @@ def replay(
 
 
 class _Reader:
-    def __init__(
-        self,
-        key: VerifierKey,
-        *,
-        every_signature: bool,
-        on_entry: Callable[[EntryLine], None] | None,
-    ) -> None:
-        self._key = key
-        self._every_signature = every_signature
+    def __init__(self, open_note: OpenNote, on_entry: Callable[[EntryLine], None] | None) -> None:
+        self._open_note = open_note
         self._on_entry = on_entry
         self._found = Replayed()
         self._next = 0  # index that the next entry should have
@@ -164,17 +153,12 @@ class _Reader:
 
     def _checkpoint(self, offset: int, end: Place, line: CheckpointLine) -> None:
         try:
-            checkpoint = parse_checkpoint(split_note(line.note)[0])
+            checkpoint = self._open_note(line.note)
         except NoteError as error:
-            self._problem(offset, None, f"the checkpoint is malformed: {error}")
+            self._problem(offset, None, f"the checkpoint does not hold: {error}")
             return
         self._compare_root(offset, checkpoint)
-        if self._every_signature or self._problems:
-            self._prove(offset, end, line, checkpoint)
-        else:
-            # The next signature that is checked proves this one's tree too: a root
-            # commits to every smaller tree.
-            self._flush(end, line, checkpoint)
+        self._flush(end, line, checkpoint)
 
     def _compare_root(self, offset: int, checkpoint: Checkpoint) -> None:
         first = self._found.size
@@ -188,14 +172,6 @@ class _Reader:
             return
         self._problem(self._batch_offset if self._next > first else offset, first, message)
         self._whole = False
-
-    def _prove(self, offset: int, end: Place, line: CheckpointLine, checkpoint: Checkpoint) -> None:
-        try:
-            open_checkpoint(line.note, self._key)
-        except NoteError as error:
-            self._problem(offset, None, f"the checkpoint does not hold: {error}")
-            return
-        self._flush(end, line, checkpoint)
 
     def _flush(self, end: Place, line: CheckpointLine, checkpoint: Checkpoint) -> None:
         """Takes everything up to a checkpoint as acknowledged."""
@@ -218,8 +194,6 @@ class _Reader:
     def finish(self, segments: Sequence[Path], high_water: Checkpoint | None) -> Replayed:
         """Decides what follows the last genuine checkpoint: damage, or a torn tail."""
         found = self._found
-        if found.checkpoint is not None and not self._every_signature:
-            self._prove_last(segments)
         self._compare_high_water(segments, high_water)
         if self._whole:
             found.tree.truncate(found.size)
@@ -227,20 +201,6 @@ class _Reader:
         sizes = [path.stat().st_size for path in segments]
         found.torn_bytes = sum(sizes[found.end.segment :]) - found.end.offset
         return found
-
-    def _prove_last(self, segments: Sequence[Path]) -> None:
-        try:
-            open_checkpoint(self._found.note, self._key)
-        except NoteError as error:
-            end = self._found.end
-            self._found.problems.append(
-                Problem(
-                    segments[end.segment].name,
-                    end.offset,
-                    None,
-                    f"the checkpoint before this byte does not hold: {error}",
-                )
-            )
 
     def _compare_high_water(self, segments: Sequence[Path], mark: Checkpoint | None) -> None:
         found = self._found

@@ -1,5 +1,6 @@
 """Verification of a whole log offline: its directory and its public key, nothing else."""
 
+import errno
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -7,7 +8,7 @@ from arenalab.ledger.high_water import read_high_water
 from arenalab.ledger.log import Log
 from arenalab.ledger.replay import Problem, Replayed, replay
 from arenalab.ledger.segments import segment_paths
-from arenalab.proof import VerifierKey, parse_checkpoint, split_note
+from arenalab.proof import VerifierKey, open_checkpoint
 
 
 @dataclass(frozen=True, slots=True)
@@ -34,13 +35,19 @@ def verify_directory(directory: Path, public_key: str) -> Verification:
 
     Raises:
         NoteError: The public key is malformed.
-        OSError: The directory cannot be read.
+        OSError: The directory cannot be read, or is not there.
     """
     key = VerifierKey.parse(public_key)
+    if not directory.is_dir():  # else it would pass for an empty log
+        raise FileNotFoundError(errno.ENOENT, "no ledger is there", str(directory))
     # The mark first: what a running ledger appends meanwhile only makes the log longer.
     mark = read_high_water(directory, key)
     return _verification_of(
-        replay(segment_paths(directory), key, mark[0] if mark is not None else None)
+        replay(
+            segment_paths(directory),
+            lambda note: open_checkpoint(note, key),
+            mark[0] if mark is not None else None,
+        )
     )
 
 
@@ -48,12 +55,12 @@ def verify_open_log(log: Log) -> Verification:
     """Checks what an open log has acknowledged so far, while it goes on taking entries."""
     if log.damage is not None or not log.head.note:
         return verify_directory(log.directory, log.public_key)
-    head = log.head
+    head, key = log.head, VerifierKey.parse(log.public_key)
     return _verification_of(
         replay(
             log.segment_paths,
-            VerifierKey.parse(log.public_key),
-            parse_checkpoint(split_note(head.note)[0]),
+            lambda note: open_checkpoint(note, key),
+            open_checkpoint(head.note, key),
             until=head.end,
         )
     )

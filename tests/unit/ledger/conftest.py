@@ -14,7 +14,7 @@ from arenalab.proof import Signer
 ORIGIN = "example.org/log"
 START_NS = 1_767_225_600_000_000_123
 SIGNER = Signer(ORIGIN, bytes(range(32)))
-PUBLIC_KEY = str(SIGNER.verifier)
+PUBLIC_KEY = str(SIGNER.verifier_key)
 
 OpenLog = Callable[..., Log]
 

@@ -39,7 +39,7 @@ def test_every_acknowledged_entry_survives_kills(tmp_path: Path) -> None:
         receipts += write_until_killed(tmp_path / "log", 100_000 * kill, lines)
         log = open_log(tmp_path / "log")
         assert log.damage is None
-        newest = open_checkpoint(log.head.note, SIGNER.verifier)
+        newest = open_checkpoint(log.head.note, SIGNER.verifier_key)
         for receipt in receipts:
             verify_receipt(receipt, PUBLIC_KEY)
             entry_id = json.loads(receipt.leaf)["entry_id"]
@@ -49,7 +49,7 @@ def test_every_acknowledged_entry_survives_kills(tmp_path: Path) -> None:
             assert stored.private is not None
             assert stored.private.content == {"answer": entry_id[1:]}
         for note in {receipt.checkpoint for receipt in receipts}:
-            older = open_checkpoint(note, SIGNER.verifier)
+            older = open_checkpoint(note, SIGNER.verifier_key)
             path, second = log.consistency(older.size, 0)
             verify_consistency(older.size, second, older.root, newest.root, path)
         log.close()

@@ -1,6 +1,7 @@
 """Damage is found where it is, and a damaged log neither takes nor proves anything."""
 
 from collections.abc import Callable
+from contextlib import closing
 from pathlib import Path
 
 import pytest
@@ -63,11 +64,10 @@ def test_any_changed_byte_is_found_in_its_line(directory: Path, data: st.DataObj
         assert first.file == path.name
         line = max(start for start in line_starts(whole) if start <= position)
         assert first.offset == line
-        log = open_log(directory)
-        error = refused(log)
-        assert error.metadata == {"file": path.name, "offset": str(line)}
-        assert not verify_open_log(log).valid
-        log.close()
+        with closing(open_log(directory)) as log:
+            error = refused(log)
+            assert error.metadata == {"file": path.name, "offset": str(line)}
+            assert not verify_open_log(log).valid
         assert path.read_bytes() == changed  # evidence is not repaired away
     finally:
         path.write_bytes(whole)
@@ -179,10 +179,15 @@ def test_a_log_replaced_by_another_of_the_same_key_is_refused(
 
 def test_another_key_does_not_open_the_log(directory: Path) -> None:
     theirs = Signer(ORIGIN, bytes(32))
-    with pytest.raises(PreconditionError, match=SIGNER.verifier.key_hash.hex()) as caught:
+    with pytest.raises(PreconditionError, match=SIGNER.verifier_key.key_hash.hex()) as caught:
         open_log(directory, signer=theirs)
     assert caught.value.reason is Reason.MISSING_KEY
-    assert not verify_directory(directory, str(theirs.verifier)).valid
+    assert not verify_directory(directory, str(theirs.verifier_key)).valid
+
+
+def test_a_directory_that_is_not_there_is_no_valid_log(tmp_path: Path) -> None:
+    with pytest.raises(FileNotFoundError):
+        verify_directory(tmp_path / "none", PUBLIC_KEY)
 
 
 def test_damage_shows_a_hundred_problems_at_most(tmp_path: Path, opened: OpenLog) -> None:

@@ -15,8 +15,8 @@ def test_a_key_that_was_made_loads(tmp_path: Path) -> None:
     create_signing_key(path)
     assert stat.S_IMODE(path.stat().st_mode) == 0o600
     first, second = (load_signer(path, "example.org/log") for _ in range(2))
-    assert first.verifier == second.verifier
-    assert str(first.verifier).startswith("example.org/log+")
+    assert first.verifier_key == second.verifier_key
+    assert str(first.verifier_key).startswith("example.org/log+")
 
 
 def test_a_key_is_never_overwritten(tmp_path: Path) -> None:

@@ -151,9 +151,9 @@ def test_tenants_do_not_see_each_other(opened: OpenLog) -> None:
 def test_every_checkpoint_is_consistent_with_the_newest(opened: OpenLog) -> None:
     log = opened()
     notes = [sealed(log, an_entry(f"e{n}"))[0].checkpoint for n in range(9)]
-    newest = open_checkpoint(notes[-1], SIGNER.verifier)
+    newest = open_checkpoint(notes[-1], SIGNER.verifier_key)
     for note in notes:
-        older = open_checkpoint(note, SIGNER.verifier)
+        older = open_checkpoint(note, SIGNER.verifier_key)
         path, second = log.consistency(older.size, 0)
         assert second == 9
         verify_consistency(older.size, second, older.root, newest.root, path)

@@ -16,7 +16,7 @@ class SmallLog:
 
     @property
     def public_key(self) -> str:
-        return str(self.signer.verifier)
+        return str(self.signer.verifier_key)
 
 
 @pytest.fixture(scope="session")
@@ -36,7 +36,7 @@ def small_log() -> SmallLog:
                 leaf_hash(leaf),
                 tuple(tree.inclusion_path(index, SIZE)),
                 note,
-                str(signer.verifier),
+                str(signer.verifier_key),
             )
             for index, leaf in enumerate(leaves)
         ),

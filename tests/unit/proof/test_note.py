@@ -56,7 +56,7 @@ def test_published_notes_hold() -> None:
 
 def test_signing_gives_the_published_note() -> None:
     signer = Signer("PeterNeumann", PETER_SEED)
-    assert str(signer.verifier) == PETER_KEY
+    assert str(signer.verifier_key) == PETER_KEY
     assert signer.sign(TEXT) == TEXT + "\n" + PETER_LINE
 
 
@@ -72,7 +72,7 @@ def test_the_example_checkpoint_reads() -> None:
 @given(st.integers(0, 2**64 - 1), st.binary(min_size=32, max_size=32))
 def test_a_signed_checkpoint_reads_back(size: int, root: bytes) -> None:
     checkpoint = Checkpoint("example.org/log", size, root)
-    assert open_checkpoint(SIGNER.sign(checkpoint.text()), SIGNER.verifier) == checkpoint
+    assert open_checkpoint(SIGNER.sign(checkpoint.text()), SIGNER.verifier_key) == checkpoint
 
 
 NOTE = SIGNER.sign(Checkpoint("example.org/log", 12, bytes(32)).text())
@@ -83,25 +83,25 @@ def test_a_note_with_one_character_changed_is_refused(position: int, character: 
     changed = NOTE[:position] + character + NOTE[position + 1 :]
     if changed != NOTE:
         with pytest.raises(NoteError):
-            open_checkpoint(changed, SIGNER.verifier)
+            open_checkpoint(changed, SIGNER.verifier_key)
 
 
 @given(st.text())
 def test_any_text_either_is_a_note_or_is_refused(text: str) -> None:
     with pytest.raises(NoteError):
-        open_note(text, SIGNER.verifier)
+        open_note(text, SIGNER.verifier_key)
 
 
 def test_a_failing_signature_of_a_known_key_spoils_the_note() -> None:
     wrong = SIGNER.sign("another text\n").split("\n\n")[1]
     with pytest.raises(NoteError, match="does not hold"):
-        open_note(NOTE + wrong, SIGNER.verifier)
+        open_note(NOTE + wrong, SIGNER.verifier_key)
 
 
 def test_a_checkpoint_of_another_log_is_refused() -> None:
     note = SIGNER.sign(Checkpoint("example.org/other", 1, bytes(32)).text())
     with pytest.raises(NoteError, match=r"example\.org/other"):
-        open_checkpoint(note, SIGNER.verifier)
+        open_checkpoint(note, SIGNER.verifier_key)
 
 
 @pytest.mark.parametrize(

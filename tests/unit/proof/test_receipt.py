@@ -59,7 +59,7 @@ def test_protobufs_own_json_is_read_too(small_log: SmallLog) -> None:
         lambda r: replace(r, checkpoint=r.checkpoint.replace("\n7\n", "\n8\n")),
         lambda r: replace(r, checkpoint=r.checkpoint.replace("example", "Example")),
         lambda r: replace(r, log_public_key=""),
-        lambda r: replace(r, log_public_key=str(Signer("example.org/log", bytes(32)).verifier)),
+        lambda r: replace(r, log_public_key=str(Signer("example.org/log", bytes(32)).verifier_key)),
     ],
 )
 @pytest.mark.parametrize("index", [0, 2, 6])
@@ -75,8 +75,8 @@ def test_a_receipt_signed_by_somebody_else_is_refused(small_log: SmallLog) -> No
     theirs = Signer("example.org/log", bytes(32))
     receipt = small_log.receipts[1]
     text = receipt.checkpoint.split("\n\n")[0] + "\n"
-    forged = replace(receipt, checkpoint=theirs.sign(text), log_public_key=str(theirs.verifier))
-    verify_receipt(forged, str(theirs.verifier))
+    forged = replace(receipt, checkpoint=theirs.sign(text), log_public_key=str(theirs.verifier_key))
+    verify_receipt(forged, str(theirs.verifier_key))
     with pytest.raises(ReceiptError, match="another log"):
         verify_receipt(forged, small_log.public_key)
 
