@@ -428,7 +428,11 @@ async def test_vectors_of_another_embedder_are_refused(
             "filter.min_quality",
         ),
         (
-            pb.SearchRequest(text="x", limit=1, filter=filter_pb2.SpanFilter(statuses=[span_pb2.SPAN_STATUS_UNSPECIFIED])),
+            pb.SearchRequest(
+                text="x",
+                limit=1,
+                filter=filter_pb2.SpanFilter(statuses=[span_pb2.SPAN_STATUS_UNSPECIFIED]),
+            ),
             Reason.INVALID_ARGUMENT,
             "filter.statuses",
         ),

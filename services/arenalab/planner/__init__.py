@@ -1,0 +1,1 @@
+"""Planner: how a search is best carried out."""
