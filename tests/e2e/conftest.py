@@ -106,8 +106,8 @@ def publish_builtin() -> Callable[[str], curator_pb.PublishResult]:
     return _publish_builtin
 
 
-@pytest.fixture
-def free_ports() -> Callable[[int], list[int]]:
+@pytest.fixture(scope="session")
+def find_ports() -> Callable[[int], list[int]]:
     """Finds ports that were free a moment ago."""
 
     def find(count: int) -> list[int]:

@@ -1,20 +1,22 @@
 """The settings of every service of one home: the same for one process and for many."""
 
 import os
+import socket
 from collections.abc import Mapping
+from contextlib import ExitStack
 from dataclasses import dataclass, fields
 from pathlib import Path
 from typing import Any, Final
 
 from arenalab.curator.config import CuratorConfig
-from arenalab.fallback.config import FallbackConfig, ProviderConfig
+from arenalab.fallback.config import FallbackConfig, ProviderConfig, fallback_config
 from arenalab.gateway.config import GatewayConfig
-from arenalab.ledger.config import LedgerConfig
 from arenalab.planner.config import PlannerConfig
 from arenalab.predictor.config import PredictorConfig
 from arenalab.search.config import SearchConfig
 
 from arenalab.ensemble.config import EnsembleConfig
+from arenalab.ledger.config import LedgerConfig
 from arenalab.local.home import Home
 from arenalab.mesh import ConfigError, address_of, ports
 
@@ -66,7 +68,8 @@ class Settings:
             otlp_endpoint=env.get("OTEL_EXPORTER_OTLP_ENDPOINT")
             or read.get("telemetry", "otlp_endpoint", "")
             or None,
-            providers=read.providers(env),
+            # The environment counts when the file names no provider.
+            providers=read.providers(env) or fallback_config(env).providers,
         )
 
 
@@ -167,8 +170,18 @@ class Configs:
             ensemble_address=at["ensemble"],
             search_address=at["search"],
             ledger_address=at["ledger"],
-            api_keys_path=self.home.api_keys,
+            keys_path=self.home.api_keys,
         )
+
+
+def free_addresses() -> dict[str, str]:
+    """Returns an address of its own for each gRPC service, on ports that were free just now."""
+    with ExitStack() as stack:
+        probes = [stack.enter_context(socket.socket()) for _ in GRPC_PORTS]
+        for probe in probes:
+            probe.bind((LOOPBACK, 0))
+        found = [address_of(probe.getsockname()[1]) for probe in probes]
+    return dict(zip(GRPC_PORTS, found, strict=True))
 
 
 def environment_of(service: str, config: Any) -> dict[str, str]:

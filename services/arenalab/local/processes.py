@@ -109,7 +109,7 @@ async def _all_ready(addresses: Mapping[str, str], watching: "asyncio.Task[str]"
         raise NotReadyError(f"{name} was not ready within {START_S:.0f} s") from error
 
 
-async def _stop(children: Mapping[str, asyncio.subprocess.Process]) -> None:
+async def _stop(children: dict[str, asyncio.subprocess.Process]) -> None:
     # The edge first, so that what is still being answered keeps its peers.
     for name in reversed(children):
         child = children[name]

@@ -25,7 +25,7 @@ from arenalab.api.predictor.v1 import predictor_service_pb2_grpc as predictor_gr
 from arenalab.api.search.v1 import search_service_pb2 as search_pb
 from arenalab.api.search.v1 import search_service_pb2_grpc as search_grpc
 from arenalab.local.cli.console import HomeOption, JsonOption, command, err, home_from, out
-from arenalab.local.configs import DEFAULT_ADDRESSES, Configs, Settings
+from arenalab.local.configs import DEFAULT_ADDRESSES, Configs, Settings, free_addresses
 from arenalab.local.home import HIDDEN, Home, NoHomeError, Running, remember_home
 from arenalab.local.session import find_running
 from arenalab.mesh import MeshError, Telemetry, connect, ports, stop_signal
@@ -38,6 +38,9 @@ async def up(
     *,
     processes: Annotated[bool, typer.Option(help="One process per service.")] = False,
     port: Annotated[int | None, typer.Option(help="The gateway's port.")] = None,
+    free_ports: Annotated[
+        bool, typer.Option("--free-ports", help="Any free gRPC ports; `status` shows them.")
+    ] = False,
     home: HomeOption = None,
 ) -> None:
     """Run the whole mesh on loopback, until Ctrl-C."""
@@ -47,11 +50,13 @@ async def up(
     gateway_port = configs.settings.port if port is None else port
     async with stop_signal() as stop:
         starting = _processes if processes else _one_process
-        async with starting(configs, gateway_port) as (running, gone):
+        addresses = free_addresses() if free_ports else DEFAULT_ADDRESSES
+        async with starting(configs, gateway_port, addresses) as (running, gone):
             show_clients(running)
             out.print("Ctrl-C stops it.")
             waiting = asyncio.create_task(stop.wait())
-            await asyncio.wait({waiting, gone}, return_when=asyncio.FIRST_COMPLETED)
+            ends: set[asyncio.Future[Any]] = {waiting, gone}
+            await asyncio.wait(ends, return_when=asyncio.FIRST_COMPLETED)
             waiting.cancel()
             if gone.done() and not stop.is_set():
                 raise MeshError(f"{gone.result()} stopped by itself; the mesh is stopped too")
@@ -72,25 +77,25 @@ def _home_or_new(given: Path | None) -> Home:
 
 @asynccontextmanager
 async def _one_process(
-    configs: Configs, port: int
+    configs: Configs, port: int, addresses: Mapping[str, str]
 ) -> AsyncGenerator[tuple[Running, "asyncio.Future[str]"]]:
     from arenalab.local.onehost import Ports, running_mesh
 
     never: asyncio.Future[str] = asyncio.get_running_loop().create_future()
     with configs.home.locked():
-        async with running_mesh(configs, Ports(DEFAULT_ADDRESSES, gateway=port)) as running:
+        async with running_mesh(configs, Ports(addresses, gateway=port)) as running:
             with configs.home.announced(running):
                 yield running, never
 
 
 @asynccontextmanager
 async def _processes(
-    configs: Configs, port: int
+    configs: Configs, port: int, addresses: Mapping[str, str]
 ) -> AsyncGenerator[tuple[Running, "asyncio.Future[str]"]]:
     from arenalab.local.processes import running_processes
 
     with configs.home.locked():
-        async with running_processes(configs, port) as (running, gone):
+        async with running_processes(configs, port, addresses) as (running, gone):
             with configs.home.announced(running):
                 yield running, gone
 

@@ -1,0 +1,153 @@
+"""The command line, as a person uses it: real processes, real files."""
+
+import json
+import os
+import signal
+import subprocess
+import sys
+from collections.abc import Callable, Iterator
+from importlib import resources
+from pathlib import Path
+
+import pytest
+
+pytestmark = pytest.mark.slow
+BUILTIN = Path(str(resources.files("arenalab.curator.builtin") / "arenalab.ndjson"))
+ARENALAB = Path(sys.executable).parent / "arenalab"
+
+
+def _run(
+    home: Path, *arguments: str, env: dict[str, str] | None = None
+) -> subprocess.CompletedProcess[str]:
+    return subprocess.run(  # noqa: S603 - our own command
+        [str(ARENALAB), *arguments],
+        capture_output=True,
+        text=True,
+        timeout=110,
+        check=False,
+        env={**os.environ, "ARENALAB_HOME": str(home), "NO_COLOR": "1", "COLUMNS": "200"}
+        | (env or {}),
+    )
+
+
+@pytest.fixture(scope="module")
+def published(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A home with the built-in dataset, made by the three commands."""
+    home = tmp_path_factory.mktemp("cli") / "home"
+    made = _run(home, "init", str(home), env={"XDG_STATE_HOME": str(home.parent)})
+    assert made.returncode == 0, made.stderr
+    assert "sk-arenalab-" in made.stdout
+    read = _run(home, "ingest", str(BUILTIN), "--format", "spans", "--dataset", "help")
+    assert read.returncode == 0, read.stderr
+    assert "0 rejected" in read.stdout
+    served = _run(home, "publish", "help")
+    assert served.returncode == 0, served.stderr
+    assert "guarantee:" in served.stdout
+    return home
+
+
+@pytest.fixture(scope="module")
+def up(published: Path, find_ports: Callable[[int], list[int]]) -> Iterator[Path]:
+    """The same home with its mesh up, as `arenalab up` leaves it."""
+    [port] = find_ports(1)
+    with subprocess.Popen(  # noqa: S603 - our own command
+        [str(ARENALAB), "up", "--free-ports", "--port", str(port)],
+        stdout=subprocess.PIPE,
+        text=True,
+        env={**os.environ, "ARENALAB_HOME": str(published), "NO_COLOR": "1"},
+    ) as process:
+        assert process.stdout is not None
+        for line in process.stdout:
+            if "The mesh is up" in line:
+                break
+        yield published
+        process.send_signal(signal.SIGTERM)
+        assert process.wait(30) == 0
+
+
+def test_init_keeps_what_is_there(published: Path) -> None:
+    key = (published / "keys" / "ledger.ed25519").read_bytes()
+    again = _run(published, "init", str(published), env={"XDG_STATE_HOME": str(published.parent)})
+    assert again.returncode == 0
+    assert "sk-arenalab-" not in again.stdout
+    assert (published / "keys" / "ledger.ed25519").read_bytes() == key
+
+
+def test_ask_shows_the_answer_and_a_verified_receipt(up: Path) -> None:
+    asked = _run(up, "ask", "Is one tenant able to look at another tenant's data?")
+    assert asked.returncode == 0, asked.stderr
+    assert "verified offline" in asked.stdout
+    assert "hard filter" in asked.stdout
+
+
+def test_ask_as_json_feeds_ledger_verify(up: Path, tmp_path: Path) -> None:
+    asked = _run(up, "ask", "Which wine goes well with grilled salmon?", "--json")
+    completion = json.loads(asked.stdout)
+    assert completion["arenalab"]["route"] == "abstain"
+    file = tmp_path / "answer.json"
+    file.write_text(asked.stdout)
+    verified = _run(up, "ledger", "verify", "--receipt", str(file))
+    assert verified.returncode == 0, verified.stderr
+    completion["arenalab"]["receipt"]["leaf_index"] += 1
+    file.write_text(json.dumps(completion))
+    refused = _run(up, "ledger", "verify", "--receipt", str(file))
+    assert refused.returncode == 1
+    assert "error:" in refused.stderr
+
+
+def test_status_names_every_service_and_its_size(up: Path) -> None:
+    shown = _run(up, "status", "--json")
+    assert shown.returncode == 0, shown.stderr
+    status = json.loads(shown.stdout)
+    assert {s["health"] for s in status["services"].values()} == {"SERVING"}
+    assert len(status["services"]) == 8
+    assert status["datasets"][0]["name"] == "help"
+    assert status["ledger"]["entries"] >= 1
+
+
+def test_ingest_reaches_the_running_mesh(up: Path, tmp_path: Path) -> None:
+    file = tmp_path / "more.ndjson"
+    file.write_text("not json\n" + BUILTIN.read_text().splitlines()[0] + "\n")
+    read = _run(up, "ingest", str(file), "--format", "spans", "--dataset", "other", "--json")
+    assert read.returncode == 0, read.stderr
+    counts = json.loads(read.stdout)
+    assert (counts["accepted"], counts["rejected"]) == (1, 1)
+    assert counts["reject_file"]
+
+
+def test_a_second_mesh_on_the_same_home_is_refused(up: Path) -> None:
+    second = _run(up, "up", "--free-ports", "--port", "0")
+    assert second.returncode == 1
+    assert "running from" in second.stderr
+
+
+def test_the_ledger_verifies_offline(published: Path) -> None:
+    checked = _run(published, "ledger", "verify", "--json")
+    report = json.loads(checked.stdout)
+    assert report["valid"]
+    assert report["entries"] >= 1
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (("ask", "x"), "arenalab up"),
+        (("publish", "nothing"), "nothing"),
+        (("ingest", str(BUILTIN), "--format", "clinc150"), "INVALID_FORMAT"),
+    ],
+)
+def test_what_cannot_be_done_is_one_line_and_exit_1(
+    tmp_path: Path, arguments: tuple[str, ...], message: str
+) -> None:
+    home = tmp_path / "home"
+    _run(home, "init", str(home), env={"XDG_STATE_HOME": str(tmp_path)})
+    result = _run(home, *arguments)
+    assert result.returncode == 1
+    assert message in result.stderr
+    assert "Traceback" not in result.stderr
+
+
+def test_without_a_home_the_way_to_one_is_shown(tmp_path: Path) -> None:
+    result = _run(tmp_path / "none", "status")
+    assert result.returncode == 1
+    assert "arenalab init" in result.stderr
