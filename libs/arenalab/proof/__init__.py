@@ -1,6 +1,11 @@
 """Proofs about a log: Merkle trees, signed checkpoints, receipts. Needs no service."""
 
-from arenalab.proof.commitment import SALT_BYTES, content_commitment, subject_commitment
+from arenalab.proof.commitment import (
+    SALT_BYTES,
+    content_commitment,
+    subject_commitment,
+    verify_content,
+)
 from arenalab.proof.errors import NoteError, ProofError, ReceiptError
 from arenalab.proof.merkle import (
     EMPTY_ROOT,
@@ -50,6 +55,7 @@ __all__ = [
     "split_note",
     "subject_commitment",
     "verify_consistency",
+    "verify_content",
     "verify_inclusion",
     "verify_receipt",
 ]

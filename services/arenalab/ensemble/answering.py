@@ -26,6 +26,7 @@ from arenalab.mesh import (
     deadline,
     telemetry,
 )
+from arenalab.proof import SALT_BYTES
 
 # What a provider may fail with while an honest abstention is still possible.
 _PROVIDER_TROUBLE: Final = (NotReadyError, BudgetSpentError, PreconditionError, DeadlineError)
@@ -68,12 +69,14 @@ class Answering:
         sealer: Sealer,
         observed: Telemetry,
         new_id: Callable[[], str],
+        random: Callable[[int], bytes],
     ) -> None:
         self._peers = peers
         self._memory = memory
         self._sealer = sealer
         self._telemetry = observed
         self._new_id = new_id
+        self._random = random
         self._aborted: set[asyncio.Task[None]] = set()
 
     async def answer(
@@ -88,7 +91,11 @@ class Answering:
             request=request,
             selection=selection,
             tenant=tenant,
-            finished=pb.AnswerFinished(prediction_id=self._new_id(), model=selection.model),
+            finished=pb.AnswerFinished(
+                prediction_id=self._new_id(),
+                model=selection.model,
+                content_salt=self._random(SALT_BYTES),
+            ),
             started_s=time.perf_counter(),
         )
         try:

@@ -34,6 +34,7 @@ def entry_for(
         facts_json=json.dumps(_facts(request, finished)),
         content={"conversation": _conversation(request.messages), "answer": text},
         subject=request.user,
+        content_salt=finished.content_salt,
     )
 
 

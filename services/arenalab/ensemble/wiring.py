@@ -29,7 +29,7 @@ async def running_ensemble(config: EnsembleConfig, telemetry: Telemetry) -> Asyn
         peers = Peers(config, predictor, fallback, ledger)
         sealer = Sealer(peers, Journal(config.journal_path, config.max_unsealed))
         memory = Memory(peers, config.max_creatures_at_once)
-        answering = Answering(peers, memory, sealer, telemetry, _new_id)
+        answering = Answering(peers, memory, sealer, telemetry, _new_id, os.urandom)
         service = EnsembleService(
             answering, Remembered(peers.creatures), Remembered(peers.providers)
         )

@@ -45,6 +45,7 @@ class Entry:
     facts: bytes  # canonical JSON of an object
     content: Mapping[str, str]
     subject: str
+    salt: bytes  # of the commitments; empty: drawn when it is sealed
     size_bytes: int  # of facts and content, for bounds on queues
 
 
@@ -73,6 +74,7 @@ def checked_entry(
     facts_json: str,
     content: Mapping[str, str],
     subject: str,
+    salt: bytes = b"",
 ) -> Entry:
     """Returns the entry, once every field is in its range.
 
@@ -90,6 +92,11 @@ def checked_entry(
         raise InvalidInputError(
             f"subject may have {MAX_SUBJECT} characters, got {len(subject)}", field="subject"
         )
+    if len(salt) not in (0, SALT_BYTES):
+        raise InvalidInputError(
+            f"content_salt must be {SALT_BYTES} bytes or none, got {len(salt)}",
+            field="content_salt",
+        )
     facts = _facts(facts_json)
     size_bytes = len(facts_json) + _content_bytes(content)
     return Entry(
@@ -99,6 +106,7 @@ def checked_entry(
         facts=facts,
         content=dict(content),
         subject=subject,
+        salt=salt,
         size_bytes=size_bytes,
     )
 
@@ -169,7 +177,7 @@ def seal(entry: Entry, when: str, key: SubjectKey, random: Randomness) -> tuple[
         key: Encrypts the private part.
         random: Returns that many random bytes.
     """
-    salt = random(SALT_BYTES)
+    salt = entry.salt or random(SALT_BYTES)
     private = canonical_json(
         {"content": dict(entry.content), "salt": salt.hex(), "subject": entry.subject}
     )

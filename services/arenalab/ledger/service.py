@@ -38,6 +38,7 @@ class LedgerService(pb_grpc.LedgerServiceServicer):
             facts_json=request.facts_json or "{}",
             content=request.content,
             subject=request.subject,
+            salt=request.content_salt,
         )
         receipt = await asyncio.wrap_future(self._committer.submit(entry))
         annotate({telemetry.LEDGER_INDEX: receipt.leaf_index})

@@ -9,16 +9,16 @@ from pathlib import Path
 from typing import Any, Final
 
 from arenalab.curator.config import CuratorConfig
-from arenalab.fallback.config import FallbackConfig, ProviderConfig, fallback_config
-from arenalab.gateway.config import GatewayConfig
-from arenalab.planner.config import PlannerConfig
-from arenalab.predictor.config import PredictorConfig
-from arenalab.search.config import SearchConfig
 
 from arenalab.ensemble.config import EnsembleConfig
+from arenalab.fallback.config import FallbackConfig, ProviderConfig, fallback_config
+from arenalab.gateway.config import GatewayConfig
 from arenalab.ledger.config import LedgerConfig
 from arenalab.local.home import Home
 from arenalab.mesh import ConfigError, address_of, ports
+from arenalab.planner.config import PlannerConfig
+from arenalab.predictor.config import PredictorConfig
+from arenalab.search.config import SearchConfig
 
 LOOPBACK: Final = "127.0.0.1"
 GRPC_PORTS: Final = {

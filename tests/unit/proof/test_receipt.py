@@ -11,11 +11,13 @@ from arenalab.proof import (
     Receipt,
     ReceiptError,
     Signer,
+    content_commitment,
     leaf_hash,
     receipt_from_json,
     receipt_from_proto,
     receipt_to_json,
     receipt_to_proto,
+    verify_content,
     verify_receipt,
 )
 
@@ -128,3 +130,15 @@ def test_a_json_value_of_another_type_is_refused(
 def test_receipts_are_values(small_log: SmallLog) -> None:
     assert isinstance(small_log.receipts[0], Receipt)
     assert len(set(small_log.receipts)) == len(small_log.receipts)
+
+
+def test_a_receipt_proves_the_very_text() -> None:
+    salt = b"s" * 32
+    leaf = json.dumps({"content": {"answer": content_commitment(salt, "answer", "Yes.")}}).encode()
+    receipt = Receipt(0, leaf, b"", (), "", "")
+    verify_content(receipt, salt, "answer", "Yes.")
+    for forged in ((salt, "answer", "No."), (b"t" * 32, "answer", "Yes."), (salt, "x", "Yes.")):
+        with pytest.raises(ReceiptError):
+            verify_content(receipt, *forged)
+    with pytest.raises(ReceiptError, match="32 bytes"):
+        verify_content(receipt, b"short", "answer", "Yes.")

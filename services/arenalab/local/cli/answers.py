@@ -1,22 +1,31 @@
 """An answer as it is shown: the text, and everything that vouches for it."""
 
+import base64
 from collections.abc import Mapping
 from typing import Any
 
 from rich.table import Table
 
 from arenalab.local.cli.console import out
-from arenalab.proof import ReceiptError, receipt_from_json, verify_receipt
+from arenalab.proof import ReceiptError, receipt_from_json, verify_content, verify_receipt
 
 
-def check_receipt(answer: Mapping[str, Any], public_key: str) -> str | None:
-    """Verifies the receipt of an answer offline; returns what is wrong, or None."""
+def check_receipt(answer: Mapping[str, Any], text: str, public_key: str) -> str | None:
+    """Verifies offline that `text` is sealed in the log; returns what is wrong, or None.
+
+    Args:
+        answer: The `arenalab` object of a completion.
+        text: What was said.
+        public_key: The log's verifier key, as known beforehand.
+    """
     receipt = answer.get("receipt")
     if not receipt:
         return "the answer carries no receipt"
     try:
-        verify_receipt(receipt_from_json(receipt), public_key)
-    except ReceiptError as error:
+        read = receipt_from_json(receipt)
+        verify_receipt(read, public_key)
+        verify_content(read, base64.b64decode(answer["content_salt"]), "answer", text)
+    except (ReceiptError, ValueError) as error:
         return str(error)
     return None
 
@@ -26,7 +35,8 @@ def show_answer(
 ) -> str | None:
     """Prints one chat completion for people; returns what is wrong with its receipt, or None."""
     answer = completion["arenalab"]
-    out.print(f"[bold]{_plain(completion['choices'][0]['message']['content'])}[/bold]")
+    text = completion["choices"][0]["message"]["content"]
+    out.print(f"[bold]{_plain(text)}[/bold]")
     facts = Table.grid(padding=(0, 2))
     facts.add_column(style="dim")
     facts.add_column()
@@ -37,7 +47,7 @@ def show_answer(
         label = "evidence" if n == 0 else ""
         facts.add_row(label, f"{item['similarity']:.2f}  {_plain(item['question'])}")
     facts.add_row("latency", f"{elapsed_ms:.1f} ms")
-    wrong = check_receipt(answer, public_key)
+    wrong = check_receipt(answer, text, public_key)
     facts.add_row("receipt", _receipt(answer, wrong))
     out.print(facts)
     return wrong

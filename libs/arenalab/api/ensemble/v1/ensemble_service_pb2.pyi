@@ -446,6 +446,7 @@ class AnswerFinished(_message.Message):
     TIMINGS_FIELD_NUMBER: _builtins.int
     PLAN_FIELD_NUMBER: _builtins.int
     CREATURES_ASKED_FIELD_NUMBER: _builtins.int
+    CONTENT_SALT_FIELD_NUMBER: _builtins.int
     prediction_id: _builtins.str
     """prediction_id as in AnswerStarted."""
     model: _builtins.str
@@ -468,6 +469,10 @@ class AnswerFinished(_message.Message):
     """provider that answered, e.g. "openai". Empty for memory."""
     provider_model: _builtins.str
     """provider_model that answered. Empty for memory."""
+    content_salt: _builtins.bytes
+    """content_salt is the salt of the leaf's commitments, 32 bytes: with it, the
+    receipt proves that the leaf seals this very answer. Keep it like the answer.
+    """
     @_builtins.property
     def abstention(self) -> _answer_pb2.Abstention:
         """abstention of memory. Absent when memory answered."""
@@ -527,10 +532,11 @@ class AnswerFinished(_message.Message):
         timings: Global___Timings | None = ...,
         plan: _plan_pb2.QueryPlan | None = ...,
         creatures_asked: _abc.Iterable[Global___CreatureVote] | None = ...,
+        content_salt: _builtins.bytes = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["abstention", b"abstention", "guarantee", b"guarantee", "plan", b"plan", "receipt", b"receipt", "timings", b"timings", "usage", b"usage"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["abstention", b"abstention", "alternatives", b"alternatives", "confidence", b"confidence", "creature", b"creature", "creatures_asked", b"creatures_asked", "dataset_version", b"dataset_version", "evidence", b"evidence", "finish_reason", b"finish_reason", "guarantee", b"guarantee", "method", b"method", "model", b"model", "plan", b"plan", "prediction_id", b"prediction_id", "provider", b"provider", "provider_model", b"provider_model", "reasoning", b"reasoning", "receipt", b"receipt", "route", b"route", "timings", b"timings", "usage", b"usage"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["abstention", b"abstention", "alternatives", b"alternatives", "confidence", b"confidence", "content_salt", b"content_salt", "creature", b"creature", "creatures_asked", b"creatures_asked", "dataset_version", b"dataset_version", "evidence", b"evidence", "finish_reason", b"finish_reason", "guarantee", b"guarantee", "method", b"method", "model", b"model", "plan", b"plan", "prediction_id", b"prediction_id", "provider", b"provider", "provider_model", b"provider_model", "reasoning", b"reasoning", "receipt", b"receipt", "route", b"route", "timings", b"timings", "usage", b"usage"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 

@@ -27,7 +27,7 @@ from arenalab.api.common.v1 import scope_pb2 as arenalab_dot_api_dot_common_dot_
 from google.protobuf import timestamp_pb2 as google_dot_protobuf_dot_timestamp__pb2
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n+arenalab/api/ledger/v1/ledger_service.proto\x12\x16\x61renalab.api.ledger.v1\x1a$arenalab/api/common/v1/receipt.proto\x1a\"arenalab/api/common/v1/scope.proto\x1a\x1fgoogle/protobuf/timestamp.proto\"\xf7\x01\n\rAppendRequest\x12,\n\x05scope\x18\x01 \x01(\x0b\x32\x1d.arenalab.api.common.v1.Scope\x12\x10\n\x08\x65ntry_id\x18\x02 \x01(\t\x12\x0c\n\x04kind\x18\x03 \x01(\t\x12\x12\n\nfacts_json\x18\x04 \x01(\t\x12\x43\n\x07\x63ontent\x18\x05 \x03(\x0b\x32\x32.arenalab.api.ledger.v1.AppendRequest.ContentEntry\x12\x0f\n\x07subject\x18\x06 \x01(\t\x1a.\n\x0c\x43ontentEntry\x12\x0b\n\x03key\x18\x01 \x01(\t\x12\r\n\x05value\x18\x02 \x01(\t:\x02\x38\x01\"B\n\x0e\x41ppendResponse\x12\x30\n\x07receipt\x18\x01 \x01(\x0b\x32\x1f.arenalab.api.common.v1.Receipt\"k\n\nGetRequest\x12,\n\x05scope\x18\x01 \x01(\x0b\x32\x1d.arenalab.api.common.v1.Scope\x12\x14\n\nleaf_index\x18\x02 \x01(\x04H\x00\x12\x12\n\x08\x65ntry_id\x18\x03 \x01(\tH\x00\x42\x05\n\x03key\"\xe3\x01\n\x0bGetResponse\x12\x12\n\nleaf_index\x18\x01 \x01(\x04\x12\x0c\n\x04leaf\x18\x02 \x01(\x0c\x12\x41\n\x07\x63ontent\x18\x03 \x03(\x0b\x32\x30.arenalab.api.ledger.v1.GetResponse.ContentEntry\x12\x0e\n\x06\x65rased\x18\x04 \x01(\x08\x12/\n\x0b\x61ppend_time\x18\x05 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x1a.\n\x0c\x43ontentEntry\x12\x0b\n\x03key\x18\x01 \x01(\t\x12\r\n\x05value\x18\x02 \x01(\t:\x02\x38\x01\"P\n\x0cProveRequest\x12,\n\x05scope\x18\x01 \x01(\x0b\x32\x1d.arenalab.api.common.v1.Scope\x12\x12\n\nleaf_index\x18\x02 \x01(\x04\"A\n\rProveResponse\x12\x30\n\x07receipt\x18\x01 \x01(\x0b\x32\x1f.arenalab.api.common.v1.Receipt\"@\n\x15GetConsistencyRequest\x12\x12\n\nfirst_size\x18\x01 \x01(\x04\x12\x13\n\x0bsecond_size\x18\x02 \x01(\x04\";\n\x16GetConsistencyResponse\x12\x0c\n\x04path\x18\x01 \x03(\x0c\x12\x13\n\x0bsecond_size\x18\x02 \x01(\x04\"\x16\n\x14GetCheckpointRequest\"m\n\x15GetCheckpointResponse\x12\x12\n\ncheckpoint\x18\x01 \x01(\t\x12\x16\n\x0elog_public_key\x18\x02 \x01(\t\x12\x11\n\ttree_size\x18\x03 \x01(\x04\x12\x15\n\rsegment_bytes\x18\x04 \x01(\x04\"\x0f\n\rVerifyRequest\"x\n\x0eVerifyResponse\x12\r\n\x05valid\x18\x01 \x01(\x08\x12\x0f\n\x07\x65ntries\x18\x02 \x01(\x04\x12\x13\n\x0b\x63heckpoints\x18\x03 \x01(\x04\x12\x31\n\x08problems\x18\x04 \x03(\x0b\x32\x1f.arenalab.api.ledger.v1.Problem\"`\n\x07Problem\x12\x0c\n\x04\x66ile\x18\x01 \x01(\t\x12\x0e\n\x06offset\x18\x02 \x01(\x04\x12\x17\n\nleaf_index\x18\x03 \x01(\x04H\x00\x88\x01\x01\x12\x0f\n\x07message\x18\x04 \x01(\tB\r\n\x0b_leaf_index\"M\n\x0c\x45raseRequest\x12,\n\x05scope\x18\x01 \x01(\x0b\x32\x1d.arenalab.api.common.v1.Scope\x12\x0f\n\x07subject\x18\x02 \x01(\t\"R\n\rEraseResponse\x12\x0f\n\x07\x65ntries\x18\x01 \x01(\x04\x12\x30\n\x07receipt\x18\x02 \x01(\x0b\x32\x1f.arenalab.api.common.v1.Receipt2\xaa\x05\n\rLedgerService\x12Y\n\x06\x41ppend\x12%.arenalab.api.ledger.v1.AppendRequest\x1a&.arenalab.api.ledger.v1.AppendResponse\"\x00\x12P\n\x03Get\x12\".arenalab.api.ledger.v1.GetRequest\x1a#.arenalab.api.ledger.v1.GetResponse\"\x00\x12V\n\x05Prove\x12$.arenalab.api.ledger.v1.ProveRequest\x1a%.arenalab.api.ledger.v1.ProveResponse\"\x00\x12q\n\x0eGetConsistency\x12-.arenalab.api.ledger.v1.GetConsistencyRequest\x1a..arenalab.api.ledger.v1.GetConsistencyResponse\"\x00\x12n\n\rGetCheckpoint\x12,.arenalab.api.ledger.v1.GetCheckpointRequest\x1a-.arenalab.api.ledger.v1.GetCheckpointResponse\"\x00\x12Y\n\x06Verify\x12%.arenalab.api.ledger.v1.VerifyRequest\x1a&.arenalab.api.ledger.v1.VerifyResponse\"\x00\x12V\n\x05\x45rase\x12$.arenalab.api.ledger.v1.EraseRequest\x1a%.arenalab.api.ledger.v1.EraseResponse\"\x00\x62\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n+arenalab/api/ledger/v1/ledger_service.proto\x12\x16\x61renalab.api.ledger.v1\x1a$arenalab/api/common/v1/receipt.proto\x1a\"arenalab/api/common/v1/scope.proto\x1a\x1fgoogle/protobuf/timestamp.proto\"\x8d\x02\n\rAppendRequest\x12,\n\x05scope\x18\x01 \x01(\x0b\x32\x1d.arenalab.api.common.v1.Scope\x12\x10\n\x08\x65ntry_id\x18\x02 \x01(\t\x12\x0c\n\x04kind\x18\x03 \x01(\t\x12\x12\n\nfacts_json\x18\x04 \x01(\t\x12\x43\n\x07\x63ontent\x18\x05 \x03(\x0b\x32\x32.arenalab.api.ledger.v1.AppendRequest.ContentEntry\x12\x0f\n\x07subject\x18\x06 \x01(\t\x12\x14\n\x0c\x63ontent_salt\x18\x07 \x01(\x0c\x1a.\n\x0c\x43ontentEntry\x12\x0b\n\x03key\x18\x01 \x01(\t\x12\r\n\x05value\x18\x02 \x01(\t:\x02\x38\x01\"B\n\x0e\x41ppendResponse\x12\x30\n\x07receipt\x18\x01 \x01(\x0b\x32\x1f.arenalab.api.common.v1.Receipt\"k\n\nGetRequest\x12,\n\x05scope\x18\x01 \x01(\x0b\x32\x1d.arenalab.api.common.v1.Scope\x12\x14\n\nleaf_index\x18\x02 \x01(\x04H\x00\x12\x12\n\x08\x65ntry_id\x18\x03 \x01(\tH\x00\x42\x05\n\x03key\"\xe3\x01\n\x0bGetResponse\x12\x12\n\nleaf_index\x18\x01 \x01(\x04\x12\x0c\n\x04leaf\x18\x02 \x01(\x0c\x12\x41\n\x07\x63ontent\x18\x03 \x03(\x0b\x32\x30.arenalab.api.ledger.v1.GetResponse.ContentEntry\x12\x0e\n\x06\x65rased\x18\x04 \x01(\x08\x12/\n\x0b\x61ppend_time\x18\x05 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x1a.\n\x0c\x43ontentEntry\x12\x0b\n\x03key\x18\x01 \x01(\t\x12\r\n\x05value\x18\x02 \x01(\t:\x02\x38\x01\"P\n\x0cProveRequest\x12,\n\x05scope\x18\x01 \x01(\x0b\x32\x1d.arenalab.api.common.v1.Scope\x12\x12\n\nleaf_index\x18\x02 \x01(\x04\"A\n\rProveResponse\x12\x30\n\x07receipt\x18\x01 \x01(\x0b\x32\x1f.arenalab.api.common.v1.Receipt\"@\n\x15GetConsistencyRequest\x12\x12\n\nfirst_size\x18\x01 \x01(\x04\x12\x13\n\x0bsecond_size\x18\x02 \x01(\x04\";\n\x16GetConsistencyResponse\x12\x0c\n\x04path\x18\x01 \x03(\x0c\x12\x13\n\x0bsecond_size\x18\x02 \x01(\x04\"\x16\n\x14GetCheckpointRequest\"m\n\x15GetCheckpointResponse\x12\x12\n\ncheckpoint\x18\x01 \x01(\t\x12\x16\n\x0elog_public_key\x18\x02 \x01(\t\x12\x11\n\ttree_size\x18\x03 \x01(\x04\x12\x15\n\rsegment_bytes\x18\x04 \x01(\x04\"\x0f\n\rVerifyRequest\"x\n\x0eVerifyResponse\x12\r\n\x05valid\x18\x01 \x01(\x08\x12\x0f\n\x07\x65ntries\x18\x02 \x01(\x04\x12\x13\n\x0b\x63heckpoints\x18\x03 \x01(\x04\x12\x31\n\x08problems\x18\x04 \x03(\x0b\x32\x1f.arenalab.api.ledger.v1.Problem\"`\n\x07Problem\x12\x0c\n\x04\x66ile\x18\x01 \x01(\t\x12\x0e\n\x06offset\x18\x02 \x01(\x04\x12\x17\n\nleaf_index\x18\x03 \x01(\x04H\x00\x88\x01\x01\x12\x0f\n\x07message\x18\x04 \x01(\tB\r\n\x0b_leaf_index\"M\n\x0c\x45raseRequest\x12,\n\x05scope\x18\x01 \x01(\x0b\x32\x1d.arenalab.api.common.v1.Scope\x12\x0f\n\x07subject\x18\x02 \x01(\t\"R\n\rEraseResponse\x12\x0f\n\x07\x65ntries\x18\x01 \x01(\x04\x12\x30\n\x07receipt\x18\x02 \x01(\x0b\x32\x1f.arenalab.api.common.v1.Receipt2\xaa\x05\n\rLedgerService\x12Y\n\x06\x41ppend\x12%.arenalab.api.ledger.v1.AppendRequest\x1a&.arenalab.api.ledger.v1.AppendResponse\"\x00\x12P\n\x03Get\x12\".arenalab.api.ledger.v1.GetRequest\x1a#.arenalab.api.ledger.v1.GetResponse\"\x00\x12V\n\x05Prove\x12$.arenalab.api.ledger.v1.ProveRequest\x1a%.arenalab.api.ledger.v1.ProveResponse\"\x00\x12q\n\x0eGetConsistency\x12-.arenalab.api.ledger.v1.GetConsistencyRequest\x1a..arenalab.api.ledger.v1.GetConsistencyResponse\"\x00\x12n\n\rGetCheckpoint\x12,.arenalab.api.ledger.v1.GetCheckpointRequest\x1a-.arenalab.api.ledger.v1.GetCheckpointResponse\"\x00\x12Y\n\x06Verify\x12%.arenalab.api.ledger.v1.VerifyRequest\x1a&.arenalab.api.ledger.v1.VerifyResponse\"\x00\x12V\n\x05\x45rase\x12$.arenalab.api.ledger.v1.EraseRequest\x1a%.arenalab.api.ledger.v1.EraseResponse\"\x00\x62\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
@@ -39,39 +39,39 @@ if not _descriptor._USE_C_DESCRIPTORS:
   _globals['_GETRESPONSE_CONTENTENTRY']._loaded_options = None
   _globals['_GETRESPONSE_CONTENTENTRY']._serialized_options = b'8\001'
   _globals['_APPENDREQUEST']._serialized_start=179
-  _globals['_APPENDREQUEST']._serialized_end=426
-  _globals['_APPENDREQUEST_CONTENTENTRY']._serialized_start=380
-  _globals['_APPENDREQUEST_CONTENTENTRY']._serialized_end=426
-  _globals['_APPENDRESPONSE']._serialized_start=428
-  _globals['_APPENDRESPONSE']._serialized_end=494
-  _globals['_GETREQUEST']._serialized_start=496
-  _globals['_GETREQUEST']._serialized_end=603
-  _globals['_GETRESPONSE']._serialized_start=606
-  _globals['_GETRESPONSE']._serialized_end=833
-  _globals['_GETRESPONSE_CONTENTENTRY']._serialized_start=380
-  _globals['_GETRESPONSE_CONTENTENTRY']._serialized_end=426
-  _globals['_PROVEREQUEST']._serialized_start=835
-  _globals['_PROVEREQUEST']._serialized_end=915
-  _globals['_PROVERESPONSE']._serialized_start=917
-  _globals['_PROVERESPONSE']._serialized_end=982
-  _globals['_GETCONSISTENCYREQUEST']._serialized_start=984
-  _globals['_GETCONSISTENCYREQUEST']._serialized_end=1048
-  _globals['_GETCONSISTENCYRESPONSE']._serialized_start=1050
-  _globals['_GETCONSISTENCYRESPONSE']._serialized_end=1109
-  _globals['_GETCHECKPOINTREQUEST']._serialized_start=1111
-  _globals['_GETCHECKPOINTREQUEST']._serialized_end=1133
-  _globals['_GETCHECKPOINTRESPONSE']._serialized_start=1135
-  _globals['_GETCHECKPOINTRESPONSE']._serialized_end=1244
-  _globals['_VERIFYREQUEST']._serialized_start=1246
-  _globals['_VERIFYREQUEST']._serialized_end=1261
-  _globals['_VERIFYRESPONSE']._serialized_start=1263
-  _globals['_VERIFYRESPONSE']._serialized_end=1383
-  _globals['_PROBLEM']._serialized_start=1385
-  _globals['_PROBLEM']._serialized_end=1481
-  _globals['_ERASEREQUEST']._serialized_start=1483
-  _globals['_ERASEREQUEST']._serialized_end=1560
-  _globals['_ERASERESPONSE']._serialized_start=1562
-  _globals['_ERASERESPONSE']._serialized_end=1644
-  _globals['_LEDGERSERVICE']._serialized_start=1647
-  _globals['_LEDGERSERVICE']._serialized_end=2329
+  _globals['_APPENDREQUEST']._serialized_end=448
+  _globals['_APPENDREQUEST_CONTENTENTRY']._serialized_start=402
+  _globals['_APPENDREQUEST_CONTENTENTRY']._serialized_end=448
+  _globals['_APPENDRESPONSE']._serialized_start=450
+  _globals['_APPENDRESPONSE']._serialized_end=516
+  _globals['_GETREQUEST']._serialized_start=518
+  _globals['_GETREQUEST']._serialized_end=625
+  _globals['_GETRESPONSE']._serialized_start=628
+  _globals['_GETRESPONSE']._serialized_end=855
+  _globals['_GETRESPONSE_CONTENTENTRY']._serialized_start=402
+  _globals['_GETRESPONSE_CONTENTENTRY']._serialized_end=448
+  _globals['_PROVEREQUEST']._serialized_start=857
+  _globals['_PROVEREQUEST']._serialized_end=937
+  _globals['_PROVERESPONSE']._serialized_start=939
+  _globals['_PROVERESPONSE']._serialized_end=1004
+  _globals['_GETCONSISTENCYREQUEST']._serialized_start=1006
+  _globals['_GETCONSISTENCYREQUEST']._serialized_end=1070
+  _globals['_GETCONSISTENCYRESPONSE']._serialized_start=1072
+  _globals['_GETCONSISTENCYRESPONSE']._serialized_end=1131
+  _globals['_GETCHECKPOINTREQUEST']._serialized_start=1133
+  _globals['_GETCHECKPOINTREQUEST']._serialized_end=1155
+  _globals['_GETCHECKPOINTRESPONSE']._serialized_start=1157
+  _globals['_GETCHECKPOINTRESPONSE']._serialized_end=1266
+  _globals['_VERIFYREQUEST']._serialized_start=1268
+  _globals['_VERIFYREQUEST']._serialized_end=1283
+  _globals['_VERIFYRESPONSE']._serialized_start=1285
+  _globals['_VERIFYRESPONSE']._serialized_end=1405
+  _globals['_PROBLEM']._serialized_start=1407
+  _globals['_PROBLEM']._serialized_end=1503
+  _globals['_ERASEREQUEST']._serialized_start=1505
+  _globals['_ERASEREQUEST']._serialized_end=1582
+  _globals['_ERASERESPONSE']._serialized_start=1584
+  _globals['_ERASERESPONSE']._serialized_end=1666
+  _globals['_LEDGERSERVICE']._serialized_start=1669
+  _globals['_LEDGERSERVICE']._serialized_end=2351
 # @@protoc_insertion_point(module_scope)

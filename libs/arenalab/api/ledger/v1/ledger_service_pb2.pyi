@@ -53,6 +53,7 @@ class AppendRequest(_message.Message):
     FACTS_JSON_FIELD_NUMBER: _builtins.int
     CONTENT_FIELD_NUMBER: _builtins.int
     SUBJECT_FIELD_NUMBER: _builtins.int
+    CONTENT_SALT_FIELD_NUMBER: _builtins.int
     entry_id: _builtins.str
     """entry_id makes the append idempotent, e.g. the prediction id. At most 128
     characters. Required.
@@ -66,6 +67,11 @@ class AppendRequest(_message.Message):
     subject: _builtins.str
     """subject whose key encrypts the content, at most 256 characters. Empty means
     the scope itself.
+    """
+    content_salt: _builtins.bytes
+    """content_salt is 32 random bytes that salt the commitments. Who holds it can
+    check a content against the leaf, offline. Empty: the ledger draws one, and
+    keeps it with the content alone.
     """
     @_builtins.property
     def scope(self) -> _scope_pb2.Scope:
@@ -86,10 +92,11 @@ class AppendRequest(_message.Message):
         facts_json: _builtins.str = ...,
         content: _abc.Mapping[_builtins.str, _builtins.str] | None = ...,
         subject: _builtins.str = ...,
+        content_salt: _builtins.bytes = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["scope", b"scope"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["content", b"content", "entry_id", b"entry_id", "facts_json", b"facts_json", "kind", b"kind", "scope", b"scope", "subject", b"subject"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["content", b"content", "content_salt", b"content_salt", "entry_id", b"entry_id", "facts_json", b"facts_json", "kind", b"kind", "scope", b"scope", "subject", b"subject"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
