@@ -1,0 +1,1 @@
+"""Answers from past spans: match, group, confidence, decision; deterministic."""

@@ -1,0 +1,137 @@
+"""Thresholds from labelled traffic: the same path as Predict, the label instead of a decision."""
+
+import asyncio
+from collections.abc import AsyncIterator, Sequence
+from dataclasses import dataclass
+from typing import Final
+
+import numpy as np
+
+from arenalab.api.common.v1 import message_pb2
+from arenalab.mesh import BusyError, InvalidInputError
+from arenalab.predictor.artefact import Artefact, Basis, Pairs
+from arenalab.predictor.outcomes import output_of
+from arenalab.predictor.prediction import Predictor, Question, Reading
+from arenalab.predictor.training import calibration
+from arenalab.predictor.versions import Versions
+
+MIN_EXAMPLES: Final = 50
+
+
+@dataclass(frozen=True, slots=True)
+class Example:
+    """A question and the outcomes that are right; none: it is out of scope."""
+
+    question: str
+    outcomes: frozenset[str]
+
+
+@dataclass(frozen=True, slots=True)
+class _Labelled:
+    score: float
+    is_right: bool
+    dataset: str
+    version: str
+
+
+class Calibrator:
+    """Calibrates live versions; the confidence model stays, every label is for the threshold."""
+
+    def __init__(self, predictor: Predictor, versions: Versions, at_once: int) -> None:
+        self._predictor = predictor
+        self._versions = versions
+        self._at_once = at_once
+
+    async def calibrate(
+        self,
+        tenant: str,
+        creature: str,
+        alpha: float,
+        delta: float,
+        examples: AsyncIterator[Example],
+    ) -> tuple[Artefact, str]:
+        """Returns the new calibration and the version that it is for; it is stored and in use.
+
+        Args:
+            tenant: Whose dataset.
+            creature: Empty means the one of the dataset published last.
+            alpha: New default; 0 keeps the present one.
+            delta: New default; 0 keeps the present one.
+            examples: Labelled questions; read no faster than they are asked.
+
+        Raises:
+            InvalidInputError: Fewer than 50 examples.
+            BusyError: The dataset was published anew meanwhile.
+        """
+        labelled = await self._ask_all(tenant, creature, examples)
+        if len(labelled) < MIN_EXAMPLES:
+            raise InvalidInputError(
+                f"a calibration needs at least {MIN_EXAMPLES} examples, got {len(labelled)}",
+                field="example",
+            )
+        targets = {(one.dataset, one.version) for one in labelled}
+        if len(targets) > 1:
+            raise BusyError(
+                "the dataset was published while it was being calibrated; calibrate again",
+                job="publish",
+                dataset=labelled[0].dataset,
+            )
+        dataset, version = targets.pop()
+        present = (await self._versions.get(tenant, dataset, version)).calibrated.artefact
+        renewed = _renewed(present, labelled, alpha, delta)
+        await self._versions.replace(tenant, dataset, version, renewed)
+        return renewed, version
+
+    async def _ask_all(
+        self, tenant: str, creature: str, examples: AsyncIterator[Example]
+    ) -> list[_Labelled]:
+        labelled: dict[int, _Labelled] = {}
+        position = 0
+
+        async def worker() -> None:
+            nonlocal position
+            # An async iterator has one reader at a time; the lock is that one's turn.
+            while True:
+                async with turn:
+                    example = await anext(examples, None)
+                    mine, position = position, position + 1
+                if example is None:
+                    return
+                labelled[mine] = await self._ask(tenant, creature, example)
+
+        turn = asyncio.Lock()
+        async with asyncio.TaskGroup() as group:
+            for _ in range(self._at_once):
+                group.create_task(worker())
+        return [labelled[mine] for mine in sorted(labelled)]
+
+    async def _ask(self, tenant: str, creature: str, example: Example) -> _Labelled:
+        turn = message_pb2.Message(role=message_pb2.ROLE_USER, content=example.question)
+        reading = await self._predictor.read(Question(tenant, creature, [turn]))
+        return _Labelled(
+            score=reading.calibrated.score(reading.appraisal),
+            is_right=_output(reading) in example.outcomes,
+            dataset=reading.found.dataset,
+            version=reading.found.dataset_version,
+        )
+
+
+def _output(reading: Reading) -> str:
+    return output_of(reading.appraisal.groups, reading.appraisal.method)
+
+
+def _renewed(
+    present: Artefact, labelled: Sequence[_Labelled], alpha: float, delta: float
+) -> Artefact:
+    pairs = Pairs(
+        np.array([one.score for one in labelled], dtype=np.float64),
+        np.array([one.is_right for one in labelled], dtype=bool),
+    )
+    return calibration(
+        present.model,
+        pairs,
+        present.summary.examples,
+        basis=Basis.LABELLED_TRAFFIC,
+        alpha=alpha or present.alpha,
+        delta=delta or present.delta,
+    )

@@ -1,0 +1,115 @@
+"""Outcomes grouped by what they say, their shares, and what is made of them (majority and on)."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from enum import StrEnum
+from typing import Final
+
+import numpy as np
+
+from arenalab.predictor.neighbourhood import FloatArray, Memory
+
+MAJORITY_ABOVE: Final = 0.70
+SYNTHESIS_FROM: Final = 0.40
+MAX_OPTIONS: Final = 5
+
+NOTHING_TEXT: Final = "Nothing in memory has an outcome for this question."
+
+
+class Method(StrEnum):
+    """How an output was made."""
+
+    MAJORITY = "majority"
+    SYNTHESIS = "synthesis"
+    UNCERTAIN = "uncertain"
+    NONE = "none"
+
+
+@dataclass(frozen=True, slots=True)
+class Group:
+    """The neighbours that agree on one outcome."""
+
+    outcome: str  # as the nearest of them words it
+    members: tuple[int, ...]  # positions in the neighbourhood, nearest first
+    score: float  # sum of their weights; may be negative
+    share: float  # of the vote, in [0, 1]
+
+
+def group_outcomes(memories: Sequence[Memory], weights: FloatArray) -> list[Group]:
+    """Returns the groups by descending score; equal scores by their nearest member."""
+    members: dict[str, list[int]] = {}
+    for at, memory in enumerate(memories):
+        members.setdefault(memory.outcome_key, []).append(at)
+    scored = [(float(weights[at].sum()), at) for at in members.values()]
+    scored.sort(key=lambda entry: (-entry[0], entry[1][0]))
+    total = sum(_voice(score) for score, _ in scored)
+    return [
+        Group(
+            outcome=memories[at[0]].outcome,
+            members=tuple(at),
+            score=score,
+            share=_voice(score) / total if total > 0 else 0.0,
+        )
+        for score, at in scored
+    ]
+
+
+def _voice(score: float) -> float:
+    # Squared, as regression leaves a little of either sign on every outcome nearby:
+    # many small residues are noise, not opinions.
+    return max(0.0, score) ** 2
+
+
+def method_of(groups: Sequence[Group]) -> Method:
+    """Returns what the shares allow."""
+    if not groups:
+        return Method.NONE
+    if groups[0].share > MAJORITY_ABOVE:
+        return Method.MAJORITY
+    return Method.SYNTHESIS if groups[0].share >= SYNTHESIS_FROM else Method.UNCERTAIN
+
+
+def output_of(groups: Sequence[Group], method: Method) -> str:
+    """Returns the output text.
+
+    A majority and a synthesis give the best outcome byte for byte, because an answer that is
+    served must be one that was confirmed; what speaks for others travels beside it, as
+    alternatives and reasoning. An uncertain one lists the options and says so.
+    """
+    match method:
+        case Method.NONE:
+            return NOTHING_TEXT
+        case Method.UNCERTAIN:
+            options = "\n".join(
+                f"- {group.outcome} ({group.share:.0%})" for group in groups[:MAX_OPTIONS]
+            )
+            return f"Memory is uncertain; past outcomes were:\n{options}"
+        case _:
+            return groups[0].outcome
+
+
+def reasoning_of(groups: Sequence[Group], method: Method, similarity: float) -> str:
+    """Returns one or two sentences on how the outcome was found."""
+    if method is Method.NONE:
+        return "No span with an outcome was found."
+    best = groups[0]
+    spans = f"{len(best.members)} span{'s' if len(best.members) > 1 else ''}"
+    head = (
+        f"{spans} agree on the best outcome, with {best.share:.0%} of the weighted vote among "
+        f"{len(groups)} outcome{'s' if len(groups) > 1 else ''}; the nearest span has similarity "
+        f"{similarity:.2f}."
+    )
+    rest = ", ".join(f"{g.share:.0%}" for g in groups[1:4] if g.share > 0)
+    match method:
+        case Method.SYNTHESIS:
+            return f"{head} It is not alone: the alternatives hold {rest or 'nothing'}."
+        case Method.UNCERTAIN:
+            return f"{head} No outcome reaches {SYNTHESIS_FROM:.0%}; the next hold {rest}."
+        case _:
+            return head
+
+
+def entropy(shares: FloatArray) -> float:
+    """Returns the entropy of shares in nats; 0 when one holds all."""
+    positive = shares[shares > 0]
+    return float(-(positive * np.log(positive)).sum())

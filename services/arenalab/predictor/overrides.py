@@ -1,0 +1,54 @@
+"""Calibrations by labelled traffic, kept on disk until their dataset version is replaced."""
+
+import logging
+import os
+from pathlib import Path
+
+from arenalab.predictor.artefact import Artefact, ArtefactError, dump_artefact, load_artefact
+
+_logger = logging.getLogger(__name__)
+
+
+class Overrides:
+    """The files `<home>/calibration/<tenant>/<dataset>/<version>.json`."""
+
+    def __init__(self, home: Path) -> None:
+        self._root = home / "calibration"
+
+    def load(self, tenant: str, dataset: str, version: str) -> Artefact | None:
+        """Returns the stored calibration; None when there is none that can be used.
+
+        One that cannot be read is left alone and reported: the version's own calibration
+        takes its place, and holds.
+        """
+        path = self._path(tenant, dataset, version)
+        try:
+            return load_artefact(path.read_bytes())
+        except FileNotFoundError:
+            return None
+        except (OSError, ArtefactError) as error:
+            _logger.warning("calibration %s is not used: %s", path, error)
+            return None
+
+    def save(self, tenant: str, dataset: str, version: str, artefact: Artefact) -> None:
+        """Stores a calibration; when this returns, it is on disk, whole.
+
+        Raises:
+            OSError: It cannot be stored; the one before it stays.
+        """
+        path = self._path(tenant, dataset, version)
+        path.parent.mkdir(parents=True, exist_ok=True)
+        temporary = path.with_suffix(".tmp")
+        with temporary.open("wb") as file:
+            file.write(dump_artefact(artefact))
+            file.flush()
+            os.fsync(file.fileno())
+        temporary.replace(path)
+        folder = os.open(path.parent, os.O_RDONLY)
+        try:
+            os.fsync(folder)  # the rename itself
+        finally:
+            os.close(folder)
+
+    def _path(self, tenant: str, dataset: str, version: str) -> Path:
+        return self._root / tenant / dataset / f"{version}.json"

@@ -1,0 +1,86 @@
+"""The services that Predictor calls, as the few calls it makes of them."""
+
+from collections import OrderedDict
+from collections.abc import Sequence
+from typing import Final
+
+import grpc
+import numpy as np
+
+from arenalab.api.common.v1 import plan_pb2, span_pb2
+from arenalab.api.planner.v1 import planner_service_pb2 as planner_pb
+from arenalab.api.planner.v1 import planner_service_pb2_grpc as planner_grpc
+from arenalab.api.search.v1 import search_service_pb2 as search_pb
+from arenalab.api.search.v1 import search_service_pb2_grpc as search_grpc
+from arenalab.mesh import DeadlineError, NotFoundError, NotReadyError, scope_for
+from arenalab.predictor.config import PredictorConfig
+from arenalab.predictor.neighbourhood import Vectors
+
+_SEARCH: Final = "arenalab.api.search.v1.SearchService"
+# Same request, same response: safe to ask again.
+IDEMPOTENT_SEARCH: Final = tuple(
+    f"{_SEARCH}/{method}" for method in ("Search", "GetSpans", "Embed", "ListCollections")
+)
+IDEMPOTENT_PLANNER: Final = ("arenalab.api.planner.v1.PlannerService/Plan",)
+# Questions of spans added online: 384 float32 each, so 6 MB at most.
+_MAX_VECTORS: Final = 4096
+
+
+class Peers:
+    """Search and planner, with this service's time limits."""
+
+    def __init__(
+        self, config: PredictorConfig, search: grpc.aio.Channel, planner: grpc.aio.Channel
+    ) -> None:
+        self._config = config
+        self._search = search_grpc.SearchServiceStub(search)
+        self._planner = planner_grpc.PlannerServiceStub(planner)
+        self._vectors: OrderedDict[str, Vectors] = OrderedDict()
+
+    async def plan(self, request: planner_pb.PlanRequest) -> plan_pb2.QueryPlan | None:
+        """Returns the plan; None when the planner cannot be reached."""
+        try:
+            response = await self._planner.Plan(request, timeout=self._config.planner_timeout_s)
+        except (NotReadyError, DeadlineError):
+            return None
+        return response.plan
+
+    async def search(self, request: search_pb.SearchRequest) -> search_pb.SearchResponse:
+        return await self._search.Search(request, timeout=self._config.search_timeout_s)
+
+    async def collections(self, tenant: str) -> Sequence[search_pb.Collection]:
+        """Returns the collections of a tenant, the one published last first."""
+        request = search_pb.ListCollectionsRequest(scope=scope_for(tenant))
+        response = await self._search.ListCollections(
+            request, timeout=self._config.search_timeout_s
+        )
+        return response.collections
+
+    async def spans(
+        self, tenant: str, dataset: str, span_ids: Sequence[str]
+    ) -> Sequence[span_pb2.Span]:
+        """Returns spans by id; none when one of them is not there."""
+        request = search_pb.GetSpansRequest(
+            scope=scope_for(tenant), dataset=dataset, span_ids=span_ids
+        )
+        try:
+            response = await self._search.GetSpans(request, timeout=self._config.search_timeout_s)
+        except NotFoundError:
+            return ()
+        return response.spans
+
+    async def vectors(self, texts: Sequence[str]) -> Vectors:
+        """Returns the vectors of texts, shape (n, d); those asked for lately are remembered."""
+        missing = [text for text in dict.fromkeys(texts) if text not in self._vectors]
+        fresh: dict[str, Vectors] = {}
+        if missing:
+            response = await self._search.Embed(
+                search_pb.EmbedRequest(texts=missing), timeout=self._config.search_timeout_s
+            )
+            rows = np.frombuffer(response.vectors, dtype="<f4").reshape(-1, response.dimension)
+            fresh = dict(zip(missing, rows, strict=True))
+        found = np.stack([fresh[t] if t in fresh else self._vectors[t] for t in texts])
+        self._vectors.update(fresh)
+        while len(self._vectors) > _MAX_VECTORS:
+            self._vectors.popitem(last=False)
+        return found

@@ -1,0 +1,164 @@
+"""One question through the mesh: plan, search, appraise, decide."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+
+import numpy as np
+
+from arenalab.api.common.v1 import filter_pb2, message_pb2, plan_pb2, span_pb2
+from arenalab.api.planner.v1 import planner_service_pb2 as planner_pb
+from arenalab.api.search.v1 import search_service_pb2 as search_pb
+from arenalab.mesh import NotFoundError, scope_for
+from arenalab.mesh import Reason as ErrorReason
+from arenalab.predictor import wire
+from arenalab.predictor.appraisal import Appraisal, appraise
+from arenalab.predictor.calibrated import Calibrated
+from arenalab.predictor.conversation import read_conversation
+from arenalab.predictor.creatures import Creature
+from arenalab.predictor.neighbourhood import (
+    TRAJECTORY_DEPTH,
+    K,
+    Memory,
+    Neighbourhood,
+    Query,
+    Vectors,
+)
+from arenalab.predictor.peers import Peers
+from arenalab.predictor.slices import narrowed
+from arenalab.predictor.versions import LoadedVersion, Versions
+
+
+@dataclass(frozen=True, slots=True)
+class Question:
+    """What is asked of memory."""
+
+    tenant: str
+    creature: str  # empty: the one of the dataset published last
+    messages: Sequence[message_pb2.Message]
+    action: str = ""
+    context: span_pb2.SpanContext = field(default_factory=span_pb2.SpanContext)
+    filter: filter_pb2.SpanFilter = field(default_factory=filter_pb2.SpanFilter)
+
+
+@dataclass(frozen=True, slots=True)
+class Reading:
+    """What memory holds on a question, before any decision."""
+
+    appraisal: Appraisal
+    calibrated: Calibrated
+    creature: str
+    found: search_pb.SearchResponse
+    plan: plan_pb2.QueryPlan | None
+    notes: tuple[str, ...]  # for the reasoning: what was done differently than usual
+
+
+class Predictor:
+    """Reads questions against the live dataset versions."""
+
+    def __init__(self, peers: Peers, versions: Versions, named: Sequence[Creature]) -> None:
+        self._peers = peers
+        self._versions = versions
+        self._named = {creature.name: creature for creature in named}
+
+    def creature(self, name: str) -> Creature:
+        """Returns the creature of a name: a named one, else the dataset's own."""
+        return self._named.get(name) or Creature(name, name)
+
+    async def read(self, question: Question) -> Reading:
+        """Returns what memory holds on a question.
+
+        Raises:
+            NotFoundError: UNKNOWN_MODEL, there is no such creature.
+            MeshError: As search and the dataset store.
+        """
+        creature = self.creature(question.creature)
+        asked = read_conversation(wire.user_turns(question.messages))
+        wanted = narrowed(creature, question.filter)
+        plan = None if wanted is None else await self._plan(question.tenant, creature, wanted)
+        notes = ["The question was read with the turns before it."] if asked.is_joined else []
+        if plan is None and wanted is not None:
+            notes.append("The planner could not be reached: search chose its own way.")
+        request = search_pb.SearchRequest(
+            scope=scope_for(question.tenant),
+            dataset=creature.dataset,
+            text=asked.text,
+            filter=wanted,
+            limit=K,
+            plan=plan,
+            trajectory_depth=TRAJECTORY_DEPTH,
+            extra_text=asked.extra_text,
+        )
+        found = await self._search(creature, request)
+        hits = [] if wanted is None else list(found.hits)
+        version = await self._versions.get(question.tenant, found.dataset, found.dataset_version)
+        query = await self._query(question, asked.text, found.dataset)
+        hood = await self._neighbourhood(hits, version, asked.extra_text)
+        return Reading(
+            appraisal=appraise(query, hood),
+            calibrated=version.calibrated,
+            creature=creature.name or found.dataset,
+            found=found,
+            plan=plan,
+            notes=tuple(notes),
+        )
+
+    async def _plan(
+        self, tenant: str, creature: Creature, wanted: filter_pb2.SpanFilter
+    ) -> plan_pb2.QueryPlan | None:
+        request = planner_pb.PlanRequest(
+            scope=scope_for(tenant), dataset=creature.dataset, filter=wanted, limit=K
+        )
+        try:
+            return await self._peers.plan(request)
+        except NotFoundError as error:
+            raise _unknown(creature, error) from error
+
+    async def _search(
+        self, creature: Creature, request: search_pb.SearchRequest
+    ) -> search_pb.SearchResponse:
+        try:
+            return await self._peers.search(request)
+        except NotFoundError as error:
+            raise _unknown(creature, error) from error
+
+    async def _query(self, question: Question, text: str, dataset: str) -> Query:
+        previous = question.context.previous_spans
+        earlier = await self._peers.spans(question.tenant, dataset, previous) if previous else ()
+        situation = wire.situation_of(question.context, earlier, question.action)
+        return Query(text, situation, question.action)
+
+    async def _neighbourhood(
+        self, hits: Sequence[search_pb.Hit], version: LoadedVersion, extra_text: str
+    ) -> Neighbourhood:
+        kept: list[tuple[search_pb.Hit, Memory]] = []
+        for hit in hits:
+            memory = wire.memory_of(hit)
+            if memory is not None:
+                kept.append((hit, memory))
+        memories = [memory for _, memory in kept]
+        similarities = np.array([hit.similarity for hit, _ in kept], dtype=np.float64)
+        extra = np.array([hit.extra_similarity for hit, _ in kept], dtype=np.float64)
+        return Neighbourhood(
+            memories,
+            similarities,
+            extra if extra_text else similarities,
+            await self._vectors(memories, version),
+        )
+
+    async def _vectors(self, memories: Sequence[Memory], version: LoadedVersion) -> Vectors:
+        rows = version.rows.rows([memory.span_id for memory in memories])
+        vectors = np.zeros((len(rows), version.vectors.shape[1]), dtype=np.float32)
+        vectors[rows >= 0] = version.vectors[rows[rows >= 0]]
+        added = np.flatnonzero(rows < 0)
+        if len(added):  # spans that came after the version was built
+            texts = [memories[int(at)].question for at in added]
+            vectors[added] = await self._peers.vectors(texts)
+        return vectors
+
+
+def _unknown(creature: Creature, error: NotFoundError) -> NotFoundError:
+    if error.reason is not ErrorReason.UNKNOWN_DATASET or not creature.name:
+        return error
+    return NotFoundError(
+        f"there is no creature {creature.name!r}", ErrorReason.UNKNOWN_MODEL, model=creature.name
+    )

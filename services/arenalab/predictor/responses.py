@@ -1,0 +1,55 @@
+"""A reading turned into a response, and into the trace."""
+
+from arenalab.api.common.v1 import answer_pb2
+from arenalab.api.predictor.v1 import predictor_service_pb2 as pb
+from arenalab.mesh import annotate
+from arenalab.mesh import telemetry as names
+from arenalab.predictor import wire
+from arenalab.predictor.decision import decide
+from arenalab.predictor.outcomes import output_of, reasoning_of
+from arenalab.predictor.prediction import Reading
+
+
+def prediction_response(reading: Reading, request: pb.PredictRequest) -> pb.PredictResponse:
+    """Returns the response to a request that was read."""
+    appraisal, calibrated, found = reading.appraisal, reading.calibrated, reading.found
+    confidence, features = calibrated.confidence(appraisal)
+    bound = calibrated.bound(request.alpha, request.delta)
+    abstention = decide(appraisal, confidence, bound)
+    similarities = appraisal.neighbourhood.similarities
+    top = float(similarities[0]) if len(similarities) else 0.0
+    notes = (reasoning_of(appraisal.groups, appraisal.method, top), *reading.notes)
+    return pb.PredictResponse(
+        output=output_of(appraisal.groups, appraisal.method),
+        confidence=confidence,
+        method=wire.METHODS[appraisal.method],
+        abstention=wire.abstention_of(abstention) if abstention else None,
+        guarantee=wire.guarantee_of(bound, calibrated.artefact.basis),
+        evidence=wire.evidence_of(appraisal, request.max_evidence or wire.DEFAULT_EVIDENCE),
+        alternatives=wire.alternatives_of(appraisal.groups, appraisal.method),
+        reasoning=" ".join(notes),
+        trajectories_used=int((appraisal.weights > 0).sum()),
+        inferred_context=wire.context_of(appraisal.situation, request.context.previous_spans),
+        creature=reading.creature,
+        dataset=found.dataset,
+        dataset_version=found.dataset_version,
+        plan=reading.plan,
+        exact=found.exact,
+        features=features,
+    )
+
+
+def annotate_prediction(response: pb.PredictResponse) -> None:
+    """Writes what was decided to the span of the call."""
+    attributes: dict[str, str | float | int] = {
+        names.CONFIDENCE: response.confidence,
+        names.GUARANTEE_STATUS: answer_pb2.GuaranteeStatus.Name(response.guarantee.status),
+        names.ALPHA: response.guarantee.alpha,
+        names.EVIDENCE_COUNT: len(response.evidence),
+        names.DATASET: response.dataset,
+        names.DATASET_VERSION: response.dataset_version,
+    }
+    if response.HasField("abstention"):
+        reason = answer_pb2.AbstainReason.Name(response.abstention.reason)
+        attributes[names.ABSTAIN_REASON] = reason.removeprefix("ABSTAIN_REASON_")
+    annotate(attributes)

@@ -1,0 +1,144 @@
+"""PredictorService: protobuf in, protobuf out."""
+
+from collections.abc import AsyncIterator
+from pathlib import Path
+from typing import Final
+
+import grpc
+
+from arenalab.api.predictor.v1 import predictor_service_pb2 as pb
+from arenalab.api.predictor.v1 import predictor_service_pb2_grpc as pb_grpc
+from arenalab.api.search.v1 import search_service_pb2 as search_pb
+from arenalab.mesh import InvalidInputError, Telemetry, tenant_of
+from arenalab.mesh import Reason as ErrorReason
+from arenalab.predictor import wire
+from arenalab.predictor.artefact import load_artefact
+from arenalab.predictor.calibrated import Calibrated
+from arenalab.predictor.calibrating import Calibrator, Example
+from arenalab.predictor.creatures import Creature, all_creatures
+from arenalab.predictor.guarantee import DEFAULT_ALPHA, DEFAULT_DELTA
+from arenalab.predictor.peers import Peers
+from arenalab.predictor.prediction import Predictor, Question
+from arenalab.predictor.responses import annotate_prediction, prediction_response
+from arenalab.predictor.slices import creature_filter
+from arenalab.predictor.training_job import TrainingJob, train_apart
+from arenalab.predictor.versions import Versions
+
+SERVICE_NAME: Final = pb.DESCRIPTOR.services_by_name["PredictorService"].full_name
+
+
+class PredictorService(pb_grpc.PredictorServiceServicer):
+    """Answers from the live dataset versions; trains the calibration of new ones."""
+
+    def __init__(
+        self,
+        *,
+        predictor: Predictor,
+        calibrator: Calibrator,
+        versions: Versions,
+        peers: Peers,
+        named: tuple[Creature, ...],
+        datasets_dir: Path,
+        telemetry: Telemetry,
+    ) -> None:
+        self._predictor = predictor
+        self._calibrator = calibrator
+        self._versions = versions
+        self._peers = peers
+        self._named = named
+        self._datasets_dir = datasets_dir
+        self._telemetry = telemetry
+
+    async def Predict(
+        self, request: pb.PredictRequest, context: grpc.ServicerContext
+    ) -> pb.PredictResponse:
+        wire.check_request(request)
+        question = Question(
+            tenant=tenant_of(request.scope),
+            creature=request.creature,
+            messages=request.messages,
+            action=request.action,
+            context=request.context,
+            filter=request.filter,
+        )
+        reading = await self._predictor.read(question)
+        response = prediction_response(reading, request)
+        annotate_prediction(response)
+        self._telemetry.metrics.confidence.observe(response.confidence)
+        return response
+
+    async def TrainCalibration(
+        self, request: pb.TrainCalibrationRequest, context: grpc.ServicerContext
+    ) -> pb.TrainCalibrationResponse:
+        wire.check_risk(request.alpha, request.delta)
+        artefact = await train_apart(
+            TrainingJob(
+                datasets_dir=str(self._datasets_dir),
+                tenant=tenant_of(request.scope),
+                dataset=request.dataset,
+                staging=request.staging,
+                alpha=request.alpha or DEFAULT_ALPHA,
+                delta=request.delta or DEFAULT_DELTA,
+            )
+        )
+        calibrated = Calibrated(load_artefact(artefact))
+        summary = wire.summary_of(calibrated.artefact, calibrated.bound())
+        return pb.TrainCalibrationResponse(artefact=artefact, summary=summary)
+
+    async def Calibrate(
+        self, request_iterator: AsyncIterator[pb.CalibrateRequest], context: grpc.ServicerContext
+    ) -> pb.CalibrateResponse:
+        first = await anext(request_iterator, None)
+        if first is None or first.WhichOneof("part") != "header":
+            raise InvalidInputError("the stream must begin with a header", field="header")
+        header = first.header
+        wire.check_risk(header.alpha, header.delta)
+        artefact, version = await self._calibrator.calibrate(
+            tenant_of(header.scope),
+            header.creature,
+            header.alpha,
+            header.delta,
+            _examples(request_iterator),
+        )
+        summary = wire.summary_of(artefact, Calibrated(artefact).bound())
+        return pb.CalibrateResponse(summary=summary, dataset_version=version)
+
+    async def ListCreatures(
+        self, request: pb.ListCreaturesRequest, context: grpc.ServicerContext
+    ) -> pb.ListCreaturesResponse:
+        tenant = tenant_of(request.scope)
+        live = {c.dataset: c for c in await self._peers.collections(tenant)}
+        creatures = all_creatures(list(live), self._named)
+        return pb.ListCreaturesResponse(
+            creatures=[await self._describe(tenant, c, live[c.dataset]) for c in creatures]
+        )
+
+    async def _describe(
+        self, tenant: str, creature: Creature, live: search_pb.Collection
+    ) -> pb.Creature:
+        version = await self._versions.get(tenant, live.dataset, live.dataset_version)
+        calibrated = version.calibrated
+        return pb.Creature(
+            name=creature.name,
+            dataset=creature.dataset,
+            dataset_version=live.dataset_version,
+            filter=None if creature.is_whole else creature_filter(creature),
+            guarantee=wire.guarantee_of(calibrated.bound(), calibrated.artefact.basis),
+            spans=live.spans,
+        )
+
+    def register(self, server: grpc.aio.Server) -> None:
+        """Adds this servicer to `server`."""
+        pb_grpc.add_PredictorServiceServicer_to_server(self, server)
+
+
+async def _examples(requests: AsyncIterator[pb.CalibrateRequest]) -> AsyncIterator[Example]:
+    async for request in requests:
+        if request.WhichOneof("part") != "example":
+            raise InvalidInputError("after its header the stream holds examples", field="part")
+        question = request.example.question
+        if not question.strip():
+            raise InvalidInputError(
+                "a question must not be blank", ErrorReason.EMPTY_TEXT, field="example.question"
+            )
+        yield Example(question, frozenset(request.example.outcomes))

@@ -1,0 +1,112 @@
+"""Dataset versions as the predictor needs them: their vectors by span, and their calibration."""
+
+import asyncio
+from collections import OrderedDict
+from collections.abc import Iterable, Sequence
+from typing import Final
+
+import numpy as np
+import numpy.typing as npt
+
+from arenalab.dataset import DatasetStore, DatasetVersion
+from arenalab.mesh import PreconditionError
+from arenalab.mesh import Reason as ErrorReason
+from arenalab.predictor.artefact import Artefact, ArtefactError, load_artefact
+from arenalab.predictor.calibrated import Calibrated
+from arenalab.predictor.neighbourhood import Vectors  # noqa: TC001 - as its neighbours
+from arenalab.predictor.overrides import Overrides
+
+# Versions kept open: the live ones of a process, and those being replaced.
+MAX_OPEN: Final = 32
+
+_Ids = npt.NDArray[np.bytes_]
+
+
+class SpanRows:
+    """Which row of the embeddings belongs to which span, in 24 bytes a span."""
+
+    def __init__(self, span_ids: Iterable[str]) -> None:
+        ids = np.array([_packed(span_id) for span_id in span_ids], dtype="S16")
+        self._order = np.argsort(ids, kind="stable")
+        self._ids: _Ids = ids[self._order]
+
+    def rows(self, span_ids: Sequence[str]) -> npt.NDArray[np.intp]:
+        """Returns the row of each span, -1 for one that is not there, shape (n,)."""
+        if not len(self._ids):
+            return np.full(len(span_ids), -1, dtype=np.intp)
+        wanted = np.array([_packed(span_id) for span_id in span_ids], dtype="S16")
+        at = np.minimum(np.searchsorted(self._ids, wanted), len(self._ids) - 1)
+        return np.where(self._ids[at] == wanted, self._order[at], -1)
+
+
+class LoadedVersion:
+    """One version, open for reading; its calibration may be replaced."""
+
+    def __init__(self, version: DatasetVersion, override: Artefact | None) -> None:
+        """Reads the ids and the calibration of the version; vectors stay on disk.
+
+        Raises:
+            DataLossError: A file of the version is damaged.
+            PreconditionError: NOT_CALIBRATED, its calibration is of another program.
+        """
+        name = version.manifest.name
+        self.vectors: Vectors = version.embeddings()
+        self.rows = SpanRows(span.id for span in version.spans())
+        try:
+            own = load_artefact(version.calibration())
+        except ArtefactError as error:
+            raise PreconditionError(
+                f"dataset {name!r} has no usable calibration: {error}",
+                ErrorReason.NOT_CALIBRATED,
+                dataset=name,
+            ) from error
+        self.calibrated = Calibrated(override or own)
+
+
+class Versions:
+    """The versions in use, each loaded once, off the event loop."""
+
+    def __init__(self, store: DatasetStore, overrides: Overrides) -> None:
+        self._store = store
+        self._overrides = overrides
+        self._loaded: OrderedDict[tuple[str, str, str], LoadedVersion] = OrderedDict()
+        self._lock = asyncio.Lock()
+
+    async def get(self, tenant: str, dataset: str, version: str) -> LoadedVersion:
+        """Returns a version.
+
+        Raises:
+            NotFoundError: UNKNOWN_DATASET, the store does not have it.
+            DataLossError: CORRUPT_DATASET, a file of it is damaged.
+            PreconditionError: NOT_CALIBRATED.
+        """
+        key = (tenant, dataset, version)
+        known = self._loaded.get(key)
+        if known is None:
+            async with self._lock:  # one load at a time: they are rare, and heavy
+                known = self._loaded.get(key)
+                if known is None:
+                    known = await asyncio.to_thread(self._load, *key)
+                    self._loaded[key] = known
+                    if len(self._loaded) > MAX_OPEN:
+                        self._loaded.popitem(last=False)
+        return known
+
+    async def replace(self, tenant: str, dataset: str, version: str, artefact: Artefact) -> None:
+        """Stores a calibration by labelled traffic, and uses it from now on.
+
+        Raises:
+            OSError: It cannot be stored; nothing changes.
+        """
+        loaded = await self.get(tenant, dataset, version)
+        await asyncio.to_thread(self._overrides.save, tenant, dataset, version, artefact)
+        loaded.calibrated = Calibrated(artefact)
+
+    def _load(self, tenant: str, dataset: str, version: str) -> LoadedVersion:
+        override = self._overrides.load(tenant, dataset, version)
+        return LoadedVersion(self._store.open(tenant, dataset, version), override)
+
+
+def _packed(span_id: str) -> bytes:
+    # An S16 array drops trailing zero bytes on both sides of a comparison alike.
+    return bytes.fromhex(span_id.replace("-", ""))

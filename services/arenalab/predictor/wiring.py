@@ -1,0 +1,41 @@
+"""Builds Predictor from its settings: the one place that knows every concrete class."""
+
+from collections.abc import AsyncGenerator
+from contextlib import asynccontextmanager
+
+from arenalab.dataset import DatasetStore
+from arenalab.mesh import Telemetry, connect, running_server
+from arenalab.predictor.calibrating import Calibrator
+from arenalab.predictor.config import PredictorConfig
+from arenalab.predictor.creatures import read_creatures
+from arenalab.predictor.overrides import Overrides
+from arenalab.predictor.peers import IDEMPOTENT_PLANNER, IDEMPOTENT_SEARCH, Peers
+from arenalab.predictor.prediction import Predictor
+from arenalab.predictor.service import SERVICE_NAME, PredictorService
+from arenalab.predictor.versions import Versions
+
+
+@asynccontextmanager
+async def running_predictor(config: PredictorConfig, telemetry: Telemetry) -> AsyncGenerator[int]:
+    """Serves Predictor for the length of the block; yields its port."""
+    named = read_creatures(config.creatures_path)
+    versions = Versions(DatasetStore(config.datasets_dir), Overrides(config.home))
+    async with (
+        connect(config.search_address, telemetry, idempotent=IDEMPOTENT_SEARCH) as search,
+        connect(config.planner_address, telemetry, idempotent=IDEMPOTENT_PLANNER) as planner,
+    ):
+        peers = Peers(config, search, planner)
+        predictor = Predictor(peers, versions, named)
+        service = PredictorService(
+            predictor=predictor,
+            calibrator=Calibrator(predictor, versions, config.max_calibrating),
+            versions=versions,
+            peers=peers,
+            named=named,
+            datasets_dir=config.datasets_dir,
+            telemetry=telemetry,
+        )
+        async with running_server(
+            SERVICE_NAME, service.register, config.address, telemetry
+        ) as port:
+            yield port

@@ -1,0 +1,412 @@
+"""PredictorService over real gRPC, with the real search, planner, embedder and dataset store."""
+
+from collections.abc import AsyncIterator, Iterator, Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+import pytest
+from nacl.signing import SigningKey
+
+from arenalab.api.common.v1 import answer_pb2, filter_pb2, message_pb2, span_pb2
+from arenalab.api.predictor.v1 import predictor_service_pb2 as pb
+from arenalab.api.predictor.v1 import predictor_service_pb2_grpc as pb_grpc
+from arenalab.api.search.v1 import search_service_pb2 as search_pb
+from arenalab.api.search.v1 import search_service_pb2_grpc as search_grpc
+from arenalab.atomic import Span, to_proto
+from arenalab.dataset import DatasetStore, Embedder, Settings
+from arenalab.mesh import (
+    DataLossError,
+    InvalidInputError,
+    NotFoundError,
+    NotReadyError,
+    PreconditionError,
+    Reason,
+    Telemetry,
+    connect,
+)
+from arenalab.planner.config import PlannerConfig
+from arenalab.planner.wiring import running_planner
+from arenalab.predictor.config import PredictorConfig
+from arenalab.predictor.training_job import TrainingJob, run_job
+from arenalab.predictor.wiring import running_predictor
+from arenalab.search.config import SearchConfig
+from arenalab.search.embedder.factory import open_embedder
+from arenalab.search.embedder.protocol import Embedder as TextEmbedder
+from arenalab.search.wiring import running_search
+from arenalab.testing.spans import make_span
+
+KEY = SigningKey(bytes(range(32)))
+FREE = "127.0.0.1:0"
+NOWHERE = "127.0.0.1:1"
+
+# Twelve matters that have nothing to do with each other, so that a small dataset is
+# enough for a guarantee.
+_MATTERS = {
+    "bread": "bake sourdough bread",
+    "guitar": "tune an acoustic guitar",
+    "passport": "renew my passport",
+    "bicycle": "repair a flat bicycle tyre",
+    "tomato": "grow tomatoes on a balcony",
+    "printer": "unjam the office printer",
+    "knot": "tie a bowline knot",
+    "chess": "play the sicilian defence in chess",
+    "candle": "make scented candles",
+    "cactus": "water a cactus",
+    "piano": "move a grand piano upstairs",
+    "swim": "learn to swim the butterfly stroke",
+}
+_WORDINGS = (
+    "How do I {}?",
+    "What is the best way to {}?",
+    "Please explain how to {}",
+    "I would like to {}",
+    "Tell me how one can {}",
+    "Steps to {}",
+    "Can you help me to {}?",
+    "Is there a guide on how to {}?",
+)
+SPANS = [
+    make_span(wording.format(matter), f"Guide: {name}", domain=f"hobby/{name}")
+    for name, matter in _MATTERS.items()
+    for wording in _WORDINGS
+]
+SWITCH = [
+    make_span(text, outcome, domain="lamp")
+    for text, outcome in (
+        ("How do I enable the night light?", "Press the moon."),
+        ("how to enable night light mode", "Press the moon."),
+        ("enabling the night light", "Press the moon."),
+        *((span.this, span.if_ok or "") for span in SPANS),
+    )
+]
+
+
+@dataclass
+class Mesh:
+    """Search, planner and predictor on one store."""
+
+    datasets: DatasetStore
+    embedder: TextEmbedder
+    config: PredictorConfig
+    predictor: "pb_grpc.PredictorServiceAsyncStub"
+    search: "search_grpc.SearchServiceAsyncStub"
+
+    async def publish(self, spans: Sequence[Span], dataset: str = "hobby") -> str:
+        """Stages, trains, seals and publishes, as the curator does; returns the version."""
+        with self.datasets.staging("default", dataset) as staging:
+            staging.write_spans(spans)
+            vectors = self.embedder.embed_many([span.this for span in spans])
+            staging.write_embeddings([vectors], rows=len(spans), dimension=vectors.shape[1])
+            root = str(self.config.datasets_dir)
+            # In this process: a new one takes seconds to start, and has a test of its own.
+            job = TrainingJob(root, "default", dataset, staging.name, 0.1, 0.1)
+            staging.write_calibration(run_job(job))
+            sealed = staging.seal(
+                KEY,
+                embedder=Embedder(self.embedder.id, self.embedder.digest, vectors.shape[1]),
+                settings=Settings(alpha=0.1, delta=0.1, min_quality=0.0, max_per_domain=0),
+                quality={},
+                calibration={},
+                build_time="2026-11-20T10:00:00Z",
+            )
+        version = sealed.manifest.version
+        await self.search.Publish(
+            search_pb.PublishRequest(dataset=dataset, dataset_version=version)
+        )
+        return version
+
+    async def ask(self, *turns: str, **fields: object) -> pb.PredictResponse:
+        messages = [message_pb2.Message(role=message_pb2.ROLE_USER, content=t) for t in turns]
+        return await self.predictor.Predict(pb.PredictRequest(messages=messages, **fields))  # type: ignore[arg-type]
+
+
+@pytest.fixture(scope="module")
+def embedder() -> Iterator[TextEmbedder]:
+    opened = open_embedder()
+    yield opened
+    opened.close()
+
+
+@pytest.fixture
+async def mesh(tmp_path: Path, embedder: TextEmbedder) -> AsyncIterator[Mesh]:
+    datasets = tmp_path / "datasets"
+    telemetry = Telemetry("test")
+    (tmp_path / "creatures.toml").write_text(
+        '[[creature]]\nname = "baker"\ndataset = "hobby"\ndomains = ["hobby/bread"]\n'
+    )
+    config = PredictorConfig(
+        address=FREE,
+        home=tmp_path / "predictor",
+        datasets_dir=datasets,
+        creatures_path=tmp_path / "creatures.toml",
+    )
+    search_config = SearchConfig(
+        address=FREE, store_path=tmp_path / "spans.sqlite", datasets_dir=datasets
+    )
+    async with running_search(search_config, telemetry, embedder) as search_port:
+        at_search = f"127.0.0.1:{search_port}"
+        planner_config = PlannerConfig(address=FREE, search_address=at_search)
+        async with running_planner(planner_config, telemetry) as planner_port:
+            config = replace(
+                config, search_address=at_search, planner_address=f"127.0.0.1:{planner_port}"
+            )
+            async with (
+                running_predictor(config, telemetry) as port,
+                connect(f"127.0.0.1:{port}", telemetry) as to_predictor,
+                connect(at_search, telemetry) as to_search,
+            ):
+                yield Mesh(
+                    DatasetStore(datasets),
+                    embedder,
+                    config,
+                    pb_grpc.PredictorServiceStub(to_predictor),
+                    search_grpc.SearchServiceStub(to_search),
+                )
+
+
+@pytest.mark.slow
+async def test_a_known_question_in_other_words_is_answered(mesh: Mesh) -> None:
+    version = await mesh.publish(SPANS)
+    said = await mesh.ask("what do I need to do to tune my guitar")
+    assert not said.HasField("abstention")
+    assert said.output == "Guide: guitar"
+    assert said.method == answer_pb2.ANSWER_METHOD_MAJORITY
+    assert said.guarantee.status == answer_pb2.GUARANTEE_STATUS_VALID
+    assert said.confidence >= said.guarantee.threshold > 0
+    assert said.guarantee.risk_upper_bound <= said.guarantee.alpha == 0.1
+    assert (said.dataset, said.dataset_version, said.creature) == ("hobby", version, "hobby")
+    assert said.exact
+    assert said.plan.explanation
+    assert said.inferred_context.environment == "hobby/guitar"
+    assert said.trajectories_used > 0
+    assert [e.supports for e in said.evidence] == [True] * 5
+    weights = [e.weight for e in said.evidence]
+    assert weights == sorted(weights, reverse=True)
+    assert said.output not in [a.outcome for a in said.alternatives]
+
+
+@pytest.mark.slow
+async def test_the_same_request_gives_the_same_bytes(mesh: Mesh) -> None:
+    await mesh.publish(SPANS)
+    first = await mesh.ask("repairing a flat tyre", max_evidence=50)
+    again = await mesh.ask("repairing a flat tyre", max_evidence=50)
+    assert first.SerializeToString(deterministic=True) == again.SerializeToString(
+        deterministic=True
+    )
+
+
+@pytest.mark.slow
+async def test_a_question_about_something_else_is_out_of_scope(mesh: Mesh) -> None:
+    await mesh.publish(SPANS)
+    said = await mesh.ask("Which treaty ended the Thirty Years War?")
+    assert said.abstention.reason == answer_pb2.ABSTAIN_REASON_OUT_OF_SCOPE
+    assert f"{said.confidence:.3f}" in said.abstention.explanation
+    assert said.abstention.wanted
+
+
+@pytest.mark.slow
+async def test_an_opposite_question_is_not_answered(mesh: Mesh) -> None:
+    await mesh.publish(SWITCH, "lamp")
+    same = await mesh.ask("how can I enable the night light")
+    assert same.output == "Press the moon."
+    assert same.abstention.reason != answer_pb2.ABSTAIN_REASON_CONTRAST_CLASH
+    said = await mesh.ask("How do I disable the night light?")
+    assert said.abstention.reason == answer_pb2.ABSTAIN_REASON_CONTRAST_CLASH
+    assert "opposite" in said.abstention.explanation
+
+
+@pytest.mark.slow
+async def test_a_follow_up_is_read_with_the_turn_before(mesh: Mesh) -> None:
+    await mesh.publish(SPANS)
+    said = await mesh.ask("I want to water a cactus", "and how do I do that?")
+    assert said.output == "Guide: cactus"
+    assert "turns before" in said.reasoning
+
+
+@pytest.mark.slow
+async def test_a_smaller_alpha_than_the_data_allows_is_void(mesh: Mesh) -> None:
+    await mesh.publish(SPANS)
+    said = await mesh.ask("How do I tie a bowline knot?", alpha=0.001)
+    assert said.abstention.reason == answer_pb2.ABSTAIN_REASON_GUARANTEE_VOID
+    assert said.guarantee.status == answer_pb2.GUARANTEE_STATUS_VOID
+    assert not said.guarantee.HasField("threshold")
+    assert said.output == "Guide: knot"
+
+
+@pytest.mark.slow
+async def test_a_creature_answers_from_its_slice_alone(mesh: Mesh) -> None:
+    await mesh.publish(SPANS)
+    said = await mesh.ask("How do I bake bread?", creature="baker")
+    assert said.creature == "baker"
+    assert {e.domain for e in said.evidence} == {"hobby/bread"}
+    listed = await mesh.predictor.ListCreatures(pb.ListCreaturesRequest())
+    assert [c.name for c in listed.creatures] == ["hobby", "baker"]
+    assert listed.creatures[0].spans == len(SPANS)
+    assert list(listed.creatures[1].filter.domains) == ["hobby/bread"]
+    assert listed.creatures[0].guarantee.status == answer_pb2.GUARANTEE_STATUS_VALID
+    disjoint = filter_pb2.SpanFilter(domains=["hobby/chess"])
+    said = await mesh.ask("How do I bake bread?", creature="baker", filter=disjoint)
+    assert said.abstention.reason == answer_pb2.ABSTAIN_REASON_NO_SUPPORT
+    assert said.method == answer_pb2.ANSWER_METHOD_NONE
+
+
+@pytest.mark.slow
+async def test_an_action_that_nobody_took_has_no_support(mesh: Mesh) -> None:
+    await mesh.publish(SPANS)
+    said = await mesh.ask("How do I bake bread?", action="launch_rocket")
+    assert said.abstention.reason == answer_pb2.ABSTAIN_REASON_NO_SUPPORT
+    assert (await mesh.ask("How do I bake bread?", action="ask_questions")).evidence
+
+
+@pytest.mark.slow
+async def test_spans_added_online_vote_too(mesh: Mesh) -> None:
+    await mesh.publish(SPANS)
+    added = make_span("How do I polish a silver spoon?", "Use chalk.", domain="hobby/silver")
+    earlier = make_span("Is my spoon silver?", "Yes.", did="identify")
+    after = make_span(
+        "How do I polish my silver spoons?", "Use chalk.", previous_spans=(earlier.id,)
+    )
+    await mesh.search.AddSpans(
+        search_pb.AddSpansRequest(
+            dataset="hobby", spans=[to_proto(earlier), to_proto(added), to_proto(after)]
+        )
+    )
+    said = await mesh.ask("polishing a silver spoon")
+    assert said.output == "Use chalk."
+    assert {e.trajectory_depth for e in said.evidence if e.span_id == after.id} == {1}
+    context = span_pb2.SpanContext(previous_spans=[earlier.id])
+    again = await mesh.ask("polishing a silver spoon", context=context)
+    assert list(again.inferred_context.previous_spans) == [earlier.id]
+
+
+@pytest.mark.slow
+async def test_a_trained_process_gives_the_same_artefact(mesh: Mesh) -> None:
+    with mesh.datasets.staging("default", "hobby") as staging:
+        staging.write_spans(SPANS)
+        vectors = mesh.embedder.embed_many([span.this for span in SPANS])
+        staging.write_embeddings([vectors], rows=len(SPANS), dimension=vectors.shape[1])
+        request = pb.TrainCalibrationRequest(
+            dataset="hobby", staging=staging.name, alpha=0.1, delta=0.1
+        )
+        trained = await mesh.predictor.TrainCalibration(request)
+        root = str(mesh.config.datasets_dir)
+        job = TrainingJob(root, "default", "hobby", staging.name, 0.1, 0.1)
+        assert trained.artefact == run_job(job)
+        assert trained.summary.guarantee.basis == answer_pb2.CALIBRATION_BASIS_DATASET_HOLDOUT
+        assert 0 < trained.summary.coverage <= 1
+        assert trained.summary.examples == len(SPANS)
+        (staging.path / "spans.ndjson.zst").write_bytes(b"damaged")
+        with pytest.raises(DataLossError) as caught:
+            await mesh.predictor.TrainCalibration(request)
+        assert caught.value.reason is Reason.CORRUPT_DATASET
+    with pytest.raises(NotFoundError) as missing:
+        await mesh.predictor.TrainCalibration(request)
+    assert missing.value.reason is Reason.UNKNOWN_DATASET
+
+
+def _stream(header: pb.CalibrateHeader | None, count: int) -> Iterator[pb.CalibrateRequest]:
+    if header is not None:
+        yield pb.CalibrateRequest(header=header)
+    for n in range(count):
+        name, matter = list(_MATTERS.items())[n % len(_MATTERS)]
+        yield pb.CalibrateRequest(
+            example=pb.LabelledQuestion(
+                question=f"Number {n}: somebody asked me to {matter}", outcomes=[f"Guide: {name}"]
+            )
+        )
+
+
+@pytest.mark.slow
+async def test_labelled_traffic_sets_the_threshold_and_survives_a_restart(mesh: Mesh) -> None:
+    version = await mesh.publish(SPANS)
+    header = pb.CalibrateHeader(alpha=0.2, delta=0.2)
+    reply = await mesh.predictor.Calibrate(_stream(header, 60))
+    assert reply.dataset_version == version
+    guarantee = reply.summary.guarantee
+    assert guarantee.basis == answer_pb2.CALIBRATION_BASIS_LABELLED_TRAFFIC
+    assert (guarantee.calibration_size, guarantee.alpha) == (60, 0.2)
+    assert (await mesh.ask("How do I bake bread?")).guarantee == guarantee
+    telemetry = Telemetry("test")
+    async with (
+        running_predictor(mesh.config, telemetry) as port,
+        connect(f"127.0.0.1:{port}", telemetry) as channel,
+    ):
+        restarted = pb_grpc.PredictorServiceStub(channel)
+        listed = await restarted.ListCreatures(pb.ListCreaturesRequest())
+    assert listed.creatures[0].guarantee == guarantee
+
+
+@pytest.mark.slow
+async def test_a_calibration_without_header_or_examples_is_refused(mesh: Mesh) -> None:
+    await mesh.publish(SPANS)
+    with pytest.raises(InvalidInputError, match="at least 50"):
+        await mesh.predictor.Calibrate(_stream(pb.CalibrateHeader(), 49))
+    with pytest.raises(InvalidInputError, match="header"):
+        await mesh.predictor.Calibrate(_stream(None, 60))
+
+
+@pytest.mark.slow
+async def test_without_the_planner_the_answer_is_the_same_and_says_so(mesh: Mesh) -> None:
+    await mesh.publish(SPANS)
+    telemetry = Telemetry("test")
+    config = replace(mesh.config, planner_address=NOWHERE)
+    request = pb.PredictRequest(
+        messages=[message_pb2.Message(role=message_pb2.ROLE_USER, content="water the cactus")]
+    )
+    async with (
+        running_predictor(config, telemetry) as port,
+        connect(f"127.0.0.1:{port}", telemetry) as channel,
+    ):
+        said = await pb_grpc.PredictorServiceStub(channel).Predict(request)
+    assert said.output == "Guide: cactus"
+    assert "planner could not be reached" in said.reasoning
+    assert not said.HasField("plan")
+
+
+async def test_without_search_nothing_is_ready(tmp_path: Path) -> None:
+    telemetry = Telemetry("test")
+    config = PredictorConfig(
+        address=FREE, home=tmp_path, search_address=NOWHERE, planner_address=NOWHERE
+    )
+    request = pb.PredictRequest(
+        messages=[message_pb2.Message(role=message_pb2.ROLE_USER, content="hello there")]
+    )
+    async with (
+        running_predictor(config, telemetry) as port,
+        connect(f"127.0.0.1:{port}", telemetry) as channel,
+    ):
+        with pytest.raises(NotReadyError):
+            await pb_grpc.PredictorServiceStub(channel).Predict(request)
+
+
+async def test_before_anything_is_published_there_is_no_dataset(mesh: Mesh) -> None:
+    with pytest.raises(PreconditionError) as caught:
+        await mesh.ask("hello there")
+    assert caught.value.reason is Reason.NO_DATASET
+    with pytest.raises(NotFoundError) as unknown:
+        await mesh.ask("hello there", creature="nobody")
+    assert unknown.value.reason is Reason.UNKNOWN_MODEL
+    assert not (await mesh.predictor.ListCreatures(pb.ListCreaturesRequest())).creatures
+
+
+@pytest.mark.parametrize(
+    ("fields", "reason"),
+    [
+        ({"messages": []}, Reason.INVALID_ARGUMENT),
+        ({"messages": [message_pb2.Message(content="x")]}, Reason.INVALID_ARGUMENT),
+        ({"messages": [message_pb2.Message(role=2, content=" ")]}, Reason.EMPTY_TEXT),
+        ({"messages": [message_pb2.Message(role=3, content="x")]}, Reason.EMPTY_TEXT),
+        ({"messages": [message_pb2.Message(role=2, content="x" * 262_145)]}, Reason.TOO_LARGE),
+        ({"alpha": 0.6}, Reason.INVALID_ARGUMENT),
+        ({"delta": float("nan")}, Reason.INVALID_ARGUMENT),
+        ({"max_evidence": 51}, Reason.INVALID_ARGUMENT),
+    ],
+)
+async def test_a_request_outside_its_ranges_is_refused(
+    mesh: Mesh, fields: dict[str, object], reason: Reason
+) -> None:
+    question = [message_pb2.Message(role=message_pb2.ROLE_USER, content="hello there")]
+    request = pb.PredictRequest(**({"messages": question} | fields))  # type: ignore[arg-type]
+    with pytest.raises(InvalidInputError) as caught:
+        await mesh.predictor.Predict(request)
+    assert caught.value.reason is reason
