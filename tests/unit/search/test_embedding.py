@@ -1,0 +1,159 @@
+"""The embedder behind its queues: bounded, shared, and never asked twice for one text."""
+
+import asyncio
+import threading
+from collections.abc import Iterator, Sequence
+
+import numpy as np
+import pytest
+
+from arenalab.mesh import BudgetSpentError, InvalidInputError, Reason
+from arenalab.search.embedder.protocol import EmbedderIdentity, EmptyTextError, Vectors
+from arenalab.search.embedding import Embedding
+
+
+class CountingEmbedder:
+    """Embeds a text as its length, when the gate is open."""
+
+    id = "counting"
+    digest = "c0"
+    dimension = 2
+    max_tokens = 8
+    identity = EmbedderIdentity("counting", "c0", 2)
+
+    def __init__(self) -> None:
+        self.gate = threading.Event()
+        self.gate.set()
+        self.started = threading.Semaphore(0)
+        self.texts: list[str] = []
+
+    def embed(self, text: str) -> Vectors:
+        self.texts.append(text)
+        self.started.release()
+        assert self.gate.wait(10)
+        if text == "nothing":
+            raise EmptyTextError(text)
+        return np.array([len(text), 1], np.float32)
+
+    def embed_many(self, texts: Sequence[str]) -> Vectors:
+        return np.stack([self.embed(text) for text in texts])
+
+    def count_tokens(self, text: str) -> int:
+        return len(text)
+
+    def close(self) -> None:
+        self.gate.set()
+
+
+@pytest.fixture
+def embedder() -> CountingEmbedder:
+    return CountingEmbedder()
+
+
+@pytest.fixture
+def embedding(embedder: CountingEmbedder) -> Iterator[Embedding]:
+    made = Embedding(embedder, workers=2, queue_limit=3)
+    yield made
+    embedder.close()
+    made.close()
+
+
+async def ask(embedding: Embedding, text: str) -> float:
+    return await embedding.run(text, lambda: float(embedding.vector(text)[0]))
+
+
+async def test_a_text_is_embedded_on_a_worker(embedding: Embedding) -> None:
+    assert await ask(embedding, "hello") == 5
+
+
+async def test_a_text_asked_again_is_not_embedded_again(
+    embedding: Embedding, embedder: CountingEmbedder
+) -> None:
+    assert [await ask(embedding, "hello") for _ in range(3)] == [5, 5, 5]
+    assert embedder.texts == ["hello"]
+
+
+async def test_those_who_ask_for_one_text_together_share_its_vector(
+    embedding: Embedding, embedder: CountingEmbedder
+) -> None:
+    embedder.gate.clear()
+    waiting = [asyncio.create_task(ask(embedding, "hello")) for _ in range(4)]
+    await asyncio.to_thread(embedder.started.acquire)
+    embedder.gate.set()
+    assert await asyncio.gather(*waiting) == [5, 5, 5, 5]
+    assert embedder.texts == ["hello"]
+
+
+async def test_who_asked_first_may_give_up(
+    embedding: Embedding, embedder: CountingEmbedder
+) -> None:
+    embedder.gate.clear()
+    first = asyncio.create_task(ask(embedding, "hello"))
+    await asyncio.to_thread(embedder.started.acquire)
+    second = asyncio.create_task(ask(embedding, "hello"))
+    await asyncio.sleep(0)
+    first.cancel()
+    embedder.gate.set()
+    assert await second == 5
+
+
+async def test_a_full_queue_refuses_and_recovers(
+    embedding: Embedding, embedder: CountingEmbedder
+) -> None:
+    embedder.gate.clear()
+    waiting = [asyncio.create_task(ask(embedding, f"text {n}")) for n in range(5)]
+    await asyncio.sleep(0)
+    with pytest.raises(BudgetSpentError) as caught:
+        await ask(embedding, "one too many")
+    assert caught.value.reason is Reason.OVERLOADED
+    assert caught.value.metadata == {"queue": "embed"}
+    embedder.gate.set()
+    assert await asyncio.gather(*waiting) == [6] * 5
+    await asyncio.sleep(0)  # the last worker reports that it is free
+    assert await ask(embedding, "now there is room") == 17
+
+
+async def test_callers_who_give_up_still_count_while_a_worker_is_busy(
+    embedding: Embedding, embedder: CountingEmbedder
+) -> None:
+    embedder.gate.clear()
+    waiting = [asyncio.create_task(ask(embedding, f"text {n}")) for n in range(5)]
+    for _ in range(2):
+        await asyncio.to_thread(embedder.started.acquire)
+    for one in waiting[:2]:
+        one.cancel()
+    await asyncio.sleep(0)
+    with pytest.raises(BudgetSpentError):
+        await ask(embedding, "one too many")
+
+
+async def test_batches_do_not_stand_before_questions(
+    embedding: Embedding, embedder: CountingEmbedder
+) -> None:
+    embedder.gate.clear()
+    batch = asyncio.create_task(embedding.batch(["a", "b"]))
+    await asyncio.to_thread(embedder.started.acquire)
+    question = asyncio.create_task(ask(embedding, "hello"))
+    await asyncio.to_thread(embedder.started.acquire)  # it runs beside the batch
+    embedder.gate.set()
+    assert await question == 5
+    assert (await batch).tolist() == [[1, 1], [1, 1]]
+
+
+async def test_a_batch_keeps_its_order_over_its_pieces(embedding: Embedding) -> None:
+    texts = ["x" * (n % 50 + 1) for n in range(1000)]
+    vectors = await embedding.batch(texts)
+    assert vectors[:, 0].tolist() == [len(text) for text in texts]
+    assert (await embedding.batch([])).shape == (0, 2)
+
+
+async def test_tokens_are_counted_as_far_as_they_are_read(embedding: Embedding) -> None:
+    assert await embedding.count_tokens(["abc", "x" * 100]) == [3, 8]
+
+
+async def test_a_text_that_holds_nothing_is_the_callers_fault(embedding: Embedding) -> None:
+    for call in (ask(embedding, "nothing"), embedding.batch(["a", "nothing"])):
+        with pytest.raises(InvalidInputError) as caught:
+            await call
+        assert caught.value.reason is Reason.EMPTY_TEXT
+    assert await ask(embedding, "something") == 9
