@@ -6,15 +6,12 @@ from pathlib import Path
 import numpy as np
 import pytest
 from google.protobuf import timestamp_pb2
-from nacl.signing import SigningKey
 
 from arenalab.api.common.v1 import filter_pb2, plan_pb2, span_pb2
 from arenalab.api.search.v1 import search_service_pb2 as pb
 from arenalab.api.search.v1 import search_service_pb2_grpc as pb_grpc
 from arenalab.atomic import Span, Status, to_proto
 from arenalab.dataset import DatasetStore
-from arenalab.dataset.manifest import Embedder as EmbedderEntry
-from arenalab.dataset.manifest import Settings
 from arenalab.mesh import (
     DataLossError,
     InvalidInputError,
@@ -30,10 +27,8 @@ from arenalab.search.config import SearchConfig
 from arenalab.search.embedder.factory import open_embedder
 from arenalab.search.embedder.protocol import Embedder
 from arenalab.search.wiring import running_search
+from arenalab.testing.datasets import write_version
 from arenalab.testing.spans import make_span
-
-KEY = SigningKey(bytes(range(32)))
-SETTINGS = Settings(alpha=0.05, delta=0.05, min_quality=0.0, max_per_domain=0)
 
 BALANCE = make_span(
     "What is my account balance?", "show the balance", domain="banking", quality=90, tags=("money",)
@@ -76,23 +71,15 @@ class Desk:
         tenant: str = "default",
         digest: str | None = None,
     ) -> str:
-        """Writes a dataset version; returns its name."""
-        with self.datasets.staging(tenant, dataset) as staging:
-            staging.write_spans(spans)
-            vectors = self.embedder.embed_many([span.this for span in spans])
-            staging.write_embeddings([vectors], rows=len(spans), dimension=vectors.shape[1])
-            staging.write_calibration(b"{}")
-            version = staging.seal(
-                KEY,
-                embedder=EmbedderEntry(
-                    self.embedder.id, digest or self.embedder.digest, vectors.shape[1]
-                ),
-                settings=SETTINGS,
-                quality={},
-                calibration={},
-                build_time="2026-11-20T10:00:00Z",
-            )
-        return version.manifest.version
+        return write_version(
+            self.datasets,
+            spans,
+            self.embedder.embed_many([span.this for span in spans]),
+            embedder_id=self.embedder.id,
+            embedder_digest=digest or self.embedder.digest,
+            dataset=dataset,
+            tenant=tenant,
+        )
 
     async def serve(self) -> "AsyncIterator[pb_grpc.SearchServiceAsyncStub]":
         telemetry = Telemetry("search")

@@ -5,12 +5,9 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from nacl.signing import SigningKey
 
 from arenalab.atomic import Span
 from arenalab.dataset import DatasetStore
-from arenalab.dataset.manifest import Embedder as EmbedderEntry
-from arenalab.dataset.manifest import Settings
 from arenalab.mesh import DataLossError, PreconditionError, Reason
 from arenalab.search.datasets import Datasets, read_public_key
 from arenalab.search.embedder.protocol import EmbedderIdentity
@@ -22,9 +19,9 @@ from arenalab.search.retrieval import Found, Plan, Strategy, retrieve
 from arenalab.search.snapshot import Snapshot
 from arenalab.search.store import SpanStore
 from arenalab.search.upkeep import Upkeep
+from arenalab.testing.datasets import SIGNING_KEY, write_version
 from arenalab.testing.spans import make_span
 
-KEY = SigningKey(bytes(range(32)))
 DIMENSION = 8
 PLAIN = Filter()
 
@@ -44,7 +41,6 @@ class Shelf:
     def __init__(self, root: Path, digest: str = "d1", shift: int = 0) -> None:
         self.digest, self.shift = digest, shift
         self.datasets = DatasetStore(root / "datasets")
-        self.root = root / "datasets"
         self.store = SpanStore(root / "spans.sqlite")
         self.upkeep = Upkeep(self.store, exact_limit=200, delta_limit=20)
         self.library = Library(
@@ -64,20 +60,13 @@ class Shelf:
         return vectors_of(texts, self.shift)
 
     def build(self, spans: Sequence[Span], vectors: FloatArray | None = None) -> str:
-        with self.datasets.staging("default", "faq") as staging:
-            staging.write_spans(spans)
-            vectors = self.embed([span.this for span in spans]) if vectors is None else vectors
-            staging.write_embeddings([vectors], rows=len(vectors), dimension=vectors.shape[1])
-            staging.write_calibration(b"{}")
-            version = staging.seal(
-                KEY,
-                embedder=EmbedderEntry("e", self.digest, vectors.shape[1]),
-                settings=Settings(alpha=0.05, delta=0.05, min_quality=0, max_per_domain=0),
-                quality={},
-                calibration={},
-                build_time="2026-11-20T10:00:00Z",
-            )
-        return version.manifest.version
+        return write_version(
+            self.datasets,
+            spans,
+            self.embed([span.this for span in spans]) if vectors is None else vectors,
+            embedder_id="e",
+            embedder_digest=self.digest,
+        )
 
     def publish(self, spans: Sequence[Span]) -> Snapshot:
         return self.library.publish("default", "faq", self.build(spans), self.embed)[0]
@@ -257,14 +246,14 @@ def test_a_span_that_is_there_twice_is_refused(shelf: Shelf) -> None:
 def test_only_the_trusted_key_may_sign(shelf: Shelf) -> None:
     version = shelf.build(spans(1))
     identity = EmbedderIdentity("e", "d1", DIMENSION)
-    ours = bytes(KEY.verify_key)
+    ours = bytes(SIGNING_KEY.verify_key)
     Datasets(shelf.datasets, identity, lambda: ours).open("default", "faq", version)
     with pytest.raises(DataLossError, match="not trusted"):
         Datasets(shelf.datasets, identity, lambda: bytes(32)).open("default", "faq", version)
 
 
 def test_a_public_key_is_read_in_both_forms(tmp_path: Path) -> None:
-    key = bytes(KEY.verify_key)
+    key = bytes(SIGNING_KEY.verify_key)
     path = tmp_path / "key.pub"
     for content in (key, key.hex().encode() + b"\n"):
         path.write_bytes(content)
