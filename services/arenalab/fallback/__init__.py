@@ -1,0 +1,1 @@
+"""Asks the team's own LLM, with the evidence at hand."""

@@ -1,0 +1,33 @@
+"""The events of a completion, in the order in which they come: one start, deltas, one end."""
+
+from dataclasses import dataclass
+
+
+@dataclass(frozen=True, slots=True)
+class Started:
+    """The provider has sent its first byte."""
+
+    provider: str
+    model: str
+    attempts: int
+
+
+@dataclass(frozen=True, slots=True)
+class Delta:
+    """A piece of the completion."""
+
+    text: str
+    tool_calls_json: str
+
+
+@dataclass(frozen=True, slots=True)
+class Finished:
+    """The completion is whole."""
+
+    finish_reason: str
+    prompt_tokens: int
+    completion_tokens: int
+    cited_span_ids: tuple[str, ...]
+
+
+Event = Started | Delta | Finished

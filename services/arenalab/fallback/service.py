@@ -1,0 +1,148 @@
+"""FallbackService: protobuf to an order, the events of its completion to protobuf."""
+
+from collections.abc import AsyncIterator, Mapping
+from contextlib import aclosing
+from typing import Any, Final
+
+import grpc
+from google.protobuf import struct_pb2
+
+from arenalab.api.common.v1 import message_pb2
+from arenalab.api.fallback.v1 import fallback_service_pb2 as pb
+from arenalab.api.fallback.v1 import fallback_service_pb2_grpc as pb_grpc
+from arenalab.fallback.breaker import State
+from arenalab.fallback.completing import Completing, Endpoint
+from arenalab.fallback.events import Delta, Event, Started
+from arenalab.fallback.order import (
+    Order,
+    check_content,
+    check_count,
+    check_sampling,
+    parse_messages,
+    plain_fields,
+)
+from arenalab.fallback.prompt import Message, Record
+from arenalab.mesh import InvalidInputError, tenant_of
+
+SERVICE_NAME = pb.DESCRIPTOR.services_by_name["FallbackService"].full_name
+
+_ROLES: Final = {
+    message_pb2.ROLE_SYSTEM: "system",
+    message_pb2.ROLE_USER: "user",
+    message_pb2.ROLE_ASSISTANT: "assistant",
+    message_pb2.ROLE_TOOL: "tool",
+}
+_STATES: Final = {
+    State.CLOSED: pb.BREAKER_STATE_CLOSED,
+    State.OPEN: pb.BREAKER_STATE_OPEN,
+    State.HALF_OPEN: pb.BREAKER_STATE_HALF_OPEN,
+}
+
+
+class FallbackService(pb_grpc.FallbackServiceServicer):
+    """Completes over the configured providers."""
+
+    def __init__(self, completing: Completing) -> None:
+        self._completing = completing
+
+    async def Complete(
+        self, request: pb.CompleteRequest, context: grpc.ServicerContext
+    ) -> AsyncIterator[pb.CompleteResponse]:
+        tenant_of(request.scope)  # checked, though no provider learns of it
+        async with aclosing(self._completing.complete(order_of(request))) as events:
+            async for event in events:
+                yield _response(event)
+
+    async def ListProviders(
+        self, request: pb.ListProvidersRequest, context: grpc.ServicerContext
+    ) -> pb.ListProvidersResponse:
+        return pb.ListProvidersResponse(
+            providers=[_provider(endpoint) for endpoint in self._completing.endpoints]
+        )
+
+    def register(self, server: grpc.aio.Server) -> None:
+        """Adds this servicer to `server`."""
+        pb_grpc.add_FallbackServiceServicer_to_server(self, server)
+
+
+def order_of(request: pb.CompleteRequest) -> Order:
+    """Returns the request in the domain's terms.
+
+    Raises:
+        InvalidInputError: A field is outside its documented range.
+    """
+    sampling: dict[str, Any] = {
+        name: getattr(request, name)
+        for name in ("temperature", "top_p", "max_tokens", "seed")
+        if request.HasField(name)
+    }
+    if request.stop:
+        sampling["stop"] = list(request.stop)
+    check_sampling(sampling)
+    return Order(
+        messages=_messages(request),
+        provider=request.provider,
+        model=request.model,
+        evidence=[Record(e.span_id, e.question, e.outcome) for e in request.evidence],
+        sampling=sampling,
+        passthrough=plain_fields(_object(request.passthrough)),
+    )
+
+
+def _messages(request: pb.CompleteRequest) -> list[Message]:
+    if request.messages_json:
+        return parse_messages(request.messages_json)
+    check_count("messages", len(request.messages))
+    found: list[Message] = []
+    for n, message in enumerate(request.messages):
+        role = _ROLES.get(message.role)
+        if role is None:
+            raise InvalidInputError(
+                f"messages[{n}].role must be a known role, got {message.role}",
+                field=f"messages[{n}].role",
+            )
+        check_content(n, message.content)
+        found.append({"role": role, "content": message.content})
+    return found
+
+
+def _object(struct: struct_pb2.Struct) -> Mapping[str, Any]:
+    return {name: _value(value) for name, value in struct.fields.items()}
+
+
+def _value(value: struct_pb2.Value) -> Any:
+    kind = value.WhichOneof("kind")
+    if kind == "struct_value":
+        return _object(value.struct_value)
+    if kind == "list_value":
+        return [_value(item) for item in value.list_value.values]
+    return None if kind in (None, "null_value") else getattr(value, kind)
+
+
+def _response(event: Event) -> pb.CompleteResponse:
+    if isinstance(event, Started):
+        started = pb.CompletionStarted(
+            provider=event.provider, model=event.model, attempts=event.attempts
+        )
+        return pb.CompleteResponse(started=started)
+    if isinstance(event, Delta):
+        delta = pb.CompletionDelta(text=event.text, tool_calls_json=event.tool_calls_json)
+        return pb.CompleteResponse(delta=delta)
+    finished = pb.CompletionFinished(
+        finish_reason=event.finish_reason,
+        prompt_tokens=event.prompt_tokens,
+        completion_tokens=event.completion_tokens,
+        cited_span_ids=event.cited_span_ids,
+    )
+    return pb.CompleteResponse(finished=finished)
+
+
+def _provider(endpoint: Endpoint) -> pb.Provider:
+    config = endpoint.provider.config
+    return pb.Provider(
+        name=config.name,
+        base_url=config.base_url,
+        default_model=config.default_model,
+        has_key=config.api_key is not None,
+        breaker=_STATES[endpoint.breaker.state],
+    )

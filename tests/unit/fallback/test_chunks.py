@@ -1,0 +1,111 @@
+import json
+from itertools import pairwise
+from typing import Any
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from arenalab.fallback.chunks import Chunk, MalformedError, ReportedError, TextJoiner, read_chunk
+
+
+def chunk_of(**delta: Any) -> Chunk:
+    return read_chunk(json.dumps({"model": "m", "choices": [{"index": 0, "delta": delta}]}))
+
+
+def test_a_delta_is_text() -> None:
+    assert chunk_of(role="assistant", content="Hi") == Chunk(model="m", text="Hi")
+
+
+@pytest.mark.parametrize("delta", [{}, {"content": None}, {"role": "assistant", "content": ""}])
+def test_a_delta_may_say_nothing(delta: dict[str, Any]) -> None:
+    assert chunk_of(**delta).text == ""
+
+
+def test_a_refusal_is_what_the_model_says() -> None:
+    assert chunk_of(content=None, refusal="I cannot.").text == "I cannot."
+
+
+def test_tool_calls_keep_their_parts_and_have_an_index() -> None:
+    call = {"id": "c1", "type": "function", "function": {"name": "f", "arguments": '{"a":'}}
+    assert json.loads(chunk_of(tool_calls=[call]).tool_calls_json) == [{"index": 0, **call}]
+    later = {"index": 3, "function": {"arguments": "1}"}}
+    assert json.loads(chunk_of(tool_calls=[later]).tool_calls_json) == [later]
+
+
+def test_the_last_chunk_may_hold_usage_and_no_choice() -> None:
+    data = {"choices": [], "usage": {"prompt_tokens": 12, "completion_tokens": 3}}
+    assert read_chunk(json.dumps(data)) == Chunk(prompt_tokens=12, completion_tokens=3)
+
+
+def test_counts_that_are_no_counts_are_not_counted() -> None:
+    data = {"choices": [], "usage": {"prompt_tokens": -4, "completion_tokens": "many"}}
+    assert read_chunk(json.dumps(data)) == Chunk()
+
+
+def test_a_whole_completion_reads_like_one_chunk() -> None:
+    data = {
+        "id": "chatcmpl-1",
+        "model": "m",
+        "choices": [{"message": {"content": "Hi"}, "finish_reason": "stop"}],
+        "usage": {"prompt_tokens": 1, "completion_tokens": 2},
+    }
+    assert read_chunk(json.dumps(data)) == Chunk("chatcmpl-1", "m", "Hi", "", "stop", 1, 2)
+
+
+@pytest.mark.parametrize(
+    "data",
+    [
+        "",
+        "{",
+        "[]",
+        "7",
+        "{}",
+        '{"choices": 7}',
+        '{"choices": [7]}',
+        '{"choices": [{"delta": 7}]}',
+        '{"choices": [{"delta": {"content": 7}}]}',
+        '{"choices": [{"delta": {"tool_calls": {"a": 1}}}]}',
+        '{"choices": [{"delta": {"tool_calls": [7]}}]}',
+        "[" * 100_000,
+    ],
+)
+def test_what_is_no_completion_is_malformed(data: str) -> None:
+    with pytest.raises(MalformedError):
+        read_chunk(data)
+
+
+@pytest.mark.parametrize(
+    ("error", "message"),
+    [
+        ({"message": "out of memory", "code": 500}, "out of memory"),
+        ("busy", "busy"),
+        ({"message": "a\nb\ud800"}, "a b"),
+        ({"message": "x" * 9999}, "x" * 500),
+        ({"code": 1}, ""),
+    ],
+)
+def test_an_error_object_is_told_apart(error: object, message: str) -> None:
+    with pytest.raises(ReportedError) as caught:
+        read_chunk(json.dumps({"error": error}))
+    assert str(caught.value) == message
+
+
+@given(st.text(st.characters(codec="utf-8")), st.data())
+def test_a_text_cut_between_its_escapes_is_joined_again(text: str, data: st.DataObject) -> None:
+    units = text.encode("utf-16-le", "surrogatepass")
+    halves = [
+        units[n : n + 2].decode("utf-16-le", "surrogatepass") for n in range(0, len(units), 2)
+    ]
+    cuts = [0, *sorted(data.draw(st.lists(st.integers(0, len(halves))))), len(halves)]
+    joiner = TextJoiner()
+    pieces = [joiner.feed("".join(halves[a:b])) for a, b in pairwise(cuts)]
+    assert "".join(pieces) + joiner.finish() == text
+
+
+@given(st.lists(st.text("a\ud83d\ude00é")))
+def test_what_comes_out_is_always_utf8(pieces: list[str]) -> None:
+    joiner = TextJoiner()
+    out = "".join([joiner.feed(piece) for piece in pieces] + [joiner.finish()])
+    assert out.encode().decode() == out
+    assert out.count("a") == "".join(pieces).count("a")
