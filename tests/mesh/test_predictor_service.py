@@ -116,8 +116,15 @@ class Mesh:
         return version
 
     async def ask(self, *turns: str, **fields: object) -> pb.PredictResponse:
-        messages = [message_pb2.Message(role=message_pb2.ROLE_USER, content=t) for t in turns]
+        messages = [turn_of(turn) for turn in turns]
         return await self.predictor.Predict(pb.PredictRequest(messages=messages, **fields))  # type: ignore[arg-type]
+
+
+def turn_of(
+    text: str, role: message_pb2.Role.ValueType = message_pb2.ROLE_USER
+) -> message_pb2.Message:
+    """Returns one turn."""
+    return message_pb2.Message(role=role, content=text)
 
 
 @pytest.fixture(scope="module")
@@ -350,9 +357,7 @@ async def test_without_the_planner_the_answer_is_the_same_and_says_so(mesh: Mesh
     await mesh.publish(SPANS)
     telemetry = Telemetry("test")
     config = replace(mesh.config, planner_address=NOWHERE)
-    request = pb.PredictRequest(
-        messages=[message_pb2.Message(role=message_pb2.ROLE_USER, content="water the cactus")]
-    )
+    request = pb.PredictRequest(messages=[turn_of("water the cactus")])
     async with (
         running_predictor(config, telemetry) as port,
         connect(f"127.0.0.1:{port}", telemetry) as channel,
@@ -368,9 +373,7 @@ async def test_without_search_nothing_is_ready(tmp_path: Path) -> None:
     config = PredictorConfig(
         address=FREE, home=tmp_path, search_address=NOWHERE, planner_address=NOWHERE
     )
-    request = pb.PredictRequest(
-        messages=[message_pb2.Message(role=message_pb2.ROLE_USER, content="hello there")]
-    )
+    request = pb.PredictRequest(messages=[turn_of("hello there")])
     async with (
         running_predictor(config, telemetry) as port,
         connect(f"127.0.0.1:{port}", telemetry) as channel,
@@ -394,9 +397,9 @@ async def test_before_anything_is_published_there_is_no_dataset(mesh: Mesh) -> N
     [
         ({"messages": []}, Reason.INVALID_ARGUMENT),
         ({"messages": [message_pb2.Message(content="x")]}, Reason.INVALID_ARGUMENT),
-        ({"messages": [message_pb2.Message(role=2, content=" ")]}, Reason.EMPTY_TEXT),
-        ({"messages": [message_pb2.Message(role=3, content="x")]}, Reason.EMPTY_TEXT),
-        ({"messages": [message_pb2.Message(role=2, content="x" * 262_145)]}, Reason.TOO_LARGE),
+        ({"messages": [turn_of(" ")]}, Reason.EMPTY_TEXT),
+        ({"messages": [turn_of("x", message_pb2.ROLE_ASSISTANT)]}, Reason.EMPTY_TEXT),
+        ({"messages": [turn_of("x" * 262_145)]}, Reason.TOO_LARGE),
         ({"alpha": 0.6}, Reason.INVALID_ARGUMENT),
         ({"delta": float("nan")}, Reason.INVALID_ARGUMENT),
         ({"max_evidence": 51}, Reason.INVALID_ARGUMENT),
@@ -405,7 +408,7 @@ async def test_before_anything_is_published_there_is_no_dataset(mesh: Mesh) -> N
 async def test_a_request_outside_its_ranges_is_refused(
     mesh: Mesh, fields: dict[str, object], reason: Reason
 ) -> None:
-    question = [message_pb2.Message(role=message_pb2.ROLE_USER, content="hello there")]
+    question = [turn_of("hello there")]
     request = pb.PredictRequest(**({"messages": question} | fields))  # type: ignore[arg-type]
     with pytest.raises(InvalidInputError) as caught:
         await mesh.predictor.Predict(request)

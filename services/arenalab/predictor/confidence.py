@@ -99,7 +99,7 @@ def _logistic(x: FloatArray, targets: FloatArray, strength: float) -> tuple[Floa
     labels = np.repeat([True, False], len(x))
     share = np.concatenate([targets, 1.0 - targets])
     used = share > 0
-    model = LogisticRegression(C=strength, solver="lbfgs", max_iter=1000, tol=1e-6)
+    model = LogisticRegression(C=strength, solver="newton-cholesky", max_iter=200, tol=1e-8)
     model.fit(rows[used], labels[used], sample_weight=share[used])
     return np.asarray(model.coef_[0], dtype=np.float64), float(model.intercept_[0])
 

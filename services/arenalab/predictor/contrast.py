@@ -83,4 +83,8 @@ def _are_opposite(a: Phrase, b: Phrase) -> bool:
 
 
 def _is_reversed(a: Phrase, b: Phrase) -> bool:
-    return any((right, left) in b.order for left, right in a.order)
+    # A text that goes both ways takes no side either.
+    return any(
+        (right, left) in b.order and (right, left) not in a.order and (left, right) not in b.order
+        for left, right in a.order
+    )

@@ -46,14 +46,15 @@ NUMBERS: Final = {
     )
 }
 
-# Negations are left out ("with" and "without"): they would count twice.
+# Negations ("with" and "without") and directions ("before" and "after") are left out: they would
+# count twice.
 OPPOSITES: Final = tuple(
     (left, right)
     for left, _, right in (
         pair.partition("/")
         for pair in sorted(
             _words("""
-    enable/disable on/off start/stop before/after open/close add/remove allow/deny allow/block
+    enable/disable on/off start/stop open/close add/remove allow/deny allow/block
     allow/forbid increase/decrease raise/lower up/down more/less most/least max/min
     maximum/minimum first/last oldest/newest old/new lock/unlock freeze/unfreeze
     subscribe/unsubscribe install/uninstall encrypt/decrypt encode/decode compress/decompress

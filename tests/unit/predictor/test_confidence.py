@@ -1,0 +1,60 @@
+import numpy as np
+
+from arenalab.predictor.confidence import calibrated_model, expand, fit_model, sigmoid
+
+
+def _data(n: int, seed: int) -> tuple[np.ndarray, np.ndarray]:
+    rng = np.random.default_rng(seed)
+    features = rng.normal(size=(n, 4)) * [1.0, 10.0, 0.1, 1.0]
+    logit = 2 * features[:, 0] + 0.2 * features[:, 1]
+    return features, rng.random(n) < 1 / (1 + np.exp(-logit))
+
+
+def test_a_calibrated_confidence_is_right_as_often_as_it_says() -> None:
+    model = fit_model(*_data(2000, 1))
+    assert model is not None
+    features, correct = _data(2000, 2)
+    model = calibrated_model(model, model.raw(features), correct)
+    assert model is not None
+    fresh, truth = _data(4000, 3)
+    confidence = model.confidence(fresh)
+    for low in (0.0, 0.25, 0.5, 0.75):
+        inside = (confidence >= low) & (confidence < low + 0.25)
+        assert abs(confidence[inside].mean() - truth[inside].mean()) < 0.05
+
+
+def test_one_vector_and_a_row_of_many_agree() -> None:
+    features, correct = _data(200, 1)
+    model = fit_model(features, correct)
+    assert model is not None
+    assert float(model.confidence(features[7])) == float(model.confidence(features)[7])
+
+
+def test_there_is_no_model_without_both_labels() -> None:
+    features, correct = _data(50, 1)
+    assert fit_model(features, np.ones(50, bool)) is None
+    model = fit_model(features, correct)
+    assert model is not None
+    assert calibrated_model(model, model.raw(features), np.zeros(50, bool)) is None
+
+
+def test_a_ranking_that_is_upside_down_is_not_turned_around() -> None:
+    features, correct = _data(200, 1)
+    model = fit_model(features, correct)
+    assert model is not None
+    reversed_ = calibrated_model(model, model.raw(features), ~correct)
+    assert reversed_ is not None
+    assert reversed_.platt_slope > 0
+
+
+def test_a_feature_that_never_varies_does_no_harm() -> None:
+    features, correct = _data(200, 1)
+    features[:, 3] = 5.0
+    model = fit_model(features, correct)
+    assert model is not None
+    assert np.isfinite(model.confidence(features)).all()
+
+
+def test_far_values_are_clipped_and_far_logits_do_not_overflow() -> None:
+    assert expand(np.array([1e9]), np.zeros(1), np.ones(1)).tolist() == [4.0, 16.0]
+    assert sigmoid(np.array([-1e9, 0.0, 1e9])).tolist() == [0.0, 0.5, 1.0]

@@ -1,0 +1,136 @@
+import math
+from fractions import Fraction
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from hypothesis.extra import numpy as nps
+
+from arenalab.predictor.guarantee import (
+    START_ERRORS,
+    bound_of,
+    fewest_that_can_pass,
+    run_starts,
+    upper_bound,
+)
+
+RISKS = st.floats(0.01, 0.5)
+# Few different values, so that many are equal.
+PAIRS = st.integers(0, 400).flatmap(
+    lambda n: st.tuples(
+        nps.arrays(np.float64, n, elements=st.sampled_from([0.0, 0.2, 0.5, 0.8, 0.9, 0.95, 1.0])),
+        nps.arrays(np.bool_, n, elements=st.booleans()),
+    )
+)
+
+
+def _tail(errors: int, trials: int, rate: Fraction) -> Fraction:
+    return sum(
+        (math.comb(trials, k) * rate**k * (1 - rate) ** (trials - k) for k in range(errors + 1)),
+        Fraction(0),
+    )
+
+
+@given(st.integers(1, 40), st.integers(0, 40), st.floats(0.01, 0.5))
+def test_the_upper_bound_inverts_the_binomial_tail(trials: int, errors: int, delta: float) -> None:
+    errors = min(errors, trials)
+    upper = float(upper_bound(np.array([float(errors)]), np.array([float(trials)]), delta)[0])
+    if errors == trials:
+        assert upper == 1.0
+    else:
+        assert float(_tail(errors, trials, Fraction(upper))) == pytest.approx(delta, rel=1e-6)
+
+
+def test_textbook_numbers_hold() -> None:
+    assert fewest_that_can_pass(0.05, 0.05) == 59
+    assert fewest_that_can_pass(0.01, 0.05) == 299
+
+
+@given(RISKS, RISKS, st.integers(0, 12))
+def test_the_fewest_that_can_pass_are_the_fewest(alpha: float, delta: float, errors: int) -> None:
+    fewest = fewest_that_can_pass(alpha, delta, errors)
+    trials = np.array([fewest, max(fewest - 1, 1)], dtype=np.float64)
+    passing, failing = upper_bound(np.full(2, float(errors)), trials, delta)
+    assert passing <= alpha
+    assert failing > alpha or fewest == errors + 1
+
+
+@given(st.integers(0, 5000), RISKS, RISKS)
+def test_runs_begin_in_order_and_share_delta(size: int, alpha: float, delta: float) -> None:
+    starts, share = run_starts(size, alpha, delta)
+    assert starts == sorted(set(starts))
+    assert len(starts) <= len(START_ERRORS)
+    assert share * len(starts) <= delta + 1e-12
+    assert all(start <= size for start in starts)
+
+
+def test_without_errors_everything_is_served() -> None:
+    bound = bound_of(np.linspace(0.1, 1.0, 100), np.ones(100, bool), 0.05, 0.05)
+    assert (bound.threshold, bound.served, bound.errors) == (0.1, 100, 0)
+    assert bound.coverage == 1.0
+
+
+def test_one_question_too_few_is_void() -> None:
+    assert bound_of(np.ones(58), np.ones(58, bool), 0.05, 0.05).threshold is None
+    assert bound_of(np.ones(59), np.ones(59, bool), 0.05, 0.05).threshold == 1.0
+    assert bound_of(np.zeros(0), np.zeros(0, bool), 0.05, 0.05).threshold is None
+
+
+def test_an_early_error_costs_its_run_and_not_the_guarantee() -> None:
+    correct = np.ones(1000, bool)
+    correct[0] = False
+    bound = bound_of(np.linspace(1.0, 0.1, 1000), correct, 0.05, 0.05)
+    assert bound.served == 1000
+
+
+def test_what_is_never_served_is_not_counted_as_served() -> None:
+    confidences = np.concatenate([np.full(100, 0.9), np.zeros(50)])
+    bound = bound_of(confidences, np.ones(150, bool), 0.05, 0.05)
+    assert (bound.threshold, bound.served, bound.size) == (0.9, 100, 150)
+
+
+@given(PAIRS, RISKS, RISKS)
+def test_a_bound_describes_exactly_what_its_threshold_admits(
+    pairs: tuple[np.ndarray, np.ndarray], alpha: float, delta: float
+) -> None:
+    confidences, correct = pairs
+    bound = bound_of(confidences, correct, alpha, delta)
+    if bound.threshold is None:
+        assert (bound.served, bound.errors) == (0, 0)
+        return
+    served = confidences >= bound.threshold
+    assert bound.threshold > 0
+    assert bound.served == served.sum()
+    assert bound.errors == (~correct[served]).sum()
+    assert bound.upper <= alpha
+
+
+@given(PAIRS, RISKS, RISKS, st.randoms(use_true_random=False))
+def test_the_order_of_the_questions_does_not_matter(
+    pairs: tuple[np.ndarray, np.ndarray], alpha: float, delta: float, random: object
+) -> None:
+    confidences, correct = pairs
+    order = list(range(len(confidences)))
+    random.shuffle(order)  # type: ignore[attr-defined]
+    shuffled = bound_of(confidences[order], correct[order], alpha, delta)
+    assert shuffled == bound_of(confidences, correct, alpha, delta)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("shape", [0.5, 1.0, 3.0])
+def test_the_bound_holds_in_all_but_delta_of_the_draws(shape: float) -> None:
+    """Of confidence u, 1 - (1 - u) ** shape / 2 are right: so the true risk is known."""
+    alpha, delta, size, draws = 0.1, 0.1, 500, 600
+    rng = np.random.default_rng(7)
+    broken = 0
+    for _ in range(draws):
+        confidences = rng.random(size)
+        correct = rng.random(size) >= (1 - confidences) ** shape / 2
+        threshold = bound_of(confidences, correct, alpha, delta).threshold
+        if threshold is not None:
+            # Mean of (1 - u) ** shape / 2 over u in [threshold, 1].
+            risk = (1 - threshold) ** shape / (2 * (shape + 1))
+            broken += risk > alpha
+    # Three standard deviations above delta.
+    assert broken / draws <= delta + 3 * math.sqrt(delta * (1 - delta) / draws)

@@ -1,0 +1,35 @@
+import numpy as np
+
+from arenalab.predictor.inference import infer_situation
+from arenalab.predictor.neighbourhood import Query, Situation
+
+PLAIN = np.array([0.5, 0.3, 0.2])
+NEIGHBOURS = [
+    Situation(domain="bank", stakes=3),
+    Situation(domain="bank", stakes=2),
+    Situation(domain="travel"),
+]
+
+
+def test_the_domain_and_the_stakes_are_those_of_the_near_spans() -> None:
+    inferred = infer_situation(Query("where is my money"), NEIGHBOURS, PLAIN)
+    assert inferred == Situation(domain="bank", stakes=3)
+
+
+def test_a_domain_without_half_of_the_weight_is_a_guess() -> None:
+    spread = [Situation(domain=name) for name in ("a", "b", "c")]
+    inferred = infer_situation(Query("x"), spread, np.array([0.4, 0.3, 0.3]))
+    assert inferred == Situation()
+
+
+def test_words_show_emotion_and_danger() -> None:
+    query = Query("this is urgent: our production is down")
+    inferred = infer_situation(query, [Situation()] * 3, PLAIN)
+    assert (inferred.emotion, inferred.stakes) == ("urgent", 3)
+
+
+def test_what_the_caller_states_is_never_changed() -> None:
+    stated = Situation("travel", "pleased", 1, ("ask",))
+    assert infer_situation(Query("urgent", stated), NEIGHBOURS, PLAIN) == stated
+    half = Situation(domain="travel")
+    assert infer_situation(Query("where", half), NEIGHBOURS, PLAIN).domain == "travel"

@@ -1,0 +1,54 @@
+import logging
+from pathlib import Path
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from arenalab.atomic import uuid7
+from arenalab.predictor.artefact import Artefact, Basis, Pairs, Summary, dump_artefact
+from arenalab.predictor.overrides import Overrides
+from arenalab.predictor.versions import SpanRows
+
+VERSION = "a" * 64
+ARTEFACT = Artefact(
+    None,
+    Pairs(np.array([0.5]), np.array([True])),
+    Summary(0, 0.0, 0.0, ()),
+    Basis.LABELLED_TRAFFIC,
+    0.1,
+    0.2,
+)
+
+
+def test_a_stored_calibration_is_loaded_again(tmp_path: Path) -> None:
+    overrides = Overrides(tmp_path)
+    assert overrides.load("acme", "faq", VERSION) is None
+    overrides.save("acme", "faq", VERSION, ARTEFACT)
+    overrides.save("acme", "faq", VERSION, ARTEFACT)
+    loaded = Overrides(tmp_path).load("acme", "faq", VERSION)
+    assert loaded is not None
+    assert dump_artefact(loaded) == dump_artefact(ARTEFACT)
+    assert overrides.load("other", "faq", VERSION) is None
+    folder = tmp_path / "calibration" / "acme" / "faq"
+    assert [path.name for path in folder.iterdir()] == [f"{VERSION}.json"]
+
+
+def test_a_damaged_one_is_reported_and_not_used(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    overrides = Overrides(tmp_path)
+    overrides.save("acme", "faq", VERSION, ARTEFACT)
+    (tmp_path / "calibration" / "acme" / "faq" / f"{VERSION}.json").write_bytes(b"{")
+    with caplog.at_level(logging.WARNING):
+        assert overrides.load("acme", "faq", VERSION) is None
+    assert "is not used" in caplog.text
+
+
+@given(st.lists(st.integers(0, 300), unique=True, max_size=40), st.lists(st.integers(0, 300)))
+def test_every_span_has_its_row_and_a_stranger_none(known: list[int], asked: list[int]) -> None:
+    # Zero bytes at the end are the ones that fixed-width bytes lose.
+    ids = {n: uuid7(1, n.to_bytes(2, "little") + bytes(8)) for n in {*known, *asked}}
+    rows = SpanRows(ids[n] for n in known).rows([ids[n] for n in asked])
+    assert rows.tolist() == [known.index(n) if n in known else -1 for n in asked]

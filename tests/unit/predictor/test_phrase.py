@@ -1,0 +1,55 @@
+from hypothesis import given
+from hypothesis import strategies as st
+
+from arenalab.predictor.phrase import MAX_WORDS, parse, stem
+
+
+def test_fillers_and_negations_carry_no_content() -> None:
+    assert parse("How do I not restart the servers?").content == {"restart", "server"}
+
+
+def test_an_odd_number_of_negations_negates() -> None:
+    assert parse("which calls are never retried").negated
+    assert parse("why isn't it retried").negated
+    assert parse("why isn\u2019t it retried").negated
+    assert not parse("which calls are not never retried").negated
+
+
+def test_not_knowing_is_no_negation() -> None:
+    assert not parse("I don't know where my phone is").negated
+    assert not parse("I can't find my phone").negated
+    assert not parse("I'm not really sure how to pay").negated
+    assert parse("I can't pay").negated
+
+
+def test_numbers_are_read_as_digits_and_as_words() -> None:
+    assert parse("three retries in 4.5 s").numbers == {"3", "4.5"}
+
+
+def test_endings_do_not_hide_an_opposite() -> None:
+    (pole,) = parse("it is disabled").poles
+    assert parse("disable it").poles == parse("disabling it").poles == {pole}
+    assert {(pair, -side) for pair, side in parse("enables").poles} == {pole}
+
+
+def test_before_and_after_read_in_opposite_directions() -> None:
+    assert parse("seal before send").order == {("seal", "send")}
+    assert parse("send after seal").order == {("seal", "send")}
+    assert parse("from paris to rome").order >= {("pari", "rome")}
+
+
+def test_only_the_head_of_a_long_text_is_read() -> None:
+    assert len(parse("word " * 1000).words) == MAX_WORDS
+
+
+@given(st.text())
+def test_any_text_has_a_phrase(text: str) -> None:
+    phrase = parse(text)
+    assert phrase.content <= set(phrase.words)
+    assert parse(text.swapcase()).numbers == phrase.numbers
+
+
+@given(st.from_regex(r"[a-z]{1,15}", fullmatch=True))
+def test_a_stem_is_the_head_of_its_word(word: str) -> None:
+    assert stem(word)
+    assert word.startswith(stem(word)) or stem(word).endswith("y")
