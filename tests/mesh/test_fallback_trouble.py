@@ -1,6 +1,7 @@
 """What Fallback does when a provider or a caller is in trouble."""
 
 import asyncio
+import logging
 
 import pytest
 
@@ -157,6 +158,16 @@ async def test_the_last_providers_trouble_is_the_callers_error(
             await case.complete()
     assert caught.value.reason is (reason or Reason.PROVIDER_FAILED)
     assert KEY not in str(caught.value)
+
+
+async def test_a_key_is_in_no_log_line(caplog: pytest.LogCaptureFixture) -> None:
+    caplog.set_level(logging.DEBUG)
+    async with fallback(Provider([status(401, f"bad {KEY}"), hello])) as case:
+        with pytest.raises(NotReadyError):
+            await case.complete()
+        await case.complete()
+    assert caplog.records
+    assert KEY not in caplog.text
 
 
 async def test_a_request_that_one_provider_refuses_is_not_sent_to_the_next() -> None:

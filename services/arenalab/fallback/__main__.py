@@ -1,5 +1,6 @@
 """Runs Fallback: `python -m arenalab.fallback`."""
 
+import logging
 import os
 from contextlib import AbstractAsyncContextManager
 
@@ -9,6 +10,8 @@ from arenalab.mesh import Telemetry, run
 
 
 def main() -> None:
+    # It tells of every request at INFO; here those are spans and metrics.
+    logging.getLogger("httpx").setLevel(logging.WARNING)
     run("fallback", FallbackConfig, _running, without_providers(os.environ))
 
 
