@@ -1,6 +1,5 @@
 """Runs Fallback: `python -m arenalab.fallback`."""
 
-import logging
 import os
 from contextlib import AbstractAsyncContextManager
 
@@ -10,8 +9,6 @@ from arenalab.mesh import Telemetry, run
 
 
 def main() -> None:
-    # It tells of every request at INFO; here those are spans and metrics.
-    logging.getLogger("httpx").setLevel(logging.WARNING)
     run("fallback", FallbackConfig, _running, without_providers(os.environ))
 
 
