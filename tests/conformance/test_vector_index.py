@@ -170,3 +170,19 @@ def test_memory_covers_the_vectors(index: VectorIndex) -> None:
 def test_a_build_that_is_told_to_stop_stops() -> None:
     with pytest.raises(BuildStoppedError):
         HnswIndex.build(VECTORS, lambda: True)
+
+
+@pytest.mark.parametrize("share", [0.05, 0.3, 1.0])
+@pytest.mark.parametrize("limit", [1, 10, 500])
+def test_the_exact_scan_is_exact_among_near_duplicates(share: float, limit: int) -> None:
+    # Closer to each other than codes can tell, and some of them equal.
+    rng = np.random.default_rng(3)
+    close = VECTORS[:1] + 1e-4 * rng.standard_normal((2500, DIMENSION))
+    close[::50] = close[0]
+    unit = (close / np.linalg.norm(close, axis=1, keepdims=True)).astype(np.float32)
+    allowed = rng.random(len(unit)) < share
+    query = unit[7]
+    scores = (unit.astype(np.float64) * query.astype(np.float64)).sum(axis=1)
+    expected = sorted(np.flatnonzero(allowed).tolist(), key=lambda row: (-scores[row], row))
+    found = ExactIndex(unit).search(query, limit, allowed=allowed)
+    assert found.rows.tolist() == expected[:limit]

@@ -6,12 +6,12 @@ one thread that takes batches piece by piece (the embedder spreads each over its
 """
 
 import asyncio
-import contextvars
 import threading
 from collections import OrderedDict
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from typing import Final, TypeVar
+from contextlib import suppress
+from typing import Any, Final, TypeVar
 
 import numpy as np
 
@@ -140,22 +140,37 @@ class _Lane:
                 f"the {self._name} queue is full ({self._most} calls)", queue=self._name
             )
         self._present += 1
-        future = self._pool.submit(contextvars.copy_context().run, work)
-        # Counted until the thread is free of it, not until its caller gives up.
         loop = asyncio.get_running_loop()
-        future.add_done_callback(lambda _: _on_loop(loop, self._left))
-        return await asyncio.wrap_future(future)
-
-    def _left(self) -> None:
-        self._present -= 1
+        done: asyncio.Future[_T] = loop.create_future()
+        self._pool.submit(self._do, loop, done, work)
+        return await done
 
     def close(self) -> None:
         self._pool.shutdown(cancel_futures=True)
 
+    def _do(
+        self, loop: asyncio.AbstractEventLoop, done: asyncio.Future[Any], work: Callable[[], Any]
+    ) -> None:
+        """Works on a worker; what nobody waits for any more is not begun."""
+        result: Any = None
+        error: BaseException | None = None
+        if not done.cancelled():
+            try:
+                result = work()
+            except BaseException as caught:  # noqa: BLE001 - raised again where it is awaited
+                error = caught
+        with suppress(RuntimeError):  # the loop ended meanwhile
+            loop.call_soon_threadsafe(self._finish, done, result, error)
 
-def _on_loop(loop: asyncio.AbstractEventLoop, call: Callable[[], None]) -> None:
-    if not loop.is_closed():
-        loop.call_soon_threadsafe(call)
+    def _finish(self, done: asyncio.Future[Any], result: Any, error: BaseException | None) -> None:
+        # Counted until the worker is free, not until its caller gives up.
+        self._present -= 1
+        if done.cancelled():
+            return
+        if error is None:
+            done.set_result(result)
+        else:
+            done.set_exception(error)
 
 
 class _KeptVectors:

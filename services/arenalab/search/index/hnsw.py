@@ -116,7 +116,7 @@ class HnswIndex:
         parameters = faiss.SearchParametersHNSW(efSearch=ef_search, bounded_queue=True)
         if allowed is not None:
             bits = np.packbits(allowed, bitorder="little")
-            selector = faiss.IDSelectorBitmap(self.size, faiss.swig_ptr(bits))
+            selector = faiss.IDSelectorBitmap(len(bits), faiss.swig_ptr(bits))
             parameters.sel = selector
         _, rows = self._graph.search(query[None], wanted, params=parameters)
         found: IntArray = rows[0][rows[0] >= 0]
