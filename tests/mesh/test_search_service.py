@@ -1,13 +1,20 @@
 """SearchService over real gRPC, a real dataset store, SQLite and the real embedder."""
 
+import asyncio
+from collections import Counter
 from collections.abc import AsyncIterator, Awaitable, Iterator, Sequence
 from pathlib import Path
 
 import numpy as np
 import pytest
 from google.protobuf import timestamp_pb2
+from opentelemetry.sdk.trace import TracerProvider
+from opentelemetry.sdk.trace.export import SimpleSpanProcessor
+from opentelemetry.sdk.trace.export.in_memory_span_exporter import InMemorySpanExporter
 
 from arenalab.api.common.v1 import filter_pb2, plan_pb2, span_pb2
+from arenalab.api.planner.v1 import planner_service_pb2 as planner_pb
+from arenalab.api.planner.v1 import planner_service_pb2_grpc as planner_grpc
 from arenalab.api.search.v1 import search_service_pb2 as pb
 from arenalab.api.search.v1 import search_service_pb2_grpc as pb_grpc
 from arenalab.atomic import Span, Status, to_proto
@@ -20,9 +27,12 @@ from arenalab.mesh import (
     PreconditionError,
     Reason,
     Telemetry,
+    address_of,
     connect,
     scope_for,
 )
+from arenalab.planner.config import PlannerConfig
+from arenalab.planner.wiring import running_planner
 from arenalab.search.config import SearchConfig
 from arenalab.search.embedder.factory import open_embedder
 from arenalab.search.embedder.protocol import Embedder
@@ -56,6 +66,8 @@ class Desk:
 
     def __init__(self, root: Path, embedder: Embedder) -> None:
         self.embedder = embedder
+        self.telemetry = Telemetry("search")
+        self.address = ""
         self.datasets = DatasetStore(root / "datasets")
         self.config = SearchConfig(
             address="127.0.0.1:0",
@@ -82,11 +94,11 @@ class Desk:
         )
 
     async def serve(self) -> "AsyncIterator[pb_grpc.SearchServiceAsyncStub]":
-        telemetry = Telemetry("search")
         async with (
-            running_search(self.config, telemetry, self.embedder) as port,
+            running_search(self.config, self.telemetry, self.embedder) as port,
             connect(f"127.0.0.1:{port}", Telemetry("test")) as channel,
         ):
+            self.address = address_of(port)
             yield pb_grpc.SearchServiceStub(channel)
 
 
@@ -504,3 +516,99 @@ async def test_a_collection_whose_files_are_gone_does_not_stop_the_others(desk: 
             await search.Search(pb.SearchRequest(text="card", limit=1))
         good = await search.Search(pb.SearchRequest(dataset="faq", text="card", limit=1))
         assert ids(good) == [CARD.id]
+
+
+async def test_searches_beside_publications_see_one_version_each(
+    desk: Desk, search: "pb_grpc.SearchServiceAsyncStub"
+) -> None:
+    made = {
+        name: [make_span(f"{name} {n}", "an answer", domain=name) for n in range(30)]
+        for name in ("old", "new")
+    }
+    versions = {name: desk.build(spans) for name, spans in made.items()}
+    domain_of = {version: name for name, version in versions.items()}
+    await search.Publish(pb.PublishRequest(dataset="faq", dataset_version=versions["old"]))
+    is_over = asyncio.Event()
+    seen: Counter[str] = Counter()
+
+    async def look() -> None:
+        while not is_over.is_set():
+            reply = await search.Search(pb.SearchRequest(text="old or new", limit=30))
+            domains = {hit.span.context.environment for hit in reply.hits}
+            assert domains == {domain_of[reply.dataset_version]}
+            assert (len(reply.hits), reply.matches) == (30, 30)
+            seen.update(domains)
+
+    looking = [asyncio.create_task(look()) for _ in range(4)]
+    for name in ("new", "old") * 4:
+        request = pb.PublishRequest(dataset="faq", dataset_version=versions[name])
+        await search.Publish(request)
+    is_over.set()
+    await asyncio.gather(*looking)
+    assert set(seen) == {"old", "new"}
+
+
+async def test_a_plan_of_the_planner_is_carried_out(
+    desk: Desk, faq: "pb_grpc.SearchServiceAsyncStub"
+) -> None:
+    config = PlannerConfig(address="127.0.0.1:0", search_address=desk.address)
+    wanted = filter_pb2.SpanFilter(
+        domains=["banking"],
+        before=timestamp_pb2.Timestamp(seconds=2_000_000_000),
+        min_quality=30,
+        tags=["cards"],
+    )
+    async with (
+        running_planner(config, Telemetry("planner")) as port,
+        connect(address_of(port), Telemetry("test")) as channel,
+    ):
+        planner = planner_grpc.PlannerServiceStub(channel)
+        request = planner_pb.PlanRequest(dataset="faq", limit=3, filter=wanted)
+        plan = (await planner.Plan(request)).plan
+    assert [step.condition for step in plan.filter_steps] == [
+        "tags", "domains", "min_quality", "before",
+    ]  # fmt: skip
+    response = await faq.Search(pb.SearchRequest(text="card", limit=3, filter=wanted, plan=plan))
+    assert ids(response) == [CARD.id]
+    assert response.dataset_version == plan.stats_version
+
+
+async def test_a_search_shows_its_parts_in_the_trace(desk: Desk) -> None:
+    exporter = InMemorySpanExporter()
+    provider = TracerProvider()
+    provider.add_span_processor(SimpleSpanProcessor(exporter))
+    desk.telemetry.tracer = provider.get_tracer("test")
+    version = desk.build(SPANS)
+    async for search in desk.serve():
+        await search.Publish(pb.PublishRequest(dataset="faq", dataset_version=version))
+        exporter.clear()
+        await search.Search(pb.SearchRequest(text="card", limit=1))
+    embedding, retrieval, call = exporter.get_finished_spans()
+    assert embedding.name == f"embeddings {desk.embedder.id}"
+    assert retrieval.name == "retrieval faq"
+    assert call.attributes is not None
+    assert {
+        "gen_ai.data_source.id": "faq",
+        "arenalab.dataset.version": version,
+        "arenalab.plan.engine": "exact",
+        "arenalab.search.exact": True,
+        "arenalab.search.matches": 4,
+    }.items() <= call.attributes.items()
+    assert call.context is not None
+    for part in (embedding, retrieval):
+        assert part.parent is not None
+        assert part.parent.span_id == call.context.span_id
+    provider.shutdown()
+
+
+async def test_the_size_of_a_collection_is_a_metric(
+    desk: Desk, faq: "pb_grpc.SearchServiceAsyncStub"
+) -> None:
+    await faq.AddSpans(
+        pb.AddSpansRequest(dataset="faq", spans=[to_proto(make_span("One more?", "yes"))])
+    )
+    await faq.Search(pb.SearchRequest(text="card", limit=1))
+    sample = desk.telemetry.metrics.registry.get_sample_value
+    assert sample("arenalab_spans", {"tenant": "default", "dataset": "faq"}) == 5
+    for part in ("embed", "search"):
+        assert sample("arenalab_part_duration_seconds_count", {"part": part}) == 1
