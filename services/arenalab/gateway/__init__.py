@@ -1,0 +1,1 @@
+"""The OpenAI-compatible HTTP endpoint: it translates, and keeps no state."""

@@ -1,0 +1,138 @@
+"""The `arenalab` object of a response: what vouches for the answer. Pure."""
+
+import base64
+from collections.abc import Mapping
+from typing import Any, Final
+
+from google.protobuf.duration_pb2 import Duration
+
+from arenalab.api.common.v1 import answer_pb2, plan_pb2
+from arenalab.api.ensemble.v1 import ensemble_service_pb2 as pb
+from arenalab.proof import receipt_from_proto, receipt_to_json
+
+LIMITS: Final = (
+    "The bound is marginal over traffic like the labelled questions it was computed from, "
+    "and says nothing about answers of a fallback provider."
+)
+
+
+def _names(enum: Any, prefix: str) -> Mapping[int, str]:
+    """Returns the lower-case names of an enum's values without their prefix."""
+    names = {number: name.removeprefix(prefix).lower() for name, number in enum.items()}
+    return names | {0: "none"}
+
+
+ROUTES: Final = _names(pb.Route, "ROUTE_")
+METHODS: Final = _names(answer_pb2.AnswerMethod, "ANSWER_METHOD_")
+REASONS: Final = _names(answer_pb2.AbstainReason, "ABSTAIN_REASON_")
+STATUSES: Final = _names(answer_pb2.GuaranteeStatus, "GUARANTEE_STATUS_")
+KINDS: Final = _names(answer_pb2.GuaranteeKind, "GUARANTEE_KIND_")
+BASES: Final = _names(answer_pb2.CalibrationBasis, "CALIBRATION_BASIS_")
+ENGINES: Final = _names(plan_pb2.Engine, "ENGINE_")
+FILTERS: Final = _names(plan_pb2.FilterStrategy, "FILTER_STRATEGY_")
+
+
+def name_of(names: Mapping[int, str], value: int) -> str:
+    """Returns the name of a value; its number for one that a newer service knows."""
+    return names.get(value, str(value))
+
+
+def extension(finished: pb.AnswerFinished) -> dict[str, Any]:
+    """Returns everything that is known of an answer, for the response."""
+    return {
+        "prediction_id": finished.prediction_id,
+        "route": name_of(ROUTES, finished.route),
+        "confidence": finished.confidence,
+        "method": name_of(METHODS, finished.method),
+        "evidence": [_evidence(item) for item in finished.evidence],
+        "alternatives": [
+            {"outcome": item.outcome, "share": item.share, "support": item.support}
+            for item in finished.alternatives
+        ],
+        "abstain": _abstention(finished),
+        "guarantee": _guarantee(finished.guarantee),
+        "creature": finished.creature or None,
+        "creatures_asked": [
+            {"creature": vote.creature, "confidence": vote.confidence, "answered": vote.answered}
+            for vote in finished.creatures_asked
+        ],
+        "dataset_version": finished.dataset_version or None,
+        "provider": finished.provider or None,
+        "provider_model": finished.provider_model or None,
+        "receipt": receipt_to_json(receipt_from_proto(finished.receipt))
+        if finished.HasField("receipt")
+        else None,
+        # With it, the receipt proves that the leaf seals this very answer.
+        "content_salt": base64.b64encode(finished.content_salt).decode(),
+        "timings_ms": timings_ms(finished.timings),
+        "reasoning": finished.reasoning or None,
+        "plan": _plan(finished.plan) if finished.HasField("plan") else None,
+    }
+
+
+def timings_ms(timings: pb.Timings) -> dict[str, float]:
+    """Returns the time of each part that ran, in milliseconds."""
+    return {
+        part: _milliseconds(getattr(timings, part))
+        for part in ("predict", "fallback", "ledger", "total")
+        if timings.HasField(part)
+    }
+
+
+def _milliseconds(duration: Duration) -> float:
+    return round(duration.seconds * 1e3 + duration.nanos / 1e6, 3)
+
+
+def _evidence(item: answer_pb2.Evidence) -> dict[str, Any]:
+    return {
+        "span_id": item.span_id,
+        "question": item.question,
+        "outcome": item.outcome,
+        "similarity": item.similarity,
+        "context_similarity": item.context_similarity,
+        "weight": item.weight,
+        "domain": item.domain or None,
+        "trajectory_depth": item.trajectory_depth,
+        "supports": item.supports,
+    }
+
+
+def _abstention(finished: pb.AnswerFinished) -> dict[str, Any] | None:
+    if not finished.HasField("abstention"):
+        return None
+    abstention = finished.abstention
+    return {
+        "reason": name_of(REASONS, abstention.reason),
+        "explanation": abstention.explanation,
+        "wanted": abstention.wanted,
+    }
+
+
+def _guarantee(guarantee: answer_pb2.Guarantee) -> dict[str, Any]:
+    if guarantee.status == answer_pb2.GUARANTEE_STATUS_UNSPECIFIED:
+        return {"status": "none", "limits": LIMITS}
+    return {
+        "status": name_of(STATUSES, guarantee.status),
+        "kind": name_of(KINDS, guarantee.kind),
+        "alpha": guarantee.alpha,
+        "delta": guarantee.delta,
+        "threshold": guarantee.threshold if guarantee.HasField("threshold") else None,
+        "calibration_size": guarantee.calibration_size,
+        "calibration_served": guarantee.calibration_served,
+        "calibration_errors": guarantee.calibration_errors,
+        "risk_upper_bound": guarantee.risk_upper_bound,
+        "basis": name_of(BASES, guarantee.basis),
+        "limits": LIMITS,
+    }
+
+
+def _plan(plan: plan_pb2.QueryPlan) -> dict[str, Any]:
+    return {
+        "engine": name_of(ENGINES, plan.engine),
+        "filter_strategy": name_of(FILTERS, plan.filter_strategy),
+        "ef_search": plan.ef_search,
+        "candidates": plan.candidates,
+        "expected_matches": plan.expected_matches,
+        "cost_us": plan.cost_us,
+        "explanation": plan.explanation,
+    }

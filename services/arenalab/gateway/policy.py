@@ -1,0 +1,94 @@
+"""The `arenalab` object of a request: how this one answer may be made."""
+
+from dataclasses import dataclass
+from typing import Any, Final
+
+from arenalab.gateway.errors import bad_request
+from arenalab.gateway.fields import Fields, wrong_type
+
+MAX_RISK: Final = 0.5
+MAX_EVIDENCE: Final = 50
+MAX_CREATURES: Final = 64
+MAX_NAME: Final = 256
+STRATEGIES: Final = ("single_best", "cascade")
+FALLBACKS: Final = ("llm", "never")
+LEDGERS: Final = ("required", "best_effort")
+STAKES: Final = ("low", "medium", "high")
+_KNOWN: Final = frozenset(
+    {
+        "alpha", "delta", "strategy", "fallback", "ledger", "creatures", "max_evidence",
+        "strict", "refusal", "context",
+    }
+)  # fmt: skip
+_KNOWN_CONTEXT: Final = frozenset({"environment", "stakes", "emotional_state"})
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Context:
+    """The situation that the question is asked in. Empty means: infer it."""
+
+    environment: str = ""
+    stakes: str = ""
+    emotional_state: str = ""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Policy:
+    """What the request changes of the model's own policy. None and empty change nothing."""
+
+    alpha: float | None = None
+    delta: float | None = None
+    strategy: str | None = None
+    fallback: str | None = None
+    ledger: str | None = None
+    creatures: tuple[str, ...] = ()
+    max_evidence: int | None = None
+    strict: bool = False  # unknown fields of the request are errors
+    refusal: bool = False  # an abstention is told as a refusal
+    context: Context | None = None
+
+
+def parse_policy(value: Any) -> Policy:
+    """Reads the `arenalab` object of a request.
+
+    A member that is not known is an error even when not strict: a misspelt `alpha`
+    would promise another guarantee than the one that was asked for.
+
+    Raises:
+        ApiError: 400; `param` names the member that is wrong.
+    """
+    if value is None:
+        return Policy()
+    if not isinstance(value, dict):
+        raise wrong_type("arenalab", value, dict)
+    fields = Fields(value, "arenalab")
+    _refuse_unknown(fields, _KNOWN)
+    return Policy(
+        alpha=fields.number("alpha", 0, MAX_RISK, above_low=True),
+        delta=fields.number("delta", 0, MAX_RISK, above_low=True),
+        strategy=fields.choice("strategy", STRATEGIES),
+        fallback=fields.choice("fallback", FALLBACKS),
+        ledger=fields.choice("ledger", LEDGERS),
+        creatures=fields.strings("creatures", max_items=MAX_CREATURES, max_chars=MAX_NAME),
+        max_evidence=fields.integer("max_evidence", 1, MAX_EVIDENCE),
+        strict=bool(fields.boolean("strict")),
+        refusal=bool(fields.boolean("refusal")),
+        context=_parse_context(fields.nested("context")),
+    )
+
+
+def _parse_context(fields: Fields | None) -> Context | None:
+    if fields is None:
+        return None
+    _refuse_unknown(fields, _KNOWN_CONTEXT)
+    return Context(
+        environment=fields.string("environment", max_chars=MAX_NAME) or "",
+        stakes=fields.choice("stakes", STAKES) or "",
+        emotional_state=fields.string("emotional_state", max_chars=MAX_NAME) or "",
+    )
+
+
+def _refuse_unknown(fields: Fields, known: frozenset[str]) -> None:
+    for name in fields.unknown(known):
+        place = fields.at(name[:80])
+        raise bad_request(f"{place} is not known", param=place, code="unknown_parameter")

@@ -1,0 +1,152 @@
+"""Uvicorn as the gateway runs it: its own socket, no signal handlers, OpenAI's error body."""
+
+import asyncio
+import errno
+import socket
+from collections.abc import AsyncGenerator, Iterator
+from contextlib import asynccontextmanager, contextmanager, suppress
+from typing import Any, Final
+
+import uvicorn
+from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
+
+from arenalab.gateway.errors import ApiError
+from arenalab.gateway.exchange import to_json
+from arenalab.mesh import NotReadyError
+
+MAX_HEAD_BYTES: Final = 64 * 1024
+_BACKLOG: Final = 2048
+_TICK_S: Final = 1.0  # the Date header is this old at most
+# Longer than the idle time of the clients and proxies in front: when the server
+# closes an idle connection first, the next request on it fails.
+_IDLE_S: Final = 75
+
+
+class GatewayProtocol(HttpToolsProtocol):
+    """HTTP/1.1 with bounded heads, and with JSON for what is no HTTP at all."""
+
+    def __init__(self, *args: Any, **kwargs: Any) -> None:
+        super().__init__(*args, **kwargs)
+        self._head_bytes = 0
+        self._in_head = True
+
+    def data_received(self, data: bytes) -> None:
+        # The parser keeps a head of any size. Counted per read, so that a body that
+        # arrives with its head is let through.
+        if self._in_head and self._head_bytes > MAX_HEAD_BYTES:
+            error = ApiError(
+                431, "headers_too_large", f"the headers must have at most {MAX_HEAD_BYTES} bytes"
+            )
+            self._refuse(b"431 Request Header Fields Too Large", error)
+            return
+        if self._in_head:
+            self._head_bytes += len(data)
+        super().data_received(data)
+
+    def on_message_begin(self) -> None:
+        self._in_head = True
+        super().on_message_begin()
+
+    def on_headers_complete(self) -> None:
+        self._in_head = False
+        self._head_bytes = 0
+        super().on_headers_complete()
+
+    def on_message_complete(self) -> None:
+        self._in_head = True
+        super().on_message_complete()
+
+    def send_400_response(self, msg: str) -> None:
+        del msg
+        self._refuse(b"400 Bad Request", ApiError(400, "invalid_http", "this is not valid HTTP"))
+
+    def _refuse(self, status: bytes, error: ApiError) -> None:
+        body = to_json(error.body())
+        self.transport.write(
+            b"HTTP/1.1 %b\r\ncontent-type: application/json\r\ncontent-length: %d\r\n"
+            b"connection: close\r\n\r\n%b" % (status, len(body), body)
+        )
+        self.transport.close()
+
+
+class _Server(uvicorn.Server):
+    """Uvicorn's server, which says when it has started and leaves signals alone."""
+
+    def __init__(self, config: uvicorn.Config) -> None:
+        super().__init__(config)
+        self.listening = asyncio.Event()
+        self._stopping = asyncio.Event()
+
+    def stop(self) -> None:
+        self.should_exit = True
+        self._stopping.set()
+
+    async def startup(self, sockets: list[socket.socket] | None = None) -> None:
+        await super().startup(sockets)
+        self.listening.set()
+
+    async def main_loop(self) -> None:
+        # Uvicorn's own looks ten times a second whether it should stop.
+        while not await self.on_tick(0):
+            with suppress(TimeoutError):
+                await asyncio.wait_for(self._stopping.wait(), _TICK_S)
+
+    @contextmanager
+    def capture_signals(self) -> Iterator[None]:
+        yield  # whoever runs the process decides when it stops
+
+
+@asynccontextmanager
+async def serving(app: Any, host: str, port: int, drain_s: int) -> AsyncGenerator[int]:
+    """Serves an ASGI application for the length of the block.
+
+    Leaving it stops listening, then waits up to `drain_s` for requests at work.
+
+    Yields:
+        The port it listens on.
+
+    Raises:
+        NotReadyError: The address cannot be bound, e.g. it is taken.
+    """
+    listener = _bind(host, port)
+    server = _Server(
+        uvicorn.Config(
+            app,
+            http=GatewayProtocol,
+            ws="none",
+            lifespan="off",
+            access_log=False,
+            log_config=None,
+            log_level="error",
+            server_header=False,
+            timeout_keep_alive=_IDLE_S,
+            timeout_graceful_shutdown=drain_s,
+            backlog=_BACKLOG,
+        )
+    )
+    running = asyncio.create_task(server.serve(sockets=[listener]))
+    try:
+        await _first_of(server.listening, running)
+        yield listener.getsockname()[1]
+    finally:
+        server.stop()
+        await running
+
+
+async def _first_of(event: asyncio.Event, task: asyncio.Task[None]) -> None:
+    waiting = asyncio.create_task(event.wait())
+    await asyncio.wait({waiting, task}, return_when=asyncio.FIRST_COMPLETED)
+    waiting.cancel()
+
+
+def _bind(host: str, port: int) -> socket.socket:
+    try:
+        family, _, _, _, address = socket.getaddrinfo(
+            host, port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE
+        )[0]
+        return socket.create_server(address[:2], family=family, backlog=_BACKLOG)
+    except OSError as error:
+        why = "the port is taken" if error.errno == errno.EADDRINUSE else error.strerror
+        raise NotReadyError(
+            f"gateway: cannot listen on {host}:{port}: {why}", address=f"{host}:{port}"
+        ) from error

@@ -1,0 +1,112 @@
+"""Builds the gateway: the only module that knows every part."""
+
+import time
+from collections.abc import AsyncGenerator
+from contextlib import asynccontextmanager
+from typing import Final
+
+import grpc
+
+from arenalab.api.ensemble.v1 import ensemble_service_pb2 as ensemble_pb
+from arenalab.api.ensemble.v1 import ensemble_service_pb2_grpc as ensemble_grpc
+from arenalab.api.search.v1 import search_service_pb2 as search_pb
+from arenalab.api.search.v1 import search_service_pb2_grpc as search_grpc
+from arenalab.gateway.app import Access, Gateway, Route
+from arenalab.gateway.chat import ChatEndpoint, ChatLimits
+from arenalab.gateway.config import GatewayConfig
+from arenalab.gateway.embeddings import EmbeddingsEndpoint
+from arenalab.gateway.health import MetricsEndpoint, Readiness, live
+from arenalab.gateway.keys import KeyRing, read_keys
+from arenalab.gateway.limits import Admission, RateLimit
+from arenalab.gateway.models import ModelsEndpoint
+from arenalab.gateway.server import serving
+from arenalab.gateway.tokens import Tokens
+from arenalab.mesh import PreconditionError, Reason, Telemetry, connect
+
+_ENSEMBLE: Final = ensemble_pb.DESCRIPTOR.services_by_name["EnsembleService"].full_name
+_SEARCH: Final = search_pb.DESCRIPTOR.services_by_name["SearchService"].full_name
+_MODELS: Final = "/v1/models"
+
+
+@asynccontextmanager
+async def running_gateway(config: GatewayConfig, telemetry: Telemetry) -> AsyncGenerator[int]:
+    """Runs the gateway for the length of the block.
+
+    Yields:
+        The port it listens on.
+
+    Raises:
+        PreconditionError: MISSING_KEY; keys are needed and none is configured.
+        NotReadyError: The key file cannot be read, or the port is taken.
+        ConfigError: The key file is malformed.
+    """
+    keys = _keys(config)
+    async with (
+        connect(
+            config.ensemble_address, telemetry, idempotent=[f"{_ENSEMBLE}/ListModels"]
+        ) as ensemble,
+        connect(config.search_address, telemetry, idempotent=[f"{_SEARCH}/Embed"]) as search,
+        connect(config.ledger_address, telemetry) as ledger,
+    ):
+        app = _gateway(config, telemetry, keys, ensemble, search, ledger)
+        async with serving(app, config.host, config.port, config.drain_s) as port:
+            yield port
+
+
+def _keys(config: GatewayConfig) -> KeyRing:
+    keys = read_keys(config.keys_path, config.api_keys)
+    if config.needs_keys and not keys:
+        raise PreconditionError(
+            f"gateway: listening on {config.host} needs API keys: set GATEWAY_KEYS_PATH or "
+            "GATEWAY_API_KEYS",
+            Reason.MISSING_KEY,
+            key="GATEWAY_KEYS_PATH",
+        )
+    return keys
+
+
+def _gateway(
+    config: GatewayConfig,
+    telemetry: Telemetry,
+    keys: KeyRing,
+    ensemble: grpc.aio.Channel,
+    search: grpc.aio.Channel,
+    ledger: grpc.aio.Channel,
+) -> Gateway:
+    asking = ensemble_grpc.EnsembleServiceStub(ensemble)
+    tokens = Tokens()
+    chat = ChatEndpoint(
+        asking,
+        tokens,
+        ChatLimits(
+            max_body_bytes=config.max_body_bytes,
+            body_timeout_s=config.body_timeout_s,
+            answer_timeout_s=config.answer_timeout_s,
+            keep_alive_s=config.keep_alive_s,
+        ),
+    )
+    embeddings = EmbeddingsEndpoint(
+        search_grpc.SearchServiceStub(search),
+        tokens,
+        max_body_bytes=config.max_body_bytes,
+        body_timeout_s=config.body_timeout_s,
+        embed_timeout_s=config.embed_timeout_s,
+    )
+    models = ModelsEndpoint(asking, _MODELS)
+    ready = Readiness({"ensemble": ensemble, "ledger": ledger}, config.ready_timeout_s)
+    routes = (
+        Route(name="/v1/chat/completions", methods={"POST": chat}),
+        Route(name="/v1/embeddings", methods={"POST": embeddings}),
+        Route(name=_MODELS, methods={"GET": models}),
+        Route(name="/health", methods={"GET": live}, is_open=True),
+        Route(name="/ready", methods={"GET": ready}, is_open=True),
+        Route(name="/metrics", methods={"GET": MetricsEndpoint(telemetry.metrics)}, is_open=True),
+    )
+    return Gateway(
+        routes={route.name: route for route in routes},
+        by_prefix={f"{_MODELS}/": Route(name=f"{_MODELS}/{{id}}", methods={"GET": models})},
+        access=Access(keys=keys, needs_keys=config.needs_keys, cors_origins=config.cors_origins),
+        admission=Admission(config.max_in_flight),
+        rate_limit=RateLimit(config.requests_per_minute, time.monotonic),
+        telemetry=telemetry,
+    )
