@@ -3,6 +3,7 @@
 import asyncio
 from collections import Counter
 from collections.abc import AsyncIterator, Awaitable, Iterator, Sequence
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -20,6 +21,7 @@ from arenalab.api.search.v1 import search_service_pb2_grpc as pb_grpc
 from arenalab.atomic import Span, Status, to_proto
 from arenalab.dataset import DatasetStore
 from arenalab.mesh import (
+    ConfigError,
     DataLossError,
     InvalidInputError,
     NotFoundError,
@@ -612,3 +614,11 @@ async def test_the_size_of_a_collection_is_a_metric(
     assert sample("arenalab_spans", {"tenant": "default", "dataset": "faq"}) == 5
     for part in ("embed", "search"):
         assert sample("arenalab_part_duration_seconds_count", {"part": part}) == 1
+
+
+@pytest.mark.parametrize("spec", ["nonsense", "minilm:/not/there"])
+async def test_an_embedder_that_cannot_be_opened_stops_the_start(desk: Desk, spec: str) -> None:
+    config = replace(desk.config, embedder=spec)
+    with pytest.raises(ConfigError, match="SEARCH_EMBEDDER"):
+        async with running_search(config, desk.telemetry):
+            pass

@@ -10,7 +10,9 @@ from arenalab.mesh import ConfigError, Telemetry, running_server
 from arenalab.search.config import SearchConfig
 from arenalab.search.datasets import Datasets, read_public_key
 from arenalab.search.embedder.factory import UnknownEmbedderError, open_embedder
+from arenalab.search.embedder.files import ModelFilesError
 from arenalab.search.embedder.protocol import Embedder
+from arenalab.search.embedder.sentence_transformers import MissingExtraError
 from arenalab.search.embedding import Embedding
 from arenalab.search.finding import Finder
 from arenalab.search.library import Library
@@ -35,7 +37,7 @@ async def running_search(
 
     Raises:
         MeshError: The store is damaged or held by another process, or the port is taken.
-        ConfigError: The settings name no embedder.
+        ConfigError: The settings name no embedder, or one that is not installed.
     """
     with ExitStack() as stack:
         service = await asyncio.to_thread(_build, config, telemetry, embedder, stack)
@@ -78,5 +80,5 @@ def _build(
 def _opened(config: SearchConfig) -> Embedder:
     try:
         return open_embedder(config.embedder)
-    except UnknownEmbedderError as error:
+    except (UnknownEmbedderError, ModelFilesError, MissingExtraError) as error:
         raise ConfigError(f"SEARCH_EMBEDDER: {error}") from error
