@@ -57,7 +57,7 @@ class Collector(otlp_grpc.TraceServiceServicer):
 def collector() -> Iterator[tuple[Collector, str]]:
     servicer = Collector()
     server = grpc.server(futures.ThreadPoolExecutor(4))
-    otlp_grpc.add_TraceServiceServicer_to_server(servicer, server)
+    otlp_grpc.add_TraceServiceServicer_to_server(servicer, server)  # type: ignore[no-untyped-call]
     port = server.add_insecure_port("127.0.0.1:0")
     server.start()
     yield servicer, f"http://127.0.0.1:{port}"

@@ -6,17 +6,17 @@ from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass
 
 from arenalab.curator.wiring import running_curator
+
+from arenalab.ensemble.wiring import running_ensemble
 from arenalab.fallback.wiring import running_fallback
 from arenalab.gateway.wiring import running_gateway
 from arenalab.ledger.wiring import running_ledger
-from arenalab.planner.wiring import running_planner
-from arenalab.predictor.wiring import running_predictor
-from arenalab.search.wiring import running_search
-
-from arenalab.ensemble.wiring import running_ensemble
 from arenalab.local.configs import LOOPBACK, Configs
 from arenalab.local.home import Running
 from arenalab.mesh import Metrics, Telemetry
+from arenalab.planner.wiring import running_planner
+from arenalab.predictor.wiring import running_predictor
+from arenalab.search.wiring import running_search
 
 # In the order in which they need each other.
 _RUNNING = {

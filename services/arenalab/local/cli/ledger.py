@@ -5,8 +5,8 @@ from pathlib import Path
 from typing import Annotated
 
 import typer
-from arenalab.ledger.verify import verify_directory
 
+from arenalab.ledger.verify import verify_directory
 from arenalab.local.cli.console import HomeOption, JsonOption, command, home_from, out
 from arenalab.local.keys import log_public_key
 from arenalab.proof import ReceiptError, receipt_from_json, verify_receipt

@@ -279,6 +279,6 @@ async def local_llm(
     model: Annotated[Path | None, typer.Option(help="A GGUF file instead of SmolLM2.")] = None,
 ) -> None:
     """Run a small real LLM on loopback, as a fallback provider to try things with."""
-    from arenalab.local.local_llm import run_local_llm
+    from arenalab.local.local_llm import serve_local_llm
 
-    await asyncio.to_thread(run_local_llm, port, model)
+    await serve_local_llm(port, model)
