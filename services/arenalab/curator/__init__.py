@@ -1,0 +1,1 @@
+"""Curator: from raw files to measured, signed, published dataset versions."""
