@@ -22,11 +22,12 @@ QUESTIONS = json.loads(
 
 def _ask(mesh: Any, question: str, **kwargs: Any) -> Any:
     with openai.OpenAI(base_url=f"{mesh.url}/v1", api_key="any", max_retries=0) as client:
-        return client.chat.completions.create(
+        made = client.chat.completions.create(
             model=kwargs.pop("model", "arenalab"),
             messages=[{"role": "user", "content": question}],
             **kwargs,
         )
+        return list(made) if kwargs.get("stream") else made
 
 
 @pytest.mark.parametrize("asked", QUESTIONS, ids=lambda asked: asked["kind"])
