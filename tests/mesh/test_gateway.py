@@ -14,6 +14,10 @@ import httpx
 import pytest
 import pytest_asyncio
 from google.protobuf.json_format import MessageToDict
+from opentelemetry.sdk.trace import TracerProvider
+from opentelemetry.sdk.trace.export import SimpleSpanProcessor
+from opentelemetry.sdk.trace.export.in_memory_span_exporter import InMemorySpanExporter
+from opentelemetry.trace import SpanKind, format_trace_id
 
 from arenalab.api.common.v1 import answer_pb2, message_pb2, receipt_pb2
 from arenalab.api.ensemble.v1 import ensemble_service_pb2 as pb
@@ -230,7 +234,7 @@ class Mesh:
 
 
 @asynccontextmanager
-async def running(**settings: Any) -> AsyncIterator[Mesh]:
+async def running(telemetry: Telemetry | None = None, **settings: Any) -> AsyncIterator[Mesh]:
     ensemble = Ensemble()
     search = Search()  # type: ignore[abstract]  # what it lacks answers UNIMPLEMENTED
     async with AsyncExitStack() as stack:
@@ -249,7 +253,8 @@ async def running(**settings: Any) -> AsyncIterator[Mesh]:
         config = GatewayConfig(**given | settings)
         http = await stack.enter_async_context(httpx.AsyncClient(timeout=20))
         gateway = await stack.enter_async_context(AsyncExitStack())
-        port = await gateway.enter_async_context(running_gateway(config, Telemetry("gateway")))
+        served = running_gateway(config, telemetry or Telemetry("gateway"))
+        port = await gateway.enter_async_context(served)
         http.base_url = httpx.URL(f"http://127.0.0.1:{port}")
         yield Mesh(port, http, ensemble, search, gateway)
 
@@ -800,6 +805,27 @@ async def test_the_callers_trace_goes_on(mesh: Mesh) -> None:
     )
     assert response.headers["x-arenalab-trace-id"] == trace_id
     assert trace_id in mesh.ensemble.metadata["traceparent"]
+
+
+async def test_a_request_is_a_server_span() -> None:
+    exporter = InMemorySpanExporter()
+    provider = TracerProvider()
+    provider.add_span_processor(SimpleSpanProcessor(exporter))
+    telemetry = Telemetry("gateway")
+    telemetry.tracer = provider.get_tracer("test")
+    async with running(telemetry) as mesh:
+        asked = await mesh.ask(model="arenalab")
+        await mesh.ask(model="unsealed")
+        await mesh.http.get("/health")
+    spans = [s for s in exporter.get_finished_spans() if s.kind is SpanKind.SERVER]
+    assert [s.name for s in spans] == ["POST /v1/chat/completions"] * 2
+    assert spans[0].attributes is not None
+    assert spans[1].attributes is not None
+    assert spans[0].attributes["http.route"] == "/v1/chat/completions"
+    assert spans[0].attributes["http.response.status_code"] == 200
+    assert spans[1].attributes["error.type"] == "503"
+    assert spans[0].context is not None
+    assert asked.headers["x-arenalab-trace-id"] == format_trace_id(spans[0].context.trace_id)
 
 
 async def test_a_request_id_is_echoed_or_made(mesh: Mesh) -> None:

@@ -91,7 +91,7 @@ class Chunks:
     """The chunks of one streamed answer, in the order of the methods."""
 
     def __init__(self, answer: Answer, *, include_usage: bool) -> None:
-        self._finish = "stop"
+        self._started = answer.started
         self._base: dict[str, Any] = {
             "id": answer.id,
             "object": "chat.completion.chunk",
@@ -103,8 +103,17 @@ class Chunks:
         self._usage = {"usage": None} if include_usage else {}
 
     def first(self) -> dict[str, Any]:
-        """Returns the chunk that opens the choice; the only one with a role."""
-        return self._chunk({"role": "assistant", "content": ""})
+        """Returns the chunk that opens the choice; the only one with a role.
+
+        The SDK's stream helper keeps the first chunk's extra members only, so here
+        is what finds the answer again.
+        """
+        return self._chunk({"role": "assistant", "content": ""}) | {
+            "arenalab": {
+                "prediction_id": self._started.prediction_id,
+                "route": name_of(ROUTES, self._started.route),
+            }
+        }
 
     def piece(self, delta: dict[str, Any]) -> dict[str, Any]:
         """Returns a chunk; an empty delta only says that the answer is still coming."""

@@ -20,6 +20,10 @@ class Tokens:
     def __init__(self) -> None:
         self._lock = threading.Lock()
 
+    def warm(self) -> None:
+        """Reads the vocabulary that counts, so that no answer waits for it."""
+        self.count("")
+
     def count(self, text: str) -> int:
         """Returns the number of o200k tokens in a text."""
         vocabulary = self._vocabulary("o200k_base")

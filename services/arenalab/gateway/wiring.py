@@ -1,5 +1,6 @@
 """Builds the gateway: the only module that knows every part."""
 
+import asyncio
 import time
 from collections.abc import AsyncGenerator
 from contextlib import asynccontextmanager
@@ -48,7 +49,9 @@ async def running_gateway(config: GatewayConfig, telemetry: Telemetry) -> AsyncG
         connect(config.search_address, telemetry, idempotent=[f"{_SEARCH}/Embed"]) as search,
         connect(config.ledger_address, telemetry) as ledger,
     ):
-        app = _gateway(config, telemetry, keys, ensemble, search, ledger)
+        tokens = Tokens()
+        await asyncio.to_thread(tokens.warm)
+        app = _gateway(config, telemetry, keys, tokens, ensemble, search, ledger)
         async with serving(app, config.host, config.port, config.drain_s) as port:
             yield port
 
@@ -69,12 +72,12 @@ def _gateway(
     config: GatewayConfig,
     telemetry: Telemetry,
     keys: KeyRing,
+    tokens: Tokens,
     ensemble: grpc.aio.Channel,
     search: grpc.aio.Channel,
     ledger: grpc.aio.Channel,
 ) -> Gateway:
     asking = ensemble_grpc.EnsembleServiceStub(ensemble)
-    tokens = Tokens()
     chat = ChatEndpoint(
         asking,
         tokens,

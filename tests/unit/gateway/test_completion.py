@@ -1,0 +1,138 @@
+import json
+from typing import Any
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from arenalab.api.common.v1 import answer_pb2, plan_pb2, receipt_pb2
+from arenalab.api.ensemble.v1 import ensemble_service_pb2 as pb
+from arenalab.gateway.completion import Answer, Chunks, answer_headers, completion
+from arenalab.gateway.extension import extension
+from arenalab.gateway.toolcalls import ToolCalls
+from arenalab.mesh import NotReadyError
+
+USAGE = {"prompt_tokens": 1, "completion_tokens": 2, "total_tokens": 3}
+
+
+def _answer(route: pb.Route.ValueType = pb.ROUTE_MEMORY, **members: Any) -> Answer:
+    started = pb.AnswerStarted(prediction_id="a-b", model="arenalab", route=route)
+    return Answer(created=1, started=started, **members)
+
+
+def test_nothing_known_is_said_as_null_not_invented() -> None:
+    told = extension(pb.AnswerFinished(prediction_id="p", route=pb.ROUTE_PROVIDER))
+    assert told["route"] == "provider"
+    assert told["method"] == "none"
+    assert told["guarantee"]["status"] == "none"
+    for name in ("abstain", "receipt", "plan", "dataset_version", "creature", "reasoning"):
+        assert told[name] is None
+    assert told["evidence"] == []
+    assert told["timings_ms"] == {}
+
+
+def test_everything_known_is_said() -> None:
+    finished = pb.AnswerFinished(
+        abstention=answer_pb2.Abstention(
+            reason=answer_pb2.ABSTAIN_REASON_CONTRAST_CLASH, explanation="e", wanted="w"
+        ),
+        guarantee=answer_pb2.Guarantee(
+            status=answer_pb2.GUARANTEE_STATUS_VOID,
+            kind=answer_pb2.GUARANTEE_KIND_HIGH_PROBABILITY,
+        ),
+        alternatives=[answer_pb2.Alternative(outcome="o", share=0.5, support=2)],
+        creatures_asked=[pb.CreatureVote(creature="faq", confidence=0.5, answered=True)],
+        plan=plan_pb2.QueryPlan(engine=plan_pb2.ENGINE_EXACT, candidates=5),
+        receipt=receipt_pb2.Receipt(leaf_index=2**60, leaf=b"{}", leaf_hash=b"\0" * 32),
+    )
+    finished.timings.ledger.FromMicroseconds(1500)
+    told = extension(finished)
+    assert told["abstain"] == {"reason": "contrast_clash", "explanation": "e", "wanted": "w"}
+    assert told["guarantee"]["status"] == "void"
+    assert told["guarantee"]["kind"] == "high_probability"
+    assert told["guarantee"]["threshold"] is None
+    assert told["alternatives"] == [{"outcome": "o", "share": 0.5, "support": 2}]
+    assert told["creatures_asked"][0]["creature"] == "faq"
+    assert told["plan"]["engine"] == "exact"
+    assert told["receipt"]["leaf_index"] == 2**60
+    assert told["timings_ms"] == {"ledger": 1.5}
+    assert json.loads(json.dumps(told)) == told
+
+
+def test_a_value_of_a_newer_service_is_told_by_its_number() -> None:
+    finished = pb.AnswerFinished.FromString(b"\x18\x63")  # route = 99
+    assert extension(finished)["route"] == "99"
+
+
+def test_an_answer_without_text_or_calls_is_an_empty_text() -> None:
+    message = completion(_answer(), pb.AnswerFinished(), USAGE)["choices"][0]["message"]
+    assert message["content"] == ""
+
+
+def test_only_an_abstention_becomes_a_refusal() -> None:
+    memory = _answer(as_refusal=True)
+    assert memory.take(pb.TextDelta(text="a")) == {"content": "a"}
+    nobody = _answer(pb.ROUTE_ABSTAIN, as_refusal=True)
+    assert nobody.take(pb.TextDelta(text="a")) == {"refusal": "a"}
+
+
+@given(st.lists(st.text(min_size=1)), st.booleans())
+def test_the_chunks_put_together_are_the_completion(texts: list[str], usage: bool) -> None:  # noqa: FBT001
+    answer = _answer()
+    chunks = Chunks(answer, include_usage=usage)
+    told = [chunks.first()]
+    told += [chunks.piece(answer.take(pb.TextDelta(text=text))) for text in texts]
+    finished = pb.AnswerFinished(model="arenalab", finish_reason="length")
+    told.append(chunks.last(finished))
+    deltas = [chunk["choices"][0]["delta"] for chunk in told]
+    whole = completion(answer, finished, USAGE)
+    assert "".join(d.get("content", "") for d in deltas) == answer.text == "".join(texts)
+    assert [d["role"] for d in deltas if "role" in d] == ["assistant"]
+    assert {(c["id"], c["created"], c["model"]) for c in told} == {
+        (whole["id"], whole["created"], whole["model"])
+    }
+    assert told[-1]["choices"][0]["finish_reason"] == "length"
+    assert told[-1]["arenalab"] == whole["arenalab"]
+    assert all(("usage" in chunk) is usage for chunk in told)
+
+
+def test_the_overhead_leaves_out_the_provider() -> None:
+    finished = pb.AnswerFinished(route=pb.ROUTE_FALLBACK)
+    finished.timings.fallback.FromMilliseconds(80)
+    finished.timings.total.FromMilliseconds(90)
+    headers = dict(answer_headers(finished, elapsed_ms=100.0))
+    assert headers["x-arenalab-overhead-ms"] == "20.000"
+    assert headers["server-timing"] == "fallback;dur=80, gateway;dur=10.000"
+    assert headers["x-arenalab-guarantee"] == "none"
+    assert "x-arenalab-ledger-index" not in headers
+
+
+@given(st.lists(st.lists(st.text(max_size=5), min_size=1, max_size=4), min_size=1, max_size=3))
+def test_tool_calls_survive_however_they_are_cut(calls: list[list[str]]) -> None:
+    received = ToolCalls()
+    joined: dict[int, dict[str, str]] = {}
+    for index, pieces in enumerate(calls):
+        for arguments in pieces:
+            delta = {
+                "index": index,
+                "id": f"call_{index}",
+                "type": "function",
+                "function": {"name": "f", "arguments": arguments},
+            }
+            for fresh in received.add(json.dumps([delta])):
+                seen = joined.setdefault(fresh["index"], {"id": "", "name": "", "arguments": ""})
+                seen["id"] += fresh.get("id", "")
+                seen["name"] += fresh["function"].get("name", "")
+                seen["arguments"] += fresh["function"]["arguments"]
+    wanted = [
+        {"id": f"call_{n}", "name": "f", "arguments": "".join(pieces)}
+        for n, pieces in enumerate(calls)
+    ]
+    assert list(joined.values()) == wanted
+    assert [{"id": call["id"], **call["function"]} for call in received.whole()] == wanted
+
+
+@pytest.mark.parametrize("text", ["", "{}x", "[1]", '[{"id": "a"}]', '[{"index": "b"}]', "5"])
+def test_a_malformed_tool_call_is_the_providers_failure(text: str) -> None:
+    with pytest.raises(NotReadyError, match="malformed"):
+        ToolCalls().add(text)
