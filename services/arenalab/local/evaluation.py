@@ -5,7 +5,7 @@ import json
 import random
 from collections import Counter
 from collections.abc import AsyncIterator, Callable, Sequence
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Final
 
@@ -17,6 +17,7 @@ from arenalab.api.ensemble.v1 import ensemble_service_pb2 as pb
 from arenalab.api.ensemble.v1 import ensemble_service_pb2_grpc as pb_grpc
 from arenalab.api.predictor.v1 import predictor_service_pb2 as predictor_pb
 from arenalab.api.predictor.v1 import predictor_service_pb2_grpc as predictor_grpc
+from arenalab.local.cli.data import read_domains, run_ingest, run_publish
 from arenalab.local.configs import FREE_ADDRESSES, Configs, Settings
 from arenalab.local.home import Home
 from arenalab.local.onehost import Ports, running_mesh
@@ -36,24 +37,19 @@ class Question:
 
 
 @dataclass(frozen=True, slots=True)
-class Report:
-    """What an evaluation measured."""
+class Split:
+    """What one draw of the calibration questions led to."""
 
-    benchmark: str
-    alpha: float
-    delta: float
     seed: int
-    n: int
-    calibration_n: int
-    served: int
-    errors: int
+    n: int  # questions asked
+    served: int  # answered from memory
+    errors: int  # of those wrong
     threshold: float | None
-    dataset_version: str
-    abstained: dict[str, int] = field(default_factory=dict)
+    abstained: dict[str, int]
 
     @property
     def coverage(self) -> float:
-        """Share of all questions that memory answered."""
+        """Share of the questions that memory answered."""
         return self.served / self.n
 
     @property
@@ -61,9 +57,57 @@ class Report:
         """Share of the served answers that are wrong; 0 when nothing was served."""
         return self.errors / self.served if self.served else 0.0
 
+
+@dataclass(frozen=True, slots=True)
+class Report:
+    """What an evaluation measured, over one or more random splits."""
+
+    benchmark: str
+    alpha: float
+    delta: float
+    calibration_n: int
+    dataset_version: str
+    splits: tuple[Split, ...]
+
+    @property
+    def n(self) -> int:
+        """Questions asked, over all splits."""
+        return sum(split.n for split in self.splits)
+
+    @property
+    def coverage(self) -> float:
+        """Share of all questions that memory answered."""
+        return sum(split.served for split in self.splits) / self.n
+
+    @property
+    def risk(self) -> float:
+        """Share of all served answers that are wrong; 0 when nothing was served."""
+        served = sum(split.served for split in self.splits)
+        return sum(split.errors for split in self.splits) / served if served else 0.0
+
+    @property
+    def above_alpha(self) -> int:
+        """Splits whose measured risk is above alpha; the bound allows a share of delta."""
+        return sum(split.risk > self.alpha for split in self.splits)
+
     def as_json(self) -> dict[str, object]:
         """Returns every figure, the derived ones too."""
-        return asdict(self) | {"coverage": self.coverage, "risk": self.risk}
+        splits = [
+            asdict(split) | {"coverage": split.coverage, "risk": split.risk}
+            for split in self.splits
+        ]
+        return {
+            "benchmark": self.benchmark,
+            "coverage": self.coverage,
+            "risk": self.risk,
+            "alpha": self.alpha,
+            "delta": self.delta,
+            "n": self.n,
+            "calibration_n": self.calibration_n,
+            "above_alpha": self.above_alpha,
+            "dataset_version": self.dataset_version,
+            "splits": splits,
+        }
 
 
 async def evaluate_clinc150(
@@ -72,7 +116,7 @@ async def evaluate_clinc150(
     *,
     alpha: float,
     delta: float,
-    seed: int,
+    seeds: Sequence[int],
     say: Callable[[str], None],
 ) -> Report:
     """Publishes CLINC150's training split, calibrates on a part of its traffic, asks the rest.
@@ -82,60 +126,67 @@ async def evaluate_clinc150(
         data: Folder with data_full.json and domains.json.
         alpha: Tolerated risk.
         delta: Tolerated failure probability.
-        seed: Of the random split.
+        seeds: One for each random split of the traffic.
         say: Told how far it is.
 
     Raises:
         NotFoundError: The data is not there.
     """
-    from arenalab.local.cli.data import read_domains, run_ingest, run_publish
+    file = _data_file(data)
+    configs = Configs(home, Settings.of(home))
+    async with running_mesh(configs, Ports(FREE_ADDRESSES, gateway=None)) as running:
+        version = await _publish(running.addresses["curator"], file, alpha, delta)
+        telemetry = Telemetry("eval")
+        async with (
+            connect(running.addresses["predictor"], telemetry) as predictor,
+            connect(running.addresses["ensemble"], telemetry) as ensemble,
+        ):
+            splits = []
+            for seed in seeds:
+                calibration, test = split_traffic(file, seed)
+                say(f"split {seed}: calibrating on {len(calibration):,}, asking {len(test):,}")
+                calibrated = await predictor_grpc.PredictorServiceStub(predictor).Calibrate(
+                    _labels(calibration, alpha, delta), timeout=300.0
+                )
+                outcomes = await _ask_all(ensemble, test, alpha, delta)
+                splits.append(_split(seed, len(test), calibrated, outcomes))
+    return Report("clinc150", alpha, delta, CALIBRATION_N, version, tuple(splits))
 
+
+def _data_file(data: Path) -> Path:
     file = data / "data_full.json"
     if not file.exists():
         raise NotFoundError(
             f"CLINC150 is not at {data}; its public source is github.com/clinc/oos-eval. "
             "Set ARENALAB_DATA to the folder that holds clinc150/"
         )
-    calibration, test = split_traffic(file, seed)
-    configs = Configs(home, Settings.of(home))
-    async with running_mesh(configs, Ports(FREE_ADDRESSES, gateway=None)) as running:
-        header = curator_pb.IngestHeader(
-            dataset="clinc150",
-            format=curator_pb.INGEST_FORMAT_CLINC150,
-            file_name=file.name,
-            size_bytes=file.stat().st_size,
-            splits=["train"],
-            domains=read_domains(file, None),
-        )
-        await run_ingest(running.addresses["curator"], header, file, quiet=False)
-        published = await run_publish(
-            running.addresses["curator"],
-            curator_pb.PublishRequest(dataset="clinc150", alpha=alpha, delta=delta),
-            quiet=False,
-        )
-        telemetry = Telemetry("eval")
-        async with (
-            connect(running.addresses["predictor"], telemetry) as predictor,
-            connect(running.addresses["ensemble"], telemetry) as ensemble,
-        ):
-            say(f"calibrating on {len(calibration):,} questions")
-            calibrated = await predictor_grpc.PredictorServiceStub(predictor).Calibrate(
-                _labels(calibration, alpha, delta), timeout=300.0
-            )
-            say(f"asking {len(test):,} questions")
-            outcomes = await _ask_all(ensemble, test, alpha, delta)
+    return file
+
+
+async def _publish(curator: str, file: Path, alpha: float, delta: float) -> str:
+    header = curator_pb.IngestHeader(
+        dataset="clinc150",
+        format=curator_pb.INGEST_FORMAT_CLINC150,
+        file_name=file.name,
+        size_bytes=file.stat().st_size,
+        splits=["train"],
+        domains=read_domains(file, None),
+    )
+    await run_ingest(curator, header, file, quiet=False)
+    request = curator_pb.PublishRequest(dataset="clinc150", alpha=alpha, delta=delta)
+    return (await run_publish(curator, request, quiet=False)).dataset_version
+
+
+def _split(
+    seed: int, n: int, calibrated: predictor_pb.CalibrateResponse, outcomes: Counter[str]
+) -> Split:
     guarantee = calibrated.summary.guarantee
-    return Report(
-        benchmark="clinc150",
-        alpha=alpha,
-        delta=delta,
+    return Split(
         seed=seed,
-        n=len(test),
-        calibration_n=len(calibration),
+        n=n,
         served=outcomes["right"] + outcomes["wrong"],
         errors=outcomes["wrong"],
         threshold=guarantee.threshold if guarantee.HasField("threshold") else None,
-        dataset_version=published.dataset_version,
         abstained={k: v for k, v in outcomes.items() if k not in ("right", "wrong")},
     )
 

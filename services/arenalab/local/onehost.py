@@ -1,12 +1,12 @@
 """The whole mesh in one process: every service on one event loop, talking real gRPC."""
 
 import os
-from collections.abc import AsyncGenerator, Mapping
-from contextlib import AsyncExitStack, asynccontextmanager
+from collections.abc import AsyncGenerator, Callable, Mapping
+from contextlib import AbstractAsyncContextManager, AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass
+from typing import Any, Final
 
 from arenalab.curator.wiring import running_curator
-
 from arenalab.ensemble.wiring import running_ensemble
 from arenalab.fallback.wiring import running_fallback
 from arenalab.gateway.wiring import running_gateway
@@ -19,7 +19,7 @@ from arenalab.predictor.wiring import running_predictor
 from arenalab.search.wiring import running_search
 
 # In the order in which they need each other.
-_RUNNING = {
+_RUNNING: Final[Mapping[str, Callable[[Any, Telemetry], AbstractAsyncContextManager[int]]]] = {
     "ledger": running_ledger,
     "search": running_search,
     "planner": running_planner,
