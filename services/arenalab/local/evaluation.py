@@ -132,10 +132,10 @@ async def evaluate_clinc150(
     Raises:
         NotFoundError: The data is not there.
     """
-    file = _data_file(data)
+    file, size_bytes = _data_file(data)
     configs = Configs(home, Settings.of(home))
     async with running_mesh(configs, Ports(FREE_ADDRESSES, gateway=None)) as running:
-        version = await _publish(running.addresses["curator"], file, alpha, delta)
+        version = await _publish(running.addresses["curator"], file, size_bytes, alpha, delta)
         telemetry = Telemetry("eval")
         async with (
             connect(running.addresses["predictor"], telemetry) as predictor,
@@ -153,22 +153,22 @@ async def evaluate_clinc150(
     return Report("clinc150", alpha, delta, CALIBRATION_N, version, tuple(splits))
 
 
-def _data_file(data: Path) -> Path:
+def _data_file(data: Path) -> tuple[Path, int]:
     file = data / "data_full.json"
     if not file.exists():
         raise NotFoundError(
             f"CLINC150 is not at {data}; its public source is github.com/clinc/oos-eval. "
             "Set ARENALAB_DATA to the folder that holds clinc150/"
         )
-    return file
+    return file, file.stat().st_size
 
 
-async def _publish(curator: str, file: Path, alpha: float, delta: float) -> str:
+async def _publish(curator: str, file: Path, size_bytes: int, alpha: float, delta: float) -> str:
     header = curator_pb.IngestHeader(
         dataset="clinc150",
         format=curator_pb.INGEST_FORMAT_CLINC150,
         file_name=file.name,
-        size_bytes=file.stat().st_size,
+        size_bytes=size_bytes,
         splits=["train"],
         domains=read_domains(file, None),
     )
