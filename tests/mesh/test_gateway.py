@@ -161,6 +161,13 @@ class Ensemble(pb_grpc.EnsembleServiceServicer):
             async for event in self._wait():
                 yield event
             return
+        if request.model == "floods":
+            try:
+                yield _started(pb.ROUTE_FALLBACK)
+                while True:
+                    yield _said("x" * 1_000_000)
+            finally:
+                self.ended.set()
         for event in SCRIPTS[request.model]():
             yield event
 
@@ -478,6 +485,16 @@ async def test_a_client_that_goes_away_ends_the_call(stream: bool) -> None:  # n
         await asyncio.wait_for(mesh.ensemble.waiting.wait(), 10)
         asking.cancel()
         await asyncio.wait_for(mesh.ensemble.ended.wait(), 10)
+
+
+async def test_a_client_that_stops_reading_loses_its_place() -> None:
+    body = b'{"model": "floods", "stream": true, "messages": [{"role": "user", "content": "q"}]}'
+    async with running(write_timeout_s=0.05) as mesh:
+        reader, writer = await asyncio.open_connection("127.0.0.1", mesh.port)
+        writer.write(HEAD + b"Content-Length: %d\r\n\r\n%b" % (len(body), body))
+        await asyncio.wait_for(mesh.ensemble.ended.wait(), 20)
+        assert (await reader.readuntil(b"\r\n")).startswith(b"HTTP/1.1 200 ")
+        writer.transport.abort()
 
 
 async def test_a_silent_stream_is_kept_alive() -> None:

@@ -8,6 +8,7 @@ import asyncio
 import logging
 import time
 from collections.abc import Awaitable, Callable, Collection, Mapping
+from contextlib import suppress
 from dataclasses import dataclass, field
 from typing import Final
 
@@ -64,13 +65,16 @@ class Gateway:
     admission: Admission
     rate_limit: RateLimit
     telemetry: Telemetry
+    write_timeout_s: float
     now: Callable[[], float] = field(default=time.perf_counter)
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Answers one HTTP request; never raises."""
         if scope["type"] != "http":
             raise RuntimeError(f"the gateway serves HTTP only, got {scope['type']!r}")
-        exchange = Exchange(scope, receive, send, now=self.now)
+        exchange = Exchange(
+            scope, receive, send, now=self.now, write_timeout_s=self.write_timeout_s
+        )
         exchange.extra += cors_headers(exchange.headers, self.access.cors_origins)
         route = self._find(exchange.path)
         name = route.name if route is not None else "other"
@@ -111,23 +115,24 @@ class Gateway:
 
     async def _guard(self, exchange: Exchange, route: Route | None) -> None:
         """Runs the handler; whatever it raises becomes an error body."""
-        try:
-            await self._handle(exchange, route)
-        except ClientGoneError:
-            _logger.debug("the client of %s went away", exchange.request_id)
-        except ApiError as error:
-            await exchange.respond_error(error)
-        except MeshError as error:
-            await exchange.respond_error(api_error(error))
-        except asyncio.CancelledError:
-            # The server stops, and its patience with this request is over.
-            if not exchange.is_gone:
-                await exchange.respond_error(
-                    ApiError(503, "overloaded", "the gateway is stopping", should_retry=True)
-                )
-        except Exception:
-            _logger.exception("unhandled error in %s %s", exchange.method, exchange.path)
-            await exchange.respond_error(ApiError(500, "internal_error", "internal error"))
+        with suppress(ClientGoneError):  # nobody is left to tell
+            try:
+                await self._handle(exchange, route)
+            except ApiError as error:
+                await exchange.respond_error(error)
+            except MeshError as error:
+                await exchange.respond_error(api_error(error))
+            except ClientGoneError:
+                raise
+            except asyncio.CancelledError:
+                # The server stops, and its patience with this request is over.
+                if not exchange.is_gone:
+                    await exchange.respond_error(
+                        ApiError(503, "overloaded", "the gateway is stopping", should_retry=True)
+                    )
+            except Exception:
+                _logger.exception("unhandled error in %s %s", exchange.method, exchange.path)
+                await exchange.respond_error(ApiError(500, "internal_error", "internal error"))
 
     async def _handle(self, exchange: Exchange, route: Route | None) -> None:
         if is_preflight(exchange.method, exchange.headers):

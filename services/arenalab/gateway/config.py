@@ -31,6 +31,7 @@ class GatewayConfig:
     requests_per_minute: int = 0  # per key; 0 sets no limit
 
     body_timeout_s: float = 30.0  # for the client to send its request
+    write_timeout_s: float = 30.0  # for the client to read a piece of its response
     answer_timeout_s: float = 180.0
     embed_timeout_s: float = 30.0
     ready_timeout_s: float = 1.0
@@ -43,7 +44,7 @@ class GatewayConfig:
         for name in ("max_body_bytes", "max_in_flight"):
             if getattr(self, name) < 1:
                 raise ConfigError(f"GATEWAY_{name.upper()} must be >= 1")
-        for name in ("body", "answer", "embed", "ready"):
+        for name in ("body", "write", "answer", "embed", "ready"):
             if getattr(self, f"{name}_timeout_s") <= 0:
                 raise ConfigError(f"GATEWAY_{name.upper()}_TIMEOUT_S must be > 0")
         if self.keep_alive_s <= 0:

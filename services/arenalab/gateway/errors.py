@@ -137,8 +137,14 @@ _BY_STATUS: Final[dict[grpc.StatusCode, _Row]] = {
     grpc.StatusCode.FAILED_PRECONDITION: _Row(503, "not_set_up", should_retry=False),
     grpc.StatusCode.DATA_LOSS: _DAMAGED,
 }
-# The protos name the policy after its message; clients know it as the extension.
-_PARAM_PREFIXES: Final = (("policy.", "arenalab."), ("context.", "arenalab.context."))
+# What the protos call a field, and what the client called it.
+_PARAM_PREFIXES: Final = (
+    ("policy.", "arenalab."),
+    ("context.", "arenalab.context."),
+    ("sampling.", ""),
+    ("texts", "input"),
+    ("text", "messages"),
+)
 
 
 def api_error(error: MeshError) -> ApiError:

@@ -33,9 +33,23 @@ class Exchange:
     """What a handler reads of a request, and the only way it responds."""
 
     def __init__(
-        self, scope: Scope, receive: Receive, send: Send, *, now: Callable[[], float]
+        self,
+        scope: Scope,
+        receive: Receive,
+        send: Send,
+        *,
+        now: Callable[[], float],
+        write_timeout_s: float,
     ) -> None:
-        """Wraps one ASGI call; `now` is a monotonic clock in seconds."""
+        """Wraps one ASGI call.
+
+        Args:
+            scope: Of the call.
+            receive: Of the call.
+            send: Of the call.
+            now: A monotonic clock, in seconds.
+            write_timeout_s: A client that reads nothing for so long counts as gone.
+        """
         self.method: str = scope["method"]
         self.path: str = scope["path"]
         self.headers = {
@@ -49,7 +63,8 @@ class Exchange:
         self.is_gone = False
         self._is_read = False  # all of the body
         self._receive = receive
-        self._send = send
+        self._raw_send = send
+        self._write_timeout_s = write_timeout_s
         self._now = now
         self._began_s = now()
 
@@ -183,6 +198,16 @@ class Exchange:
     async def end_stream(self) -> None:
         """Ends a response of server-sent events."""
         await self._send({"type": "http.response.body", "body": b""})
+
+    async def _send(self, message: MutableMapping[str, Any]) -> None:
+        # Sending waits for a client that reads slowly; one that stopped reading would
+        # hold its place among the requests at work for ever.
+        try:
+            async with asyncio.timeout(self._write_timeout_s):
+                await self._raw_send(message)
+        except TimeoutError as error:
+            self.is_gone = True
+            raise ClientGoneError from error
 
     async def _start(self, status: int, media_type: str, headers: Headers) -> None:
         self.status = status

@@ -112,4 +112,5 @@ def _gateway(
         admission=Admission(config.max_in_flight),
         rate_limit=RateLimit(config.requests_per_minute, time.monotonic),
         telemetry=telemetry,
+        write_timeout_s=config.write_timeout_s,
     )

@@ -50,9 +50,19 @@ def test_an_error_keeps_its_meaning(error: MeshError, status: int, kind: str, co
     }
 
 
-def test_the_field_is_named_as_the_client_wrote_it() -> None:
-    assert api_error(InvalidInputError("x", field="policy.alpha")).param == "arenalab.alpha"
-    assert api_error(InvalidInputError("x", field="messages")).param == "messages"
+@pytest.mark.parametrize(
+    ("field", "param"),
+    [
+        ("policy.alpha", "arenalab.alpha"),
+        ("context.stakes", "arenalab.context.stakes"),
+        ("sampling.stop", "stop"),
+        ("texts[3]", "input[3]"),
+        ("text", "messages"),
+        ("messages[0].content", "messages[0].content"),
+    ],
+)
+def test_the_field_is_named_as_the_client_wrote_it(field: str, param: str) -> None:
+    assert api_error(InvalidInputError("x", field=field)).param == param
 
 
 def test_nothing_of_the_inside_is_told() -> None:
