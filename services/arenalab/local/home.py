@@ -18,7 +18,7 @@ import os
 import secrets
 import tomllib
 from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any, Final, Self
@@ -215,10 +215,15 @@ def find_home(given: Path | None, env: Mapping[str, str], directory: Path) -> Ho
 
 
 def remember_home(home: Home, env: Mapping[str, str]) -> None:
-    """Makes `home` the one that is meant when nothing nearer says otherwise."""
+    """Makes `home` the one that is meant when nothing nearer says otherwise.
+
+    A convenience: where it cannot be remembered, as in a container whose user has no
+    directory, `--home` and `ARENALAB_HOME` still name it.
+    """
     pointer = _pointer(env)
-    pointer.parent.mkdir(parents=True, exist_ok=True)
-    pointer.write_text(f"{home.path}\n")
+    with suppress(OSError):
+        pointer.parent.mkdir(parents=True, exist_ok=True)
+        pointer.write_text(f"{home.path}\n")
 
 
 def _pointer(env: Mapping[str, str]) -> Path:
