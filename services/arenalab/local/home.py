@@ -24,7 +24,6 @@ from pathlib import Path
 from typing import Any, Final, Self
 
 from arenalab.curator.keys import create_key
-
 from arenalab.ledger.keys import create_signing_key
 from arenalab.mesh import ConfigError, MeshError, NotReadyError, PreconditionError, Reason
 

@@ -2,7 +2,10 @@ import os
 import subprocess
 import sys
 
+import pytest
 
+
+@pytest.mark.slow
 def test_onnxruntime_is_loaded_with_its_telemetry_off() -> None:
     script = (
         "import os, sys\n"
