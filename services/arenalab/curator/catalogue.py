@@ -64,9 +64,14 @@ class Catalogue:
     def reject_file(
         self, tenant: str, dataset: str, at: datetime, random: Callable[[int], bytes]
     ) -> RejectFile:
-        """Opens the reject file of an ingestion that begins at this time."""
-        name = f"{at:%Y%m%dT%H%M%SZ}-{random(4).hex()}.ndjson"
-        return RejectFile(self._home / tenant / f"{dataset}.rejects" / name)
+        """Opens the reject file of an ingestion that begins at this time.
+
+        The caller holds the dataset's lock.
+        """
+        folder = self._home / tenant / f"{dataset}.rejects"
+        for left in folder.glob(".*.ndjson"):  # of ingestions that were killed
+            left.unlink()
+        return RejectFile(folder / f"{at:%Y%m%dT%H%M%SZ}-{random(4).hex()}.ndjson")
 
     def relative(self, path: Path | None) -> str:
         """Returns a path as it is called below the home; "" for none."""

@@ -77,6 +77,7 @@ class Embedding:
         await self._take(texts[:1])
         if self._embedder is None:  # the first text holds nothing that can be embedded
             await self._take([_PROBE])
+            del self.found[_PROBE]
         digest = self.embedder.digest
         known = await in_thread(lambda: self._cache.vectors(digest, texts[1:]))
         self.found.update(known)

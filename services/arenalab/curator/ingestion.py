@@ -52,7 +52,7 @@ class Ingestion:
         self._held = bytearray()
         self._first_foreign: Reject | None = None
         self._foreign = 0
-        self._is_finished = False
+        self._is_finished = self._is_closed = False
         self.reject_path: Path | None = None  # set by `finish` if a row was rejected
         self.total_spans = 0  # set by `finish`
         try:
@@ -95,7 +95,10 @@ class Ingestion:
         return rejects
 
     def close(self) -> None:
-        """Lets go of the files; what was not finished leaves no trace."""
+        """Lets go of the files; what was not finished leaves no trace. May be called again."""
+        if self._is_closed:
+            return
+        self._is_closed = True
         if not self._is_finished:
             self._working_set.rollback()
             self._rejects.drop()

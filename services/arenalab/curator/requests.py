@@ -73,7 +73,7 @@ def origin_of(header: pb.IngestHeader, now_ns: int) -> Origin:
     when_ns = _ns(header.file_time) if header.HasField("file_time") else now_ns
     return Origin(
         # The name only: where it lay on the sender's disk is nobody's business.
-        file_name=header.file_name.replace("\\\\", "/").rpartition("/")[2],
+        file_name=header.file_name.replace("\\", "/").rpartition("/")[2],
         when=when_from_ns(when_ns),
         splits=frozenset(header.splits),
         domains=dict(header.domains),

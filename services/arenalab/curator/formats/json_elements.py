@@ -18,7 +18,7 @@ _MAX_DEPTH: Final = 8
 _BOM: Final = b"\xef\xbb\xbf"
 _SPACE: Final = re.compile(rb"[ \t\r\n]*")
 # A whole text, or a bracket, or the start of a text whose end has not come.
-_MARK: Final = re.compile(rb'"[^"\\]*(?:\\.[^"\\]*)*"|["\[\]{}]', re.DOTALL)
+_MARK: Final = re.compile(rb'"[^"\\]*+(?:\\.[^"\\]*+)*+"|["\[\]{}]', re.DOTALL)
 _AFTER_SCALAR: Final = re.compile(rb"[ \t\r\n,\]}]")
 _TEXT, _OPENING = b'"', b"[{"
 
