@@ -108,7 +108,7 @@ class HandlerInterceptor(grpc.aio.ServerInterceptor):
     def _observed(self, method: str, context: Any) -> Iterator["_Call"]:
         left_s = context.time_remaining()
         call = _Call(
-            method, deadline.begin(MAX_CALL_S if left_s is None else min(left_s, MAX_CALL_S))
+            method, deadline.begin(MAX_CALL_S if left_s is None else left_s)
         )
         started = time.perf_counter()
         parent = telemetry.extract(context.invocation_metadata())

@@ -58,6 +58,7 @@ class Artefact:
     basis: Basis
     alpha: float
     delta: float
+    recorded: float  # confidence in a question that is in memory word for word
 
 
 def dump_artefact(artefact: Artefact) -> bytes:
@@ -70,11 +71,14 @@ def dump_artefact(artefact: Artefact) -> bytes:
         "basis": artefact.basis.value,
         "alpha": artefact.alpha,
         "delta": artefact.delta,
+        "recorded": artefact.recorded,
         "model": None
         if model is None
         else {
             "mean": model.mean.tolist(),
             "std": model.std.tolist(),
+            "low": model.low.tolist(),
+            "high": model.high.tolist(),
             "weights": model.weights.tolist(),
             "intercept": model.intercept,
             "platt_slope": model.platt_slope,
@@ -127,6 +131,7 @@ def _artefact(document: dict[str, Any]) -> Artefact:
         basis=Basis(document["basis"]),
         alpha=float(document["alpha"]),
         delta=float(document["delta"]),
+        recorded=float(document["recorded"]),
     )
     if len(loaded.pairs.confidences) != len(loaded.pairs.correct):
         raise ArtefactError("pairs must have as many labels as confidences")
@@ -139,12 +144,15 @@ def _model(document: dict[str, Any] | None) -> ConfidenceModel | None:
     model = ConfidenceModel(
         mean=_floats(document["mean"]),
         std=_floats(document["std"]),
+        low=_floats(document["low"]),
+        high=_floats(document["high"]),
         weights=_floats(document["weights"]),
         intercept=float(document["intercept"]),
         platt_slope=float(document["platt_slope"]),
         platt_intercept=float(document["platt_intercept"]),
     )
-    if not len(model.mean) == len(model.std) == len(model.weights) // 2 == len(NAMES):
+    sizes = {len(part) for part in (model.mean, model.std, model.low, model.high)}
+    if sizes != {len(NAMES)} or len(model.weights) != 2 * len(NAMES):
         raise ArtefactError("the model must have one weight for each feature and its square")
     return model
 

@@ -7,6 +7,7 @@ from arenalab.predictor.appraisal import Appraisal
 from arenalab.predictor.artefact import Artefact
 from arenalab.predictor.features import NAMES, features_of
 from arenalab.predictor.guarantee import Bound, bound_of
+from arenalab.predictor.recorded import is_recorded
 
 # Callers choose alpha and delta: the bounds kept are few, so that they cannot fill memory.
 _MAX_BOUNDS: Final = 64
@@ -41,7 +42,12 @@ class Calibrated:
         features = features_of(appraisal)
         named = dict(zip(NAMES, features.tolist(), strict=True))
         model = self.artefact.model
-        return (0.0 if model is None else float(model.confidence(features))), named
+        if model is None:
+            return 0.0, named
+        confidence = float(model.confidence(features))
+        if is_recorded(appraisal):
+            confidence = max(confidence, self.artefact.recorded)
+        return confidence, named
 
     def score(self, appraisal: Appraisal) -> float:
         """Returns what a calibration question counts with: 0 for what is never served."""

@@ -134,4 +134,5 @@ def _renewed(
         basis=Basis.LABELLED_TRAFFIC,
         alpha=alpha or present.alpha,
         delta=delta or present.delta,
+        recorded=present.recorded,
     )

@@ -11,8 +11,11 @@ import numpy as np
 from arenalab.predictor.guarantee import BoolArray
 from arenalab.predictor.neighbourhood import FloatArray
 
-# Inputs further out than this many standard deviations say no more than this many.
-CLIP: Final = 4.0
+# Inputs beyond these quantiles of the examples say no more than the quantile does. Squares turn
+# round somewhere: without this, a question that is word for word in memory is nearer than any
+# example, and would be taken for out of scope.
+_LOW_QUANTILE: Final = 0.01
+_HIGH_QUANTILE: Final = 0.99
 # Strength of the L2 penalty is 1 / C; the flat part of the curve on CLINC150.
 _C: Final = 0.3
 _MIN_STD: Final = 1e-9
@@ -24,6 +27,8 @@ class ConfidenceModel:
 
     mean: FloatArray  # (d,)
     std: FloatArray  # (d,), positive
+    low: FloatArray  # (d,), smallest standardised input that counts
+    high: FloatArray  # (d,), largest
     weights: FloatArray  # (2 d,): linear, then squares
     intercept: float
     platt_slope: float
@@ -31,7 +36,8 @@ class ConfidenceModel:
 
     def raw(self, features: FloatArray) -> FloatArray:
         """Returns the uncalibrated logit of each row of (n, d), or of one vector (d,)."""
-        return np.asarray(expand(features, self.mean, self.std) @ self.weights + self.intercept)
+        z = np.clip((features - self.mean) / self.std, self.low, self.high)
+        return np.asarray(expand(z) @ self.weights + self.intercept)
 
     def confidence(self, features: FloatArray) -> FloatArray:
         """Returns the calibrated probability of each row, in (0, 1)."""
@@ -47,9 +53,8 @@ def sigmoid(logit: FloatArray) -> FloatArray:
     return np.asarray(0.5 * (1.0 + np.tanh(0.5 * logit)))
 
 
-def expand(features: FloatArray, mean: FloatArray, std: FloatArray) -> FloatArray:
-    """Returns standardised features, clipped, and their squares: a logit may bend once in each."""
-    z = np.clip((features - mean) / std, -CLIP, CLIP)
+def expand(z: FloatArray) -> FloatArray:
+    """Returns standardised features and their squares: a logit may bend once in each."""
     return np.concatenate([z, z * z], axis=-1)
 
 
@@ -59,8 +64,11 @@ def fit_model(features: FloatArray, correct: BoolArray) -> ConfidenceModel | Non
         return None
     mean, std = features.mean(axis=0), features.std(axis=0)
     std = np.where(std < _MIN_STD, 1.0, std)
-    weights, intercept = _logistic(expand(features, mean, std), correct.astype(np.float64), _C)
-    return ConfidenceModel(mean, std, weights, intercept, 1.0, 0.0)
+    z = (features - mean) / std
+    low, high = np.quantile(z, (_LOW_QUANTILE, _HIGH_QUANTILE), axis=0)
+    x = expand(np.clip(z, low, high))
+    weights, intercept = _logistic(x, correct.astype(np.float64), _C)
+    return ConfidenceModel(mean, std, low, high, weights, intercept, 1.0, 0.0)
 
 
 def calibrated_model(

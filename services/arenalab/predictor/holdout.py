@@ -25,6 +25,7 @@ from arenalab.predictor.neighbourhood import (
     Query,
     Vectors,
 )
+from arenalab.predictor.recorded import is_recorded
 
 FOLDS: Final = 4
 # At or above this cosine a span is a copy, and would give the answer away.
@@ -52,6 +53,7 @@ class Examples:
     features: FloatArray  # (n, d)
     correct: BoolArray  # (n,)
     admissible: BoolArray  # (n,), False: never served, whatever the confidence
+    recorded: BoolArray  # (n,), True: another span has the same words
 
 
 def pseudo_traffic(corpus: Corpus, turn: int = 0) -> Examples:
@@ -62,7 +64,7 @@ def pseudo_traffic(corpus: Corpus, turn: int = 0) -> Examples:
         turn: In [0, FOLDS): which quarter of the outcomes is held out from which spans. Over
             all turns every span is asked once without its outcome, else with it.
     """
-    rows, correct, admissible, ids = [], [], [], []
+    rows, correct, admissible, recorded, ids = [], [], [], [], []
     for at, hood in neighbourhoods(corpus, turn):
         memory = corpus.memories[at]
         appraisal = appraise(Query(memory.question), hood)
@@ -70,9 +72,16 @@ def pseudo_traffic(corpus: Corpus, turn: int = 0) -> Examples:
         best = appraisal.neighbourhood.memories[appraisal.groups[0].members[0]]
         correct.append(best.outcome_key == memory.outcome_key)
         admissible.append(appraisal.is_admissible)
+        recorded.append(is_recorded(appraisal))
         ids.append(memory.span_id)
     features = np.array(rows, dtype=np.float64).reshape(len(rows), len(NAMES))
-    return Examples(ids, features, np.array(correct, bool), np.array(admissible, bool))
+    return Examples(
+        ids,
+        features,
+        np.array(correct, bool),
+        np.array(admissible, bool),
+        np.array(recorded, bool),
+    )
 
 
 def neighbourhoods(corpus: Corpus, turn: int) -> Iterator[tuple[int, Neighbourhood]]:

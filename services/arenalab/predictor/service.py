@@ -93,13 +93,17 @@ class PredictorService(pb_grpc.PredictorServiceServicer):
             raise InvalidInputError("the stream must begin with a header", field="header")
         header = first.header
         wire.check_risk(header.alpha, header.delta)
-        artefact, version = await self._calibrator.calibrate(
-            tenant_of(header.scope),
-            header.creature,
-            header.alpha,
-            header.delta,
-            _examples(request_iterator),
-        )
+        try:
+            artefact, version = await self._calibrator.calibrate(
+                tenant_of(header.scope),
+                header.creature,
+                header.alpha,
+                header.delta,
+                _examples(request_iterator),
+            )
+        except ExceptionGroup as failed:
+            # Examples are asked at once, and the first that fails stops the others.
+            raise failed.exceptions[0] from failed
         summary = wire.summary_of(artefact, Calibrated(artefact).bound())
         return pb.CalibrateResponse(summary=summary, dataset_version=version)
 

@@ -7,8 +7,10 @@ import numpy as np
 
 from arenalab.predictor.artefact import Artefact, Basis, Pairs, Summary
 from arenalab.predictor.confidence import ConfidenceModel, calibrated_model, fit_model
-from arenalab.predictor.guarantee import DEFAULT_ALPHA, DEFAULT_DELTA
+from arenalab.predictor.guarantee import DEFAULT_ALPHA, DEFAULT_DELTA, BoolArray
 from arenalab.predictor.holdout import FOLDS, Corpus, Examples, IntArray, bucket, pseudo_traffic
+from arenalab.predictor.neighbourhood import FloatArray
+from arenalab.predictor.recorded import agreement
 from arenalab.predictor.reliability import brier, expected_calibration_error, reliability_bins
 
 # Of twenty parts: ten fit the model, three calibrate it, seven are left for the threshold.
@@ -26,11 +28,11 @@ def train(corpus: Corpus, alpha: float = DEFAULT_ALPHA, delta: float = DEFAULT_D
     Where there is too little to learn from, the model is absent and so is every threshold: an
     honest void, not an error.
     """
-    examples = pseudo_traffic(corpus)
+    examples, recorded = pseudo_traffic(corpus), agreement(corpus.memories)
     fitted = (
-        _cross_fit(corpus, examples)
+        _cross_fit(corpus, examples, recorded)
         if len(examples.span_ids) < CROSS_FIT_BELOW
-        else _split_fit(examples)
+        else _split_fit(examples, recorded)
     )
     return calibration(
         fitted.model,
@@ -39,6 +41,7 @@ def train(corpus: Corpus, alpha: float = DEFAULT_ALPHA, delta: float = DEFAULT_D
         basis=Basis.DATASET_HOLDOUT,
         alpha=alpha,
         delta=delta,
+        recorded=recorded,
     )
 
 
@@ -49,7 +52,7 @@ class _Fitted:
     examples: int
 
 
-def _split_fit(examples: Examples) -> _Fitted:
+def _split_fit(examples: Examples, recorded: float) -> _Fitted:
     """Returns a model of one part, calibrated on a second, scored on the third."""
     parts = _buckets(examples, "part", _PARTS)
     fit, rest = parts < _FIT_BELOW, parts >= _PLATT_BELOW
@@ -61,11 +64,12 @@ def _split_fit(examples: Examples) -> _Fitted:
     confidences = np.zeros(int(rest.sum()))
     if model is not None:
         confidences = model.confidence(examples.features[rest])
+    confidences = _at_least(confidences, examples.recorded[rest], recorded)
     confidences = np.where(examples.admissible[rest], confidences, 0.0)
     return _Fitted(model, Pairs(confidences, examples.correct[rest]), int(fit.sum()))
 
 
-def _cross_fit(corpus: Corpus, examples: Examples) -> _Fitted:
+def _cross_fit(corpus: Corpus, examples: Examples, recorded: float) -> _Fitted:
     """Returns a model of all spans, with every span scored by a model that has not seen it.
 
     The fit asks each span in every turn, with and without its outcome; the pairs hold each span
@@ -87,8 +91,13 @@ def _cross_fit(corpus: Corpus, examples: Examples) -> _Fitted:
     final = None if whole is None else calibrated_model(whole, raw, examples.correct)
     if final is None:
         return _nothing(examples)
-    confidences = np.where(examples.admissible, final.platt(raw), 0.0)
+    confidences = _at_least(final.platt(raw), examples.recorded, recorded)
+    confidences = np.where(examples.admissible, confidences, 0.0)
     return _Fitted(final, Pairs(confidences, examples.correct), size)
+
+
+def _at_least(confidences: FloatArray, recorded: BoolArray, least: float) -> FloatArray:
+    return np.where(recorded, np.maximum(confidences, least), confidences)
 
 
 def _nothing(examples: Examples) -> _Fitted:
@@ -107,6 +116,7 @@ def calibration(
     basis: Basis,
     alpha: float,
     delta: float,
+    recorded: float,
 ) -> Artefact:
     """Returns an artefact whose summary is that of its pairs."""
     # A question that is never served has no calibrated confidence to judge.
@@ -119,4 +129,4 @@ def calibration(
         brier=brier(confidences, correct),
         bins=tuple(bins),
     )
-    return Artefact(model, pairs, summary, basis, alpha, delta)
+    return Artefact(model, pairs, summary, basis, alpha, delta, recorded)

@@ -12,10 +12,14 @@ from pathlib import Path
 from typing import Final
 
 from arenalab.dataset import DatasetStore
-from arenalab.mesh import DataLossError, MeshError, NotFoundError, Reason
+from arenalab.mesh import DataLossError, InvalidInputError, MeshError, NotFoundError, Reason
 from arenalab.predictor.artefact import dump_artefact
 
 _REFUSED: Final = 3
+_KINDS: Final = {
+    Reason.CORRUPT_DATASET: DataLossError,
+    Reason.INVALID_ARGUMENT: InvalidInputError,
+}
 
 
 @dataclass(frozen=True, slots=True)
@@ -34,7 +38,7 @@ def run_job(job: TrainingJob) -> bytes:
     """Returns the artefact.
 
     Raises:
-        MeshError: The staged version is not there, or damaged.
+        MeshError: The staged version is not there, is damaged, or its name is no name.
     """
     # scikit-learn and the corpus are for this process alone.
     from arenalab.predictor.staged import read_corpus
@@ -75,15 +79,14 @@ async def train_apart(job: TrainingJob) -> bytes:
 def _rebuilt(form: dict[str, str]) -> MeshError:
     reason = Reason(form.pop("reason"))
     message = form.pop("message")
-    kind = DataLossError if reason is Reason.CORRUPT_DATASET else NotFoundError
-    return kind(message, reason, **form)
+    return _KINDS.get(reason, NotFoundError)(message, reason, **form)
 
 
 def main() -> None:
     job = TrainingJob(**json.loads(sys.stdin.read()))
     try:
         artefact = run_job(job)
-    except (NotFoundError, DataLossError) as error:
+    except (InvalidInputError, NotFoundError, DataLossError) as error:
         form = {**error.metadata, "message": str(error), "reason": str(error.reason)}
         sys.stderr.write(json.dumps(form))
         raise SystemExit(_REFUSED) from error

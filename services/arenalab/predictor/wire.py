@@ -64,6 +64,8 @@ def check_request(request: pb.PredictRequest) -> None:
         raise InvalidInputError(
             "the last user message must not be blank", ErrorReason.EMPTY_TEXT, field="messages"
         )
+    if request.context.stakes not in span_pb2.Stakes.values():
+        raise _refused("context.stakes", "be one of its values", request.context.stakes)
     check_risk(request.alpha, request.delta)
     if request.max_evidence > MAX_EVIDENCE:
         raise _refused("max_evidence", f"be at most {MAX_EVIDENCE}", request.max_evidence)

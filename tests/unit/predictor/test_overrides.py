@@ -19,6 +19,7 @@ ARTEFACT = Artefact(
     Basis.LABELLED_TRAFFIC,
     0.1,
     0.2,
+    0.9,
 )
 
 

@@ -28,8 +28,9 @@ from arenalab.local.session import mesh_for
 from arenalab.mesh import InvalidInputError, Telemetry, connect
 
 CHUNK_BYTES: Final = 256 * 1024
-INGEST_TIMEOUT_S: Final = 300.0
-PUBLISH_TIMEOUT_S: Final = 300.0
+# Millions of spans take their time; what is running is shown.
+INGEST_TIMEOUT_S: Final = 4 * 3600.0
+PUBLISH_TIMEOUT_S: Final = 4 * 3600.0
 
 
 class Format(StrEnum):
