@@ -1,5 +1,6 @@
 """The settings of every service of one home: the same for one process and for many."""
 
+import logging
 import os
 import socket
 from collections.abc import Mapping
@@ -9,7 +10,6 @@ from pathlib import Path
 from typing import Any, Final
 
 from arenalab.curator.config import CuratorConfig
-
 from arenalab.ensemble.config import EnsembleConfig
 from arenalab.fallback.config import FallbackConfig, ProviderConfig, fallback_config
 from arenalab.gateway.config import GatewayConfig
@@ -19,6 +19,8 @@ from arenalab.mesh import ConfigError, address_of, ports
 from arenalab.planner.config import PlannerConfig
 from arenalab.predictor.config import PredictorConfig
 from arenalab.search.config import SearchConfig
+
+_logger = logging.getLogger(__name__)
 
 LOOPBACK: Final = "127.0.0.1"
 GRPC_PORTS: Final = {
@@ -33,6 +35,15 @@ GRPC_PORTS: Final = {
 DEFAULT_ADDRESSES: Final = {name: address_of(port) for name, port in GRPC_PORTS.items()}
 # Port 0: each service takes a free one.
 FREE_ADDRESSES: Final = dict.fromkeys(GRPC_PORTS, address_of(0))
+MAX_RISK: Final = 0.5
+# A name that nothing reads is a typing error, and would be a silent one.
+_NAMES: Final[Mapping[str, frozenset[str]]] = {
+    "gateway": frozenset({"host", "port"}),
+    "search": frozenset({"embedder"}),
+    "guarantee": frozenset({"alpha", "delta"}),
+    "telemetry": frozenset({"otlp_endpoint"}),
+}
+_PROVIDER_NAMES: Final = frozenset({"base_url", "model", "key_env"})
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,11 +66,9 @@ class Settings:
             ConfigError: A section or value is not known or not of its type.
         """
         given = home.settings()
-        unknown = set(given) - {"gateway", "search", "guarantee", "telemetry", "providers"}
-        if unknown:
-            raise ConfigError(f"{home.settings_path}: unknown section {min(unknown)!r}")
+        _check_names(home.settings_path, given)
         read = _Reader(home.settings_path, given)
-        return cls(
+        settings = cls(
             host=read.get("gateway", "host", LOOPBACK),
             port=read.get("gateway", "port", ports.GATEWAY),
             embedder=read.get("search", "embedder", "minilm"),
@@ -71,6 +80,25 @@ class Settings:
             # The environment counts when the file names no provider.
             providers=read.providers(env) or fallback_config(env).providers,
         )
+        for name in ("alpha", "delta"):
+            if not 0 < getattr(settings, name) <= MAX_RISK:
+                raise ConfigError(
+                    f"{home.settings_path}: guarantee.{name} must be in (0, {MAX_RISK}], "
+                    f"got {getattr(settings, name)}"
+                )
+        return settings
+
+
+def _check_names(path: Path, given: Mapping[str, Any]) -> None:
+    if unknown := set(given) - {*_NAMES, "providers"}:
+        raise ConfigError(f"{path}: unknown section {min(unknown)!r}")
+    for section, values in given.items():
+        if not isinstance(values, dict):
+            raise ConfigError(f"{path}: {section} must be a section, [{section}]")
+        if section == "providers":
+            continue
+        if unknown := set(values) - _NAMES[section]:
+            raise ConfigError(f"{path}: unknown setting '{section}.{min(unknown)}'")
 
 
 @dataclass(frozen=True, slots=True)
@@ -90,17 +118,32 @@ class _Reader:
     def providers(self, env: Mapping[str, str]) -> tuple[ProviderConfig, ...]:
         found = []
         for name, section in self.given.get("providers", {}).items():
-            try:
-                base_url, model = section["base_url"], section["model"]
-            except (KeyError, TypeError) as error:
-                raise ConfigError(
-                    f"{self.path}: providers.{name} needs base_url and model"
-                ) from error
-            key = env.get(section["key_env"]) if "key_env" in section else None
+            place = f"{self.path}: providers.{name}"
+            if not isinstance(section, dict) or not section.keys() >= {"base_url", "model"}:
+                raise ConfigError(f"{place} needs base_url and model")
+            if unknown := set(section) - _PROVIDER_NAMES:
+                raise ConfigError(f"{place} has the unknown setting {min(unknown)!r}")
+            for setting, value in section.items():
+                if not isinstance(value, str):
+                    raise ConfigError(f"{place}.{setting} must be str, got {value!r}")
             found.append(
-                ProviderConfig(name=name, base_url=base_url, default_model=model, api_key=key)
+                ProviderConfig(
+                    name=name,
+                    base_url=section["base_url"],
+                    default_model=section["model"],
+                    api_key=self._key(place, section.get("key_env"), env),
+                )
             )
         return tuple(found)
+
+    @staticmethod
+    def _key(place: str, variable: str | None, env: Mapping[str, str]) -> str | None:
+        if not variable:
+            return None
+        if variable not in env:
+            # Memory answers without it, so that this is no reason not to start.
+            _logger.warning("%s: the environment has no %s: asked without a key", place, variable)
+        return env.get(variable)
 
 
 @dataclass(frozen=True, slots=True)

@@ -140,11 +140,11 @@ class Home:
         """Returns the parsed settings.
 
         Raises:
-            ConfigError: The file is not TOML.
+            ConfigError: The file is not UTF-8 or not TOML.
         """
         try:
-            return tomllib.loads(self.settings_path.read_text())
-        except tomllib.TOMLDecodeError as error:
+            return tomllib.loads(self.settings_path.read_text(encoding="utf-8"))
+        except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
             raise ConfigError(f"{self.settings_path}: {error}") from error
 
     @contextmanager
