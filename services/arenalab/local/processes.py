@@ -1,11 +1,14 @@
 """The whole mesh as processes: `python -m arenalab.<service>`, one each."""
 
 import asyncio
+import errno
 import logging
 import os
+import socket
 import sys
-from collections.abc import AsyncGenerator, Mapping
+from collections.abc import AsyncGenerator, Awaitable, Callable, Mapping
 from contextlib import asynccontextmanager
+from functools import partial
 from typing import Final
 
 from arenalab.local.configs import DEFAULT_ADDRESSES, Configs, environment_of
@@ -30,9 +33,13 @@ async def running_processes(
         that exits by itself.
 
     Raises:
-        NotReadyError: A service exited, or was not ready within a minute. What it
-            said is on standard error.
+        NotReadyError: A port is taken; or a service exited, or was not ready within
+            a minute. What it said is on standard error.
     """
+    for name, address in addresses.items():
+        _free_port(name, address.rpartition(":")[0], int(address.rpartition(":")[2]))
+    host = configs.settings.host
+    gateway_port = _free_port("gateway", host, gateway_port)
     env = {name: environment_of(name, getattr(configs, name)(addresses)) for name in addresses}
     env["gateway"] = environment_of("gateway", configs.gateway(addresses, gateway_port))
     env["fallback"].pop("FALLBACK_PROVIDERS", None)
@@ -43,8 +50,8 @@ async def running_processes(
         for name, variables in env.items():
             children[name] = await _start(name, variables, configs, addresses)
         watching = asyncio.create_task(_first_exit(children))
-        await _all_ready(addresses, watching)
-        url = f"http://{configs.settings.host}:{gateway_port}"
+        await _all_ready(addresses, host, gateway_port, watching)
+        url = f"http://{host}:{gateway_port}"
         yield Running(pid=os.getpid(), gateway=url, addresses=dict(addresses)), watching
     finally:
         if watching is not None:
@@ -96,11 +103,47 @@ async def _first_exit(children: Mapping[str, asyncio.subprocess.Process]) -> str
     return waiting[done.pop()]
 
 
-async def _all_ready(addresses: Mapping[str, str], watching: "asyncio.Task[str]") -> None:
+def _free_port(name: str, host: str, port: int) -> int:
+    """Returns `port`, or any free one for 0.
+
+    Raises:
+        NotReadyError: It is taken.
+    """
+    # Whoever has a port may well answer "ready" on it, and would be taken for ours.
+    try:
+        family, kind, _, _, place = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)[0]
+        with socket.socket(family, kind) as probe:
+            probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+            probe.bind(place)
+            return int(probe.getsockname()[1])
+    except OSError as error:
+        why = "the port is taken" if error.errno == errno.EADDRINUSE else error.strerror
+        raise NotReadyError(f"{name}: cannot listen on {host}:{port}: {why}") from error
+
+
+async def _listens(host: str, port: int) -> bool:
+    try:
+        _, writer = await asyncio.open_connection(host, port)
+    except OSError:
+        return False
+    writer.close()
+    return True
+
+
+async def _all_ready(
+    addresses: Mapping[str, str], host: str, port: int, watching: "asyncio.Task[str]"
+) -> None:
+    async def serves(address: str) -> bool:
+        return await asyncio.to_thread(health, address) == "SERVING"
+
+    checks: dict[str, Callable[[], Awaitable[bool]]] = {
+        name: partial(serves, address) for name, address in addresses.items()
+    }
+    checks["gateway"] = partial(_listens, host, port)
     try:
         async with asyncio.timeout(START_S):
-            for name, address in addresses.items():
-                while await asyncio.to_thread(health, address) != "SERVING":
+            for name, check in checks.items():
+                while not await check():
                     if watching.done():
                         raise NotReadyError(f"{watching.result()} could not start")
                     _logger.debug("waiting for %s", name)
