@@ -11,7 +11,7 @@ from arenalab.local.cli.answers import show_answer
 from arenalab.local.cli.console import HomeOption, JsonOption, command, home_from, out
 from arenalab.local.keys import log_public_key
 from arenalab.local.session import need_running
-from arenalab.mesh import MeshError
+from arenalab.mesh import InvalidInputError, MeshError
 
 TIMEOUT_S: Final = 130.0
 
@@ -29,6 +29,8 @@ async def ask(
     home: HomeOption = None,
 ) -> None:
     """Ask one question, and show what vouches for the answer."""
+    if _is_broken(question):
+        raise InvalidInputError("the question is not UTF-8 text", field="question")
     found = home_from(home)
     before_s = time.perf_counter()
     async with httpx.AsyncClient(base_url=need_running(found).gateway, timeout=TIMEOUT_S) as client:
@@ -42,6 +44,11 @@ async def ask(
     wrong = show_answer(completion, log_public_key(found), elapsed_ms=elapsed_ms)
     if wrong:
         raise typer.Exit(1)
+
+
+def _is_broken(text: str) -> bool:
+    # Python spells bytes of an argument that are not UTF-8 as lone surrogates.
+    return any("\ud800" <= character <= "\udfff" for character in text)
 
 
 async def complete(
