@@ -66,6 +66,8 @@ class _Predictor(predictor_grpc.PredictorServiceServicer):
         self, request: predictor_pb.PredictRequest, context: object
     ) -> predictor_pb.PredictResponse:
         self.asked.append(request.creature)
+        if not request.creature:  # as the predictor when there is none
+            raise PreconditionError("no dataset is published yet", Reason.NO_DATASET)
         said = self.says[request.creature]
         if isinstance(said, MeshError):
             raise said

@@ -33,13 +33,9 @@ class Memory:
             MeshError: The request itself is wrong.
         """
         if not selection.creatures:
-            nothing = abstaining(
-                "",
-                answer_pb2.ABSTAIN_REASON_NO_SUPPORT,
-                "No dataset is published in this scope.",
-                "Publish a dataset: `arenalab ingest` and `arenalab publish`.",
-            )
-            return nothing, ()
+            # Nothing is published, or nothing that is can be served: only memory knows
+            # which, and damaged data must not pass for none.
+            return await self._ask_one("", request, tenant), ()
         if len(selection.creatures) == 1:
             only = await self._ask_one(selection.creatures[0], request, tenant)
             return only, (only,)
