@@ -45,7 +45,7 @@ proto: $(VENV)/.installed ## Regenerate libs/arenalab/api from protos/.
 	  --grpc_python_out=$(STUBS) --mypy_grpc_out=quiet:$(STUBS) $(filter %_service.proto,$(PROTOS))
 
 proto-check: $(VENV)/.installed ## Fail if libs/arenalab/api is not what protos/ gives.
-	@rm -rf build/proto-check && mkdir -p build/proto-check
+	@rm -rf build/proto-check && mkdir -p build/proto-check/arenalab/api
 	@$(MAKE) --no-print-directory proto STUBS=build/proto-check
 	@diff -r -x __pycache__ -x __init__.py -x py.typed build/proto-check/arenalab/api libs/arenalab/api
 	@echo "protos unchanged"
