@@ -250,7 +250,7 @@ def test_a_full_disk_withholds_the_answer_and_the_next_one_is_sealed(mesh: Any) 
     with _disk_full_at((ledger / "00000000.ndjson").stat().st_size + 100):
         refused = _post(mesh.url, _body())
     assert refused.status_code == 503
-    assert refused.json()["error"]["code"] == "ledger_unavailable"
+    assert refused.json()["error"]["code"] == "storage_full"
     assert "File too large" in refused.json()["error"]["message"]
     assert _entries(mesh.running) == sealed
     assert _post(mesh.url, _body()).status_code == 200
@@ -308,9 +308,9 @@ def test_a_tampered_ledger_line_stops_answers_until_it_is_undone(
     with _damaged(segment, forged), start_mesh(stopped, settings) as running:
         assert not verify_directory(stopped.path / "ledger", key).valid
         refused = _post(running.gateway, _body())
-        assert refused.status_code == 503
-        assert refused.json()["error"]["code"] == "ledger_unavailable"
-        assert "00000000.ndjson" in refused.json()["error"]["message"]
+        assert refused.status_code == 500
+        assert refused.json()["error"]["code"] == "data_loss"
+        assert "damaged" in refused.json()["error"]["message"]
         assert segment.read_bytes() == forged
     with start_mesh(stopped, settings) as running:
         assert _post(running.gateway, _body()).status_code == 200

@@ -179,3 +179,13 @@ async def test_a_hanging_stream_ends_by_its_deadline(
     with pytest.raises(DeadlineError):
         async for _ in stub.Complete(request, timeout=0.05):
             pass
+
+
+async def test_bytes_that_are_no_message_are_refused(address: str) -> None:
+    async with grpc.aio.insecure_channel(address) as channel:
+        plan: grpc.aio.UnaryUnaryMultiCallable[bytes, bytes] = channel.unary_unary(f"/{NAME}/Plan")
+        with pytest.raises(grpc.aio.AioRpcError) as caught:
+            # Field 2 is a string; ff is not UTF-8.
+            await plan(b"\x12\x01\xff", timeout=2)
+    assert caught.value.code() is grpc.StatusCode.INVALID_ARGUMENT
+    assert "not a valid protobuf message" in str(caught.value.details())

@@ -11,9 +11,11 @@ import logging
 import time
 from collections.abc import AsyncGenerator, Awaitable, Callable, Iterator
 from contextlib import contextmanager
+from dataclasses import dataclass
 from typing import Any, Final
 
 import grpc
+from google.protobuf.message import DecodeError
 from opentelemetry import trace
 
 from arenalab.mesh import deadline, telemetry
@@ -77,7 +79,7 @@ class HandlerInterceptor(grpc.aio.ServerInterceptor):
         guard = self._guard_stream if handler.response_streaming else self._guard_unary
         return make(
             guard(method, behavior),
-            request_deserializer=handler.request_deserializer,
+            request_deserializer=_lenient(handler.request_deserializer),
             response_serializer=handler.response_serializer,
         )
 
@@ -86,7 +88,7 @@ class HandlerInterceptor(grpc.aio.ServerInterceptor):
             with self._observed(method, context) as call:
                 try:
                     async with asyncio.timeout_at(call.deadline) as timer:
-                        return await behavior(request, context)
+                        return await behavior(_readable(request), context)
                 except Exception as error:  # noqa: BLE001 - the one place that translates
                     await call.fail(error, context, expired=timer.expired())
 
@@ -97,7 +99,7 @@ class HandlerInterceptor(grpc.aio.ServerInterceptor):
             with self._observed(method, context) as call:
                 try:
                     async with asyncio.timeout_at(call.deadline) as timer:
-                        async for response in behavior(request, context):
+                        async for response in behavior(_readable(request), context):
                             yield response
                 except Exception as error:  # noqa: BLE001 - the one place that translates
                     await call.fail(error, context, expired=timer.expired())
@@ -107,9 +109,7 @@ class HandlerInterceptor(grpc.aio.ServerInterceptor):
     @contextmanager
     def _observed(self, method: str, context: Any) -> Iterator["_Call"]:
         left_s = context.time_remaining()
-        call = _Call(
-            method, deadline.begin(MAX_CALL_S if left_s is None else left_s)
-        )
+        call = _Call(method, deadline.begin(MAX_CALL_S if left_s is None else left_s))
         started = time.perf_counter()
         parent = telemetry.extract(context.invocation_metadata())
         with self._telemetry.tracer.start_as_current_span(
@@ -130,6 +130,43 @@ class HandlerInterceptor(grpc.aio.ServerInterceptor):
                 self._telemetry.metrics.rpc_server_duration.labels(
                     self._telemetry.service, method, call.status.name
                 ).observe(time.perf_counter() - started)
+
+
+@dataclass(frozen=True, slots=True)
+class _Unreadable:
+    """Bytes that are not the message they should be."""
+
+    why: str
+
+
+def _lenient(deserialize: Callable[[bytes], Any]) -> Callable[[bytes], Any]:
+    """Returns a deserializer that never raises: gRPC would answer UNKNOWN, without a reason."""
+
+    def read(data: bytes) -> Any:
+        try:
+            return deserialize(data)
+        except DecodeError as error:
+            return _Unreadable(str(error))
+
+    return read
+
+
+def _readable(request: Any) -> Any:
+    """Returns the request; a stream of them is checked one by one.
+
+    Raises:
+        InvalidInputError: The bytes are not the message they should be.
+    """
+    if isinstance(request, _Unreadable):
+        raise InvalidInputError(
+            f"the request is not a valid protobuf message: {request.why}", field="request"
+        )
+    return _each_readable(request) if hasattr(request, "__aiter__") else request
+
+
+async def _each_readable(requests: Any) -> AsyncGenerator[Any]:
+    async for request in requests:
+        yield _readable(request)
 
 
 class _Call:

@@ -21,6 +21,7 @@ _logger = logging.getLogger(__name__)
 # The ledger takes 1 MiB of content; a longer conversation is committed to by its hash.
 MAX_CONVERSATION_BYTES: Final = 512 * 1024
 RETRY_S: Final = 2.0
+_OWN_NAME: Final = frozenset({Reason.STORAGE_FULL, Reason.CORRUPT_LEDGER, Reason.DEADLINE})
 
 
 def entry_for(
@@ -108,7 +109,8 @@ class Sealer:
         """Returns the receipt, or None when the entry was queued under best effort.
 
         Raises:
-            NotReadyError: LEDGER_UNAVAILABLE; the answer must be withheld.
+            MeshError: The answer must be withheld: LEDGER_UNAVAILABLE, STORAGE_FULL,
+                CORRUPT_LEDGER or DEADLINE.
             BudgetSpentError: The queue of unsealed answers is full.
         """
         try:
@@ -145,7 +147,11 @@ class Sealer:
             _logger.info("sealed %d answers that had waited", sealed)
 
 
-def _unavailable(error: MeshError) -> NotReadyError:
+def _unavailable(error: MeshError) -> MeshError:
+    # What only an operator can mend, or what the caller allowed too little time for, keeps
+    # its own name; "try again soon" would be wrong.
+    if error.reason in _OWN_NAME:
+        return error
     return NotReadyError(
         f"the answer could not be sealed, so it is withheld: {error}", Reason.LEDGER_UNAVAILABLE
     )

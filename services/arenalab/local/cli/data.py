@@ -98,9 +98,11 @@ async def ingest(
     header.file_time.FromDatetime(datetime.fromtimestamp(file.stat().st_mtime, UTC))
     async with mesh_for(home_from(home)) as mesh:
         result = await run_ingest(mesh.addresses["curator"], header, file, quiet=as_json)
+    # Nothing but bad rows is a failure, though each has been kept and reported.
+    failed = result.rejected > 0 and not result.accepted
     if as_json:
         out.print_json(data=_counts(result) | {"dataset": name})
-        return
+        raise typer.Exit(int(failed))
     out.print(
         f"[bold]{name}[/bold]: {result.accepted:,} of {result.rows:,} rows accepted "
         f"({result.duplicates:,} there already), {result.rejected:,} rejected, "
@@ -108,6 +110,8 @@ async def ingest(
     )
     if result.reject_file:
         out.print(f"rejected rows are in {result.reject_file}")
+    if failed:
+        raise typer.Exit(1)
     out.print(f"next: arenalab publish {name}")
 
 

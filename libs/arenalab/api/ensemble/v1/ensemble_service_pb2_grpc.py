@@ -61,7 +61,9 @@ class EnsembleServiceServicer:
         answer. Errors: INVALID_ARGUMENT (INVALID_ARGUMENT, EMPTY_TEXT, TOO_LARGE);
         NOT_FOUND (UNKNOWN_MODEL, UNKNOWN_DATASET); FAILED_PRECONDITION
         (NO_PROVIDER) when the model names a provider that is not configured;
-        UNAVAILABLE (LEDGER_UNAVAILABLE, PROVIDER_FAILED, NOT_READY).
+        UNAVAILABLE (LEDGER_UNAVAILABLE, PROVIDER_FAILED, NOT_READY); RESOURCE_EXHAUSTED
+        (STORAGE_FULL) and DATA_LOSS (CORRUPT_LEDGER) when the ledger needs an operator:
+        the answer is withheld.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')

@@ -43,7 +43,9 @@ class EnsembleServiceStub:
     answer. Errors: INVALID_ARGUMENT (INVALID_ARGUMENT, EMPTY_TEXT, TOO_LARGE);
     NOT_FOUND (UNKNOWN_MODEL, UNKNOWN_DATASET); FAILED_PRECONDITION
     (NO_PROVIDER) when the model names a provider that is not configured;
-    UNAVAILABLE (LEDGER_UNAVAILABLE, PROVIDER_FAILED, NOT_READY).
+    UNAVAILABLE (LEDGER_UNAVAILABLE, PROVIDER_FAILED, NOT_READY); RESOURCE_EXHAUSTED
+    (STORAGE_FULL) and DATA_LOSS (CORRUPT_LEDGER) when the ledger needs an operator:
+    the answer is withheld.
     """
     ListModels: _grpc.UnaryUnaryMultiCallable[_ensemble_service_pb2.ListModelsRequest, _ensemble_service_pb2.ListModelsResponse]
     """ListModels returns the model names that Answer accepts in a scope."""
@@ -63,7 +65,9 @@ class EnsembleServiceAsyncStub(EnsembleServiceStub):
     answer. Errors: INVALID_ARGUMENT (INVALID_ARGUMENT, EMPTY_TEXT, TOO_LARGE);
     NOT_FOUND (UNKNOWN_MODEL, UNKNOWN_DATASET); FAILED_PRECONDITION
     (NO_PROVIDER) when the model names a provider that is not configured;
-    UNAVAILABLE (LEDGER_UNAVAILABLE, PROVIDER_FAILED, NOT_READY).
+    UNAVAILABLE (LEDGER_UNAVAILABLE, PROVIDER_FAILED, NOT_READY); RESOURCE_EXHAUSTED
+    (STORAGE_FULL) and DATA_LOSS (CORRUPT_LEDGER) when the ledger needs an operator:
+    the answer is withheld.
     """
     ListModels: _aio.UnaryUnaryMultiCallable[_ensemble_service_pb2.ListModelsRequest, _ensemble_service_pb2.ListModelsResponse]  # type: ignore[assignment]
     """ListModels returns the model names that Answer accepts in a scope."""
@@ -86,7 +90,9 @@ class EnsembleServiceServicer(metaclass=_abc_1.ABCMeta):
         answer. Errors: INVALID_ARGUMENT (INVALID_ARGUMENT, EMPTY_TEXT, TOO_LARGE);
         NOT_FOUND (UNKNOWN_MODEL, UNKNOWN_DATASET); FAILED_PRECONDITION
         (NO_PROVIDER) when the model names a provider that is not configured;
-        UNAVAILABLE (LEDGER_UNAVAILABLE, PROVIDER_FAILED, NOT_READY).
+        UNAVAILABLE (LEDGER_UNAVAILABLE, PROVIDER_FAILED, NOT_READY); RESOURCE_EXHAUSTED
+        (STORAGE_FULL) and DATA_LOSS (CORRUPT_LEDGER) when the ledger needs an operator:
+        the answer is withheld.
         """
 
     @_abc_1.abstractmethod
