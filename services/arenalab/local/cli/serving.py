@@ -7,7 +7,7 @@ import sys
 from collections.abc import AsyncGenerator, Mapping
 from contextlib import asynccontextmanager
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated, Any, Final
 
 import httpx
 import typer
@@ -100,30 +100,41 @@ async def _processes(
                 yield running, gone
 
 
+_EXAMPLE: Final = "Where do I see the path of one request?"
+
+_CURL: Final = """\
+  curl -s {url}/v1/chat/completions -H 'content-type: application/json' \\
+    -d '{{"model": "arenalab", "messages": [{{"role": "user", "content": "{question}"}}]}}'"""
+
+_SDK: Final = """\
+  import openai
+  client = openai.OpenAI(base_url="{url}/v1", api_key="any")
+  question = {{"role": "user", "content": "{question}"}}
+  print(client.chat.completions.create(model="arenalab", messages=[question]))"""
+
+_STUB: Final = """\
+  import grpc
+  from arenalab.api.common.v1 import message_pb2
+  from arenalab.api.ensemble.v1 import ensemble_service_pb2 as pb
+  from arenalab.api.ensemble.v1 import ensemble_service_pb2_grpc as pb_grpc
+  stub = pb_grpc.EnsembleServiceStub(grpc.insecure_channel("{ensemble}"))
+  question = message_pb2.Message(role=message_pb2.ROLE_USER, content="{question}")
+  for event in stub.Answer(pb.AnswerRequest(messages=[question]), timeout=10):
+      print(event)
+"""
+
+
 def show_clients(running: Running) -> None:
-    """Prints how to ask: curl, the OpenAI SDK, a stub."""
-    ensemble = running.addresses["ensemble"]
+    """Prints how to ask, to be copied as it stands: curl, the OpenAI SDK, a stub."""
+    known = {
+        "url": running.gateway,
+        "ensemble": running.addresses["ensemble"],
+        "question": _EXAMPLE,
+    }
     out.print(f"\n[bold green]The mesh is up.[/bold green] OpenAI endpoint: {running.gateway}/v1\n")
-    out.print("[bold]curl[/bold]")
-    out.print(
-        f"  curl -s {running.gateway}/v1/chat/completions -H 'content-type: application/json' \\\n"
-        """    -d '{"model":"arenalab","messages":[{"role":"user","content":"How do I …?"}]}'""",
-        markup=False,
-    )
-    out.print("[bold]OpenAI SDK[/bold]")
-    out.print(
-        f'  client = openai.OpenAI(base_url="{running.gateway}/v1", api_key="any")\n'
-        '  client.chat.completions.create(model="arenalab", messages=[…])',
-        markup=False,
-    )
-    out.print("[bold]gRPC stub[/bold]")
-    out.print(
-        "  from arenalab.api.ensemble.v1 import ensemble_service_pb2 as pb\n"
-        "  from arenalab.api.ensemble.v1 import ensemble_service_pb2_grpc as pb_grpc\n"
-        f'  stub = pb_grpc.EnsembleServiceStub(grpc.insecure_channel("{ensemble}"))\n'
-        "  for event in stub.Answer(pb.AnswerRequest(messages=[…])): …\n",
-        markup=False,
-    )
+    for title, text in (("curl", _CURL), ("OpenAI SDK", _SDK), ("gRPC stub", _STUB)):
+        out.print(f"[bold]{title}[/bold]")
+        out.print(text.format(**known), markup=False)
 
 
 @command
