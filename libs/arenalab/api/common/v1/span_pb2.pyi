@@ -83,6 +83,9 @@ class Span(_message.Message):
 
     The two forms carry the same information in both directions. The content hash
     is BLAKE3 over the canonical JSON (RFC 8785) without `id` and `metadata`.
+
+    A token is 1 to 64 characters of a-z, 0-9, "_", ".", ":" and "-", the first a
+    letter or digit. No text may hold NUL.
     """
 
     DESCRIPTOR: _descriptor.Descriptor
@@ -102,17 +105,14 @@ class Span(_message.Message):
     id: _builtins.str
     """id is a UUIDv7 in lower-case canonical form. Required."""
     source: _builtins.str
-    """source says where the span comes from, as a lower-case token of at most 64
-    characters such as "user_upload", "api_import", "community", "synthetic"
-    or "builtin". Required. "synthetic" and "fallback" spans never calibrate a
-    guarantee.
+    """source says where the span comes from, as a token such as "user_upload",
+    "api_import", "community", "synthetic" or "builtin". Required. "synthetic"
+    and "fallback" spans never calibrate a guarantee.
     """
     who: _builtins.str
-    """who acted, at most 256 characters. Required."""
+    """who acted, at most 256 characters. Required, never blank."""
     did: _builtins.str
-    """did is the action, as a lower-case token of at most 64 characters, such as
-    "ask_question". Required.
-    """
+    """did is the action, as a token such as "ask_question". Required."""
     this: _builtins.str
     """this is the object of the action: the question, in at most 32,768 bytes of
     UTF-8. Required, never blank.
@@ -120,15 +120,17 @@ class Span(_message.Message):
     status: Global___SpanStatus.ValueType
     """status of the action. Required."""
     if_ok: _builtins.str
-    """if_ok is the outcome when the action completed, at most 65,536 bytes.
-    Required when `status` is COMPLETED.
+    """if_ok is the outcome when the action completed, at most 65,536 bytes of UTF-8,
+    never blank. Required when `status` is COMPLETED.
     """
     if_not: _builtins.str
-    """if_not is the consequence when the action failed, at most 65,536 bytes.
-    Required when `status` is FAILED.
+    """if_not is the consequence when the action failed, at most 65,536 bytes of
+    UTF-8, never blank. Required when `status` is FAILED.
     """
     confirmed_by: _builtins.str
-    """confirmed_by names who or what verified the outcome, at most 256 characters."""
+    """confirmed_by names who or what verified the outcome, at most 256 characters,
+    never blank. Absent means nobody has.
+    """
     @_builtins.property
     def when(self) -> _timestamp_pb2.Timestamp:
         """when the action began. Required; years 0001 to 9999, nanoseconds kept."""
@@ -187,13 +189,13 @@ class SpanContext(_message.Message):
     STAKES_FIELD_NUMBER: _builtins.int
     EMOTIONAL_STATE_FIELD_NUMBER: _builtins.int
     environment: _builtins.str
-    """environment is the domain, a path of lower-case tokens such as "banking" or
-    "operations/tracing". Empty means not known.
+    """environment is the domain, a path of tokens joined by "/", such as "banking"
+    or "operations/tracing", at most 256 characters. Empty means not known.
     """
     stakes: Global___Stakes.ValueType
     """stakes of the action."""
     emotional_state: _builtins.str
-    """emotional_state of the actor, a lower-case token. Empty means not known."""
+    """emotional_state of the actor, a token. Empty means not known."""
     @_builtins.property
     def previous_spans(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]:
         """previous_spans are the ids of the spans before this one, oldest first, at
@@ -230,16 +232,23 @@ class SpanMetadata(_message.Message):
     quality_score: _builtins.float
     """quality_score is the quality meter's mean, in [0, 100]. Absent: not measured."""
     provider: _builtins.str
-    """provider of the outcome when a model produced it. Empty means none."""
+    """provider of the outcome when a model produced it, at most 256 characters, never
+    blank. Empty means none.
+    """
     model: _builtins.str
-    """model that produced the outcome. Empty means none."""
+    """model that produced the outcome, at most 256 characters, never blank. Empty
+    means none.
+    """
     @_builtins.property
     def tags(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]:
-        """tags are lower-case tokens for filtering, sorted, at most 32."""
+        """tags are tokens for filtering, each once, at most 32. Stored sorted."""
 
     @_builtins.property
     def attributes(self) -> _struct_pb2.Struct:
-        """attributes are all further keys of the JSON form's metadata object."""
+        """attributes are all further keys of the JSON form's metadata object: at most
+        65,536 bytes of canonical JSON and 16 levels, numbers within ±(2^53 - 1). None
+        may have the name of a field above.
+        """
 
     def __init__(
         self,

@@ -34,7 +34,7 @@ class _IngestFormatEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_IngestFo
     """INGEST_FORMAT_SPANS: one JSON✯Atomic object a line."""
     INGEST_FORMAT_QA_CSV: _IngestFormat.ValueType  # 2
     """INGEST_FORMAT_QA_CSV: a header row with the columns Question and Best Answer,
-    and optionally Category, Correct Answers, Source.
+    and optionally Category, Source, Correct Answers, Incorrect Answers.
     """
     INGEST_FORMAT_CLINC150: _IngestFormat.ValueType  # 3
     """INGEST_FORMAT_CLINC150: {"split": [["text", "intent"], …], …}."""
@@ -50,7 +50,7 @@ INGEST_FORMAT_SPANS: IngestFormat.ValueType  # 1
 """INGEST_FORMAT_SPANS: one JSON✯Atomic object a line."""
 INGEST_FORMAT_QA_CSV: IngestFormat.ValueType  # 2
 """INGEST_FORMAT_QA_CSV: a header row with the columns Question and Best Answer,
-and optionally Category, Correct Answers, Source.
+and optionally Category, Source, Correct Answers, Incorrect Answers.
 """
 INGEST_FORMAT_CLINC150: IngestFormat.ValueType  # 3
 """INGEST_FORMAT_CLINC150: {"split": [["text", "intent"], …], …}."""
@@ -128,7 +128,7 @@ class IngestHeader(_message.Message):
     format: Global___IngestFormat.ValueType
     """format of the file. Required."""
     file_name: _builtins.str
-    """file_name for messages and the reject file."""
+    """file_name for messages and the reject file, at most 256 characters."""
     size_bytes: _builtins.int
     """size_bytes of the file, for progress. 0 means not known."""
     replace: _builtins.bool

@@ -65,7 +65,8 @@ class CuratorServiceServicer:
         read. Bad rows are counted, reported with line and reason, and kept in a reject
         file; good ones are stored when the stream ends, all or nothing. Errors:
         INVALID_ARGUMENT (INVALID_FORMAT) when the file is not of the format,
-        (INVALID_ARGUMENT); RESOURCE_EXHAUSTED (STORAGE_FULL); ABORTED (BUSY).
+        (INVALID_ARGUMENT), (TOO_LARGE) for a chunk; RESOURCE_EXHAUSTED (STORAGE_FULL);
+        DATA_LOSS (CORRUPT_DATASET) when the working set is damaged; ABORTED (BUSY).
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
@@ -76,9 +77,11 @@ class CuratorServiceServicer:
         signed version and makes search serve it. Progress is streamed.
 
         Publishing an unchanged working set gives the same version again. Errors:
-        NOT_FOUND (UNKNOWN_DATASET); FAILED_PRECONDITION (NO_DATASET) when no span
-        passes the quality threshold, (MISSING_KEY); ABORTED (BUSY); UNAVAILABLE
-        (NOT_READY); RESOURCE_EXHAUSTED (STORAGE_FULL).
+        NOT_FOUND (UNKNOWN_DATASET); INVALID_ARGUMENT (INVALID_ARGUMENT);
+        FAILED_PRECONDITION (NO_DATASET) when no span passes the quality threshold,
+        (MISSING_KEY), (EMBEDDER_MISMATCH); ABORTED (BUSY); UNAVAILABLE (NOT_READY);
+        RESOURCE_EXHAUSTED (STORAGE_FULL, OVERLOADED); DATA_LOSS (CORRUPT_DATASET) when
+        the working set is damaged.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')

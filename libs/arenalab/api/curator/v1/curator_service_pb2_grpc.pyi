@@ -42,16 +42,19 @@ class CuratorServiceStub:
     read. Bad rows are counted, reported with line and reason, and kept in a reject
     file; good ones are stored when the stream ends, all or nothing. Errors:
     INVALID_ARGUMENT (INVALID_FORMAT) when the file is not of the format,
-    (INVALID_ARGUMENT); RESOURCE_EXHAUSTED (STORAGE_FULL); ABORTED (BUSY).
+    (INVALID_ARGUMENT), (TOO_LARGE) for a chunk; RESOURCE_EXHAUSTED (STORAGE_FULL);
+    DATA_LOSS (CORRUPT_DATASET) when the working set is damaged; ABORTED (BUSY).
     """
     Publish: _grpc.UnaryStreamMultiCallable[_curator_service_pb2.PublishRequest, _curator_service_pb2.PublishResponse]
     """Publish measures the working set, removes duplicates, builds an immutable,
     signed version and makes search serve it. Progress is streamed.
 
     Publishing an unchanged working set gives the same version again. Errors:
-    NOT_FOUND (UNKNOWN_DATASET); FAILED_PRECONDITION (NO_DATASET) when no span
-    passes the quality threshold, (MISSING_KEY); ABORTED (BUSY); UNAVAILABLE
-    (NOT_READY); RESOURCE_EXHAUSTED (STORAGE_FULL).
+    NOT_FOUND (UNKNOWN_DATASET); INVALID_ARGUMENT (INVALID_ARGUMENT);
+    FAILED_PRECONDITION (NO_DATASET) when no span passes the quality threshold,
+    (MISSING_KEY), (EMBEDDER_MISMATCH); ABORTED (BUSY); UNAVAILABLE (NOT_READY);
+    RESOURCE_EXHAUSTED (STORAGE_FULL, OVERLOADED); DATA_LOSS (CORRUPT_DATASET) when
+    the working set is damaged.
     """
     ListDatasets: _grpc.UnaryUnaryMultiCallable[_curator_service_pb2.ListDatasetsRequest, _curator_service_pb2.ListDatasetsResponse]
     """ListDatasets returns the datasets of a scope with their versions."""
@@ -70,16 +73,19 @@ class CuratorServiceAsyncStub(CuratorServiceStub):
     read. Bad rows are counted, reported with line and reason, and kept in a reject
     file; good ones are stored when the stream ends, all or nothing. Errors:
     INVALID_ARGUMENT (INVALID_FORMAT) when the file is not of the format,
-    (INVALID_ARGUMENT); RESOURCE_EXHAUSTED (STORAGE_FULL); ABORTED (BUSY).
+    (INVALID_ARGUMENT), (TOO_LARGE) for a chunk; RESOURCE_EXHAUSTED (STORAGE_FULL);
+    DATA_LOSS (CORRUPT_DATASET) when the working set is damaged; ABORTED (BUSY).
     """
     Publish: _aio.UnaryStreamMultiCallable[_curator_service_pb2.PublishRequest, _curator_service_pb2.PublishResponse]  # type: ignore[assignment]
     """Publish measures the working set, removes duplicates, builds an immutable,
     signed version and makes search serve it. Progress is streamed.
 
     Publishing an unchanged working set gives the same version again. Errors:
-    NOT_FOUND (UNKNOWN_DATASET); FAILED_PRECONDITION (NO_DATASET) when no span
-    passes the quality threshold, (MISSING_KEY); ABORTED (BUSY); UNAVAILABLE
-    (NOT_READY); RESOURCE_EXHAUSTED (STORAGE_FULL).
+    NOT_FOUND (UNKNOWN_DATASET); INVALID_ARGUMENT (INVALID_ARGUMENT);
+    FAILED_PRECONDITION (NO_DATASET) when no span passes the quality threshold,
+    (MISSING_KEY), (EMBEDDER_MISMATCH); ABORTED (BUSY); UNAVAILABLE (NOT_READY);
+    RESOURCE_EXHAUSTED (STORAGE_FULL, OVERLOADED); DATA_LOSS (CORRUPT_DATASET) when
+    the working set is damaged.
     """
     ListDatasets: _aio.UnaryUnaryMultiCallable[_curator_service_pb2.ListDatasetsRequest, _curator_service_pb2.ListDatasetsResponse]  # type: ignore[assignment]
     """ListDatasets returns the datasets of a scope with their versions."""
@@ -101,7 +107,8 @@ class CuratorServiceServicer(metaclass=_abc_1.ABCMeta):
         read. Bad rows are counted, reported with line and reason, and kept in a reject
         file; good ones are stored when the stream ends, all or nothing. Errors:
         INVALID_ARGUMENT (INVALID_FORMAT) when the file is not of the format,
-        (INVALID_ARGUMENT); RESOURCE_EXHAUSTED (STORAGE_FULL); ABORTED (BUSY).
+        (INVALID_ARGUMENT), (TOO_LARGE) for a chunk; RESOURCE_EXHAUSTED (STORAGE_FULL);
+        DATA_LOSS (CORRUPT_DATASET) when the working set is damaged; ABORTED (BUSY).
         """
 
     @_abc_1.abstractmethod
@@ -114,9 +121,11 @@ class CuratorServiceServicer(metaclass=_abc_1.ABCMeta):
         signed version and makes search serve it. Progress is streamed.
 
         Publishing an unchanged working set gives the same version again. Errors:
-        NOT_FOUND (UNKNOWN_DATASET); FAILED_PRECONDITION (NO_DATASET) when no span
-        passes the quality threshold, (MISSING_KEY); ABORTED (BUSY); UNAVAILABLE
-        (NOT_READY); RESOURCE_EXHAUSTED (STORAGE_FULL).
+        NOT_FOUND (UNKNOWN_DATASET); INVALID_ARGUMENT (INVALID_ARGUMENT);
+        FAILED_PRECONDITION (NO_DATASET) when no span passes the quality threshold,
+        (MISSING_KEY), (EMBEDDER_MISMATCH); ABORTED (BUSY); UNAVAILABLE (NOT_READY);
+        RESOURCE_EXHAUSTED (STORAGE_FULL, OVERLOADED); DATA_LOSS (CORRUPT_DATASET) when
+        the working set is damaged.
         """
 
     @_abc_1.abstractmethod

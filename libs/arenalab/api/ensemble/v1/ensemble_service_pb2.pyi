@@ -705,7 +705,7 @@ class Model(_message.Message):
     owned_by: _builtins.str
     """owned_by is "arenalab" or the provider."""
     create_time_seconds: _builtins.int
-    """create_time_seconds is Unix time, of the dataset version where there is one."""
+    """create_time_seconds is Unix time. 0 means not known."""
     def __init__(
         self,
         *,

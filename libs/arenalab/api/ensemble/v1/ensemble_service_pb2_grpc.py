@@ -58,12 +58,16 @@ class EnsembleServiceServicer:
 
         The stream is one AnswerStarted, any number of TextDelta, one AnswerFinished.
         The answer is in the ledger before AnswerFinished is sent. An abstention is an
-        answer. Errors: INVALID_ARGUMENT (INVALID_ARGUMENT, EMPTY_TEXT, TOO_LARGE);
-        NOT_FOUND (UNKNOWN_MODEL, UNKNOWN_DATASET); FAILED_PRECONDITION
-        (NO_PROVIDER) when the model names a provider that is not configured;
-        UNAVAILABLE (LEDGER_UNAVAILABLE, PROVIDER_FAILED, NOT_READY); RESOURCE_EXHAUSTED
-        (STORAGE_FULL) and DATA_LOSS (CORRUPT_LEDGER) when the ledger needs an operator:
-        the answer is withheld.
+        answer. Errors: INVALID_ARGUMENT (INVALID_ARGUMENT, EMPTY_TEXT, TOO_LARGE), also
+        when a provider refuses the request; NOT_FOUND (UNKNOWN_MODEL) for a creature, a
+        provider or a provider's model that is not there; UNAVAILABLE (PROVIDER_FAILED,
+        NOT_READY) when the model names a provider and it fails, or any provider after
+        its first words; RESOURCE_EXHAUSTED (OVERLOADED); DEADLINE_EXCEEDED (DEADLINE);
+        DATA_LOSS (CORRUPT_DATASET) and FAILED_PRECONDITION (EMBEDDER_MISMATCH) when the
+        data of the scope cannot be served until an operator acts. The answer is withheld
+        with UNAVAILABLE (LEDGER_UNAVAILABLE) while the ledger cannot be reached, and with
+        RESOURCE_EXHAUSTED (STORAGE_FULL) or DATA_LOSS (CORRUPT_LEDGER) when it needs an
+        operator.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')

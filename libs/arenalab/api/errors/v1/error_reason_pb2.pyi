@@ -45,7 +45,7 @@ class _ErrorReasonEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_ErrorReas
     Example: NOT_FOUND, {"dataset": "faq"}.
     """
     ERROR_REASON_UNKNOWN_MODEL: _ErrorReason.ValueType  # 6
-    """ERROR_REASON_UNKNOWN_MODEL: the model name selects nothing.
+    """ERROR_REASON_UNKNOWN_MODEL: the name of a model or creature selects nothing.
     Example: NOT_FOUND, {"model": "gpt-5"}.
     """
     ERROR_REASON_UNKNOWN_SPAN: _ErrorReason.ValueType  # 7
@@ -85,7 +85,7 @@ class _ErrorReasonEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_ErrorReas
     service that it needs. Example: UNAVAILABLE, {"service": "search"}.
     """
     ERROR_REASON_NO_PROVIDER: _ErrorReason.ValueType  # 16
-    """ERROR_REASON_NO_PROVIDER: no fallback provider is configured.
+    """ERROR_REASON_NO_PROVIDER: no fallback provider is configured, or none of that name.
     Example: FAILED_PRECONDITION, {"provider": "openai"}.
     """
     ERROR_REASON_PROVIDER_FAILED: _ErrorReason.ValueType  # 17
@@ -150,7 +150,7 @@ ERROR_REASON_UNKNOWN_DATASET: ErrorReason.ValueType  # 5
 Example: NOT_FOUND, {"dataset": "faq"}.
 """
 ERROR_REASON_UNKNOWN_MODEL: ErrorReason.ValueType  # 6
-"""ERROR_REASON_UNKNOWN_MODEL: the model name selects nothing.
+"""ERROR_REASON_UNKNOWN_MODEL: the name of a model or creature selects nothing.
 Example: NOT_FOUND, {"model": "gpt-5"}.
 """
 ERROR_REASON_UNKNOWN_SPAN: ErrorReason.ValueType  # 7
@@ -190,7 +190,7 @@ ERROR_REASON_NOT_READY: ErrorReason.ValueType  # 15
 service that it needs. Example: UNAVAILABLE, {"service": "search"}.
 """
 ERROR_REASON_NO_PROVIDER: ErrorReason.ValueType  # 16
-"""ERROR_REASON_NO_PROVIDER: no fallback provider is configured.
+"""ERROR_REASON_NO_PROVIDER: no fallback provider is configured, or none of that name.
 Example: FAILED_PRECONDITION, {"provider": "openai"}.
 """
 ERROR_REASON_PROVIDER_FAILED: ErrorReason.ValueType  # 17

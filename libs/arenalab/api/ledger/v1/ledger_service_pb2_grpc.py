@@ -30,7 +30,8 @@ class LedgerServiceStub:
 
     A leaf is canonical JSON. It carries salted commitments to the content, not the
     content: that lies beside it, encrypted per subject, so that erasing a
-    subject's key erases the content and leaves every proof valid.
+    subject's key erases the content and leaves every proof valid. Every RPC but
+    GetCheckpoint and Verify returns DATA_LOSS (CORRUPT_LEDGER) for what is damaged.
     """
 
     def __init__(self, channel):
@@ -81,7 +82,8 @@ class LedgerServiceServicer:
 
     A leaf is canonical JSON. It carries salted commitments to the content, not the
     content: that lies beside it, encrypted per subject, so that erasing a
-    subject's key erases the content and leaves every proof valid.
+    subject's key erases the content and leaves every proof valid. Every RPC but
+    GetCheckpoint and Verify returns DATA_LOSS (CORRUPT_LEDGER) for what is damaged.
     """
 
     def Append(self, request, context):
@@ -89,8 +91,7 @@ class LedgerServiceServicer:
 
         Appending an entry_id again with the same entry returns the receipt of the
         leaf that is there. Errors: INVALID_ARGUMENT (INVALID_ARGUMENT, TOO_LARGE);
-        RESOURCE_EXHAUSTED (STORAGE_FULL; nothing was kept), (OVERLOADED);
-        DATA_LOSS (CORRUPT_LEDGER) when the log refuses writes after damage.
+        RESOURCE_EXHAUSTED (STORAGE_FULL; nothing was kept), (OVERLOADED).
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
@@ -99,7 +100,8 @@ class LedgerServiceServicer:
     def Get(self, request, context):
         """Get returns an entry with its content, by leaf index or entry id.
 
-        Errors: NOT_FOUND (UNKNOWN_LEAF), also for a leaf of another scope.
+        Errors: INVALID_ARGUMENT (INVALID_ARGUMENT) when neither is given; NOT_FOUND
+        (UNKNOWN_LEAF), also for a leaf of another scope.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
@@ -143,7 +145,8 @@ class LedgerServiceServicer:
         """Erase destroys the key of a subject's content. It cannot be undone; the
         erasure itself is appended as a leaf.
 
-        Errors: NOT_FOUND (UNKNOWN_LEAF) when the subject has no content.
+        Errors: INVALID_ARGUMENT (INVALID_ARGUMENT); NOT_FOUND (UNKNOWN_LEAF) when the
+        subject has no content; RESOURCE_EXHAUSTED (STORAGE_FULL).
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
@@ -200,7 +203,8 @@ class LedgerService:
 
     A leaf is canonical JSON. It carries salted commitments to the content, not the
     content: that lies beside it, encrypted per subject, so that erasing a
-    subject's key erases the content and leaves every proof valid.
+    subject's key erases the content and leaves every proof valid. Every RPC but
+    GetCheckpoint and Verify returns DATA_LOSS (CORRUPT_LEDGER) for what is damaged.
     """
 
     @staticmethod

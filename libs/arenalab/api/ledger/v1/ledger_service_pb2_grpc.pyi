@@ -31,7 +31,8 @@ class LedgerServiceStub:
 
     A leaf is canonical JSON. It carries salted commitments to the content, not the
     content: that lies beside it, encrypted per subject, so that erasing a
-    subject's key erases the content and leaves every proof valid.
+    subject's key erases the content and leaves every proof valid. Every RPC but
+    GetCheckpoint and Verify returns DATA_LOSS (CORRUPT_LEDGER) for what is damaged.
     """
 
     @_typing.overload
@@ -43,13 +44,13 @@ class LedgerServiceStub:
 
     Appending an entry_id again with the same entry returns the receipt of the
     leaf that is there. Errors: INVALID_ARGUMENT (INVALID_ARGUMENT, TOO_LARGE);
-    RESOURCE_EXHAUSTED (STORAGE_FULL; nothing was kept), (OVERLOADED);
-    DATA_LOSS (CORRUPT_LEDGER) when the log refuses writes after damage.
+    RESOURCE_EXHAUSTED (STORAGE_FULL; nothing was kept), (OVERLOADED).
     """
     Get: _grpc.UnaryUnaryMultiCallable[_ledger_service_pb2.GetRequest, _ledger_service_pb2.GetResponse]
     """Get returns an entry with its content, by leaf index or entry id.
 
-    Errors: NOT_FOUND (UNKNOWN_LEAF), also for a leaf of another scope.
+    Errors: INVALID_ARGUMENT (INVALID_ARGUMENT) when neither is given; NOT_FOUND
+    (UNKNOWN_LEAF), also for a leaf of another scope.
     """
     Prove: _grpc.UnaryUnaryMultiCallable[_ledger_service_pb2.ProveRequest, _ledger_service_pb2.ProveResponse]
     """Prove returns the receipt of a leaf against the latest checkpoint.
@@ -72,7 +73,8 @@ class LedgerServiceStub:
     """Erase destroys the key of a subject's content. It cannot be undone; the
     erasure itself is appended as a leaf.
 
-    Errors: NOT_FOUND (UNKNOWN_LEAF) when the subject has no content.
+    Errors: INVALID_ARGUMENT (INVALID_ARGUMENT); NOT_FOUND (UNKNOWN_LEAF) when the
+    subject has no content; RESOURCE_EXHAUSTED (STORAGE_FULL).
     """
 
 @_typing.type_check_only
@@ -81,7 +83,8 @@ class LedgerServiceAsyncStub(LedgerServiceStub):
 
     A leaf is canonical JSON. It carries salted commitments to the content, not the
     content: that lies beside it, encrypted per subject, so that erasing a
-    subject's key erases the content and leaves every proof valid.
+    subject's key erases the content and leaves every proof valid. Every RPC but
+    GetCheckpoint and Verify returns DATA_LOSS (CORRUPT_LEDGER) for what is damaged.
     """
 
     def __init__(self, channel: _aio.Channel) -> None: ...
@@ -90,13 +93,13 @@ class LedgerServiceAsyncStub(LedgerServiceStub):
 
     Appending an entry_id again with the same entry returns the receipt of the
     leaf that is there. Errors: INVALID_ARGUMENT (INVALID_ARGUMENT, TOO_LARGE);
-    RESOURCE_EXHAUSTED (STORAGE_FULL; nothing was kept), (OVERLOADED);
-    DATA_LOSS (CORRUPT_LEDGER) when the log refuses writes after damage.
+    RESOURCE_EXHAUSTED (STORAGE_FULL; nothing was kept), (OVERLOADED).
     """
     Get: _aio.UnaryUnaryMultiCallable[_ledger_service_pb2.GetRequest, _ledger_service_pb2.GetResponse]  # type: ignore[assignment]
     """Get returns an entry with its content, by leaf index or entry id.
 
-    Errors: NOT_FOUND (UNKNOWN_LEAF), also for a leaf of another scope.
+    Errors: INVALID_ARGUMENT (INVALID_ARGUMENT) when neither is given; NOT_FOUND
+    (UNKNOWN_LEAF), also for a leaf of another scope.
     """
     Prove: _aio.UnaryUnaryMultiCallable[_ledger_service_pb2.ProveRequest, _ledger_service_pb2.ProveResponse]  # type: ignore[assignment]
     """Prove returns the receipt of a leaf against the latest checkpoint.
@@ -119,7 +122,8 @@ class LedgerServiceAsyncStub(LedgerServiceStub):
     """Erase destroys the key of a subject's content. It cannot be undone; the
     erasure itself is appended as a leaf.
 
-    Errors: NOT_FOUND (UNKNOWN_LEAF) when the subject has no content.
+    Errors: INVALID_ARGUMENT (INVALID_ARGUMENT); NOT_FOUND (UNKNOWN_LEAF) when the
+    subject has no content; RESOURCE_EXHAUSTED (STORAGE_FULL).
     """
 
 class LedgerServiceServicer(metaclass=_abc_1.ABCMeta):
@@ -127,7 +131,8 @@ class LedgerServiceServicer(metaclass=_abc_1.ABCMeta):
 
     A leaf is canonical JSON. It carries salted commitments to the content, not the
     content: that lies beside it, encrypted per subject, so that erasing a
-    subject's key erases the content and leaves every proof valid.
+    subject's key erases the content and leaves every proof valid. Every RPC but
+    GetCheckpoint and Verify returns DATA_LOSS (CORRUPT_LEDGER) for what is damaged.
     """
 
     @_abc_1.abstractmethod
@@ -140,8 +145,7 @@ class LedgerServiceServicer(metaclass=_abc_1.ABCMeta):
 
         Appending an entry_id again with the same entry returns the receipt of the
         leaf that is there. Errors: INVALID_ARGUMENT (INVALID_ARGUMENT, TOO_LARGE);
-        RESOURCE_EXHAUSTED (STORAGE_FULL; nothing was kept), (OVERLOADED);
-        DATA_LOSS (CORRUPT_LEDGER) when the log refuses writes after damage.
+        RESOURCE_EXHAUSTED (STORAGE_FULL; nothing was kept), (OVERLOADED).
         """
 
     @_abc_1.abstractmethod
@@ -152,7 +156,8 @@ class LedgerServiceServicer(metaclass=_abc_1.ABCMeta):
     ) -> _typing.Union[_ledger_service_pb2.GetResponse, _abc.Awaitable[_ledger_service_pb2.GetResponse]]:
         """Get returns an entry with its content, by leaf index or entry id.
 
-        Errors: NOT_FOUND (UNKNOWN_LEAF), also for a leaf of another scope.
+        Errors: INVALID_ARGUMENT (INVALID_ARGUMENT) when neither is given; NOT_FOUND
+        (UNKNOWN_LEAF), also for a leaf of another scope.
         """
 
     @_abc_1.abstractmethod
@@ -205,7 +210,8 @@ class LedgerServiceServicer(metaclass=_abc_1.ABCMeta):
         """Erase destroys the key of a subject's content. It cannot be undone; the
         erasure itself is appended as a leaf.
 
-        Errors: NOT_FOUND (UNKNOWN_LEAF) when the subject has no content.
+        Errors: INVALID_ARGUMENT (INVALID_ARGUMENT); NOT_FOUND (UNKNOWN_LEAF) when the
+        subject has no content; RESOURCE_EXHAUSTED (STORAGE_FULL).
         """
 
 def add_LedgerServiceServicer_to_server(servicer: LedgerServiceServicer, server: _typing.Union[_grpc.Server, _aio.Server]) -> None: ...

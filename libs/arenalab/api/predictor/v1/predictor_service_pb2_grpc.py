@@ -68,8 +68,9 @@ class PredictorServiceServicer:
 
         An abstention is a response, not an error. Errors: INVALID_ARGUMENT
         (INVALID_ARGUMENT, EMPTY_TEXT, TOO_LARGE); NOT_FOUND (UNKNOWN_DATASET,
-        UNKNOWN_MODEL for a creature that is not there); FAILED_PRECONDITION (NO_DATASET);
-        UNAVAILABLE (NOT_READY) when search or planner cannot be reached.
+        UNKNOWN_MODEL for a creature that is not there); FAILED_PRECONDITION (NO_DATASET,
+        NOT_CALIBRATED, EMBEDDER_MISMATCH); DATA_LOSS (CORRUPT_DATASET); UNAVAILABLE
+        (NOT_READY) when search or planner cannot be reached.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
@@ -80,8 +81,8 @@ class PredictorServiceServicer:
         built, on spans held out of that version, and returns the artefact.
 
         The version's spans and embeddings are read from the dataset store, where the
-        curator has staged them. Errors: NOT_FOUND (UNKNOWN_DATASET); DATA_LOSS
-        (CORRUPT_DATASET).
+        curator has staged them. Errors: NOT_FOUND (UNKNOWN_DATASET); INVALID_ARGUMENT
+        (INVALID_ARGUMENT); DATA_LOSS (CORRUPT_DATASET).
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
@@ -92,8 +93,9 @@ class PredictorServiceServicer:
         questions, and keeps them until the version is replaced.
 
         The client sends one header, then examples. Errors: INVALID_ARGUMENT
-        (INVALID_ARGUMENT) for a stream without header or with fewer than 50 examples;
-        NOT_FOUND (UNKNOWN_DATASET); FAILED_PRECONDITION (NOT_CALIBRATED).
+        (INVALID_ARGUMENT) for a stream without header or with fewer than 50 examples,
+        (EMPTY_TEXT) for a blank question; ABORTED (BUSY) when the dataset is published
+        meanwhile; RESOURCE_EXHAUSTED (STORAGE_FULL); and those of Predict.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')

@@ -40,24 +40,26 @@ class PredictorServiceStub:
 
     An abstention is a response, not an error. Errors: INVALID_ARGUMENT
     (INVALID_ARGUMENT, EMPTY_TEXT, TOO_LARGE); NOT_FOUND (UNKNOWN_DATASET,
-    UNKNOWN_MODEL for a creature that is not there); FAILED_PRECONDITION (NO_DATASET);
-    UNAVAILABLE (NOT_READY) when search or planner cannot be reached.
+    UNKNOWN_MODEL for a creature that is not there); FAILED_PRECONDITION (NO_DATASET,
+    NOT_CALIBRATED, EMBEDDER_MISMATCH); DATA_LOSS (CORRUPT_DATASET); UNAVAILABLE
+    (NOT_READY) when search or planner cannot be reached.
     """
     TrainCalibration: _grpc.UnaryUnaryMultiCallable[_predictor_service_pb2.TrainCalibrationRequest, _predictor_service_pb2.TrainCalibrationResponse]
     """TrainCalibration fits the confidence model of a dataset version that is being
     built, on spans held out of that version, and returns the artefact.
 
     The version's spans and embeddings are read from the dataset store, where the
-    curator has staged them. Errors: NOT_FOUND (UNKNOWN_DATASET); DATA_LOSS
-    (CORRUPT_DATASET).
+    curator has staged them. Errors: NOT_FOUND (UNKNOWN_DATASET); INVALID_ARGUMENT
+    (INVALID_ARGUMENT); DATA_LOSS (CORRUPT_DATASET).
     """
     Calibrate: _grpc.StreamUnaryMultiCallable[_predictor_service_pb2.CalibrateRequest, _predictor_service_pb2.CalibrateResponse]
     """Calibrate chooses the thresholds of a live dataset version anew from labelled
     questions, and keeps them until the version is replaced.
 
     The client sends one header, then examples. Errors: INVALID_ARGUMENT
-    (INVALID_ARGUMENT) for a stream without header or with fewer than 50 examples;
-    NOT_FOUND (UNKNOWN_DATASET); FAILED_PRECONDITION (NOT_CALIBRATED).
+    (INVALID_ARGUMENT) for a stream without header or with fewer than 50 examples,
+    (EMPTY_TEXT) for a blank question; ABORTED (BUSY) when the dataset is published
+    meanwhile; RESOURCE_EXHAUSTED (STORAGE_FULL); and those of Predict.
     """
     ListCreatures: _grpc.UnaryUnaryMultiCallable[_predictor_service_pb2.ListCreaturesRequest, _predictor_service_pb2.ListCreaturesResponse]
     """ListCreatures returns the specialists of a scope."""
@@ -74,24 +76,26 @@ class PredictorServiceAsyncStub(PredictorServiceStub):
 
     An abstention is a response, not an error. Errors: INVALID_ARGUMENT
     (INVALID_ARGUMENT, EMPTY_TEXT, TOO_LARGE); NOT_FOUND (UNKNOWN_DATASET,
-    UNKNOWN_MODEL for a creature that is not there); FAILED_PRECONDITION (NO_DATASET);
-    UNAVAILABLE (NOT_READY) when search or planner cannot be reached.
+    UNKNOWN_MODEL for a creature that is not there); FAILED_PRECONDITION (NO_DATASET,
+    NOT_CALIBRATED, EMBEDDER_MISMATCH); DATA_LOSS (CORRUPT_DATASET); UNAVAILABLE
+    (NOT_READY) when search or planner cannot be reached.
     """
     TrainCalibration: _aio.UnaryUnaryMultiCallable[_predictor_service_pb2.TrainCalibrationRequest, _predictor_service_pb2.TrainCalibrationResponse]  # type: ignore[assignment]
     """TrainCalibration fits the confidence model of a dataset version that is being
     built, on spans held out of that version, and returns the artefact.
 
     The version's spans and embeddings are read from the dataset store, where the
-    curator has staged them. Errors: NOT_FOUND (UNKNOWN_DATASET); DATA_LOSS
-    (CORRUPT_DATASET).
+    curator has staged them. Errors: NOT_FOUND (UNKNOWN_DATASET); INVALID_ARGUMENT
+    (INVALID_ARGUMENT); DATA_LOSS (CORRUPT_DATASET).
     """
     Calibrate: _aio.StreamUnaryMultiCallable[_predictor_service_pb2.CalibrateRequest, _predictor_service_pb2.CalibrateResponse]  # type: ignore[assignment]
     """Calibrate chooses the thresholds of a live dataset version anew from labelled
     questions, and keeps them until the version is replaced.
 
     The client sends one header, then examples. Errors: INVALID_ARGUMENT
-    (INVALID_ARGUMENT) for a stream without header or with fewer than 50 examples;
-    NOT_FOUND (UNKNOWN_DATASET); FAILED_PRECONDITION (NOT_CALIBRATED).
+    (INVALID_ARGUMENT) for a stream without header or with fewer than 50 examples,
+    (EMPTY_TEXT) for a blank question; ABORTED (BUSY) when the dataset is published
+    meanwhile; RESOURCE_EXHAUSTED (STORAGE_FULL); and those of Predict.
     """
     ListCreatures: _aio.UnaryUnaryMultiCallable[_predictor_service_pb2.ListCreaturesRequest, _predictor_service_pb2.ListCreaturesResponse]  # type: ignore[assignment]
     """ListCreatures returns the specialists of a scope."""
@@ -111,8 +115,9 @@ class PredictorServiceServicer(metaclass=_abc_1.ABCMeta):
 
         An abstention is a response, not an error. Errors: INVALID_ARGUMENT
         (INVALID_ARGUMENT, EMPTY_TEXT, TOO_LARGE); NOT_FOUND (UNKNOWN_DATASET,
-        UNKNOWN_MODEL for a creature that is not there); FAILED_PRECONDITION (NO_DATASET);
-        UNAVAILABLE (NOT_READY) when search or planner cannot be reached.
+        UNKNOWN_MODEL for a creature that is not there); FAILED_PRECONDITION (NO_DATASET,
+        NOT_CALIBRATED, EMBEDDER_MISMATCH); DATA_LOSS (CORRUPT_DATASET); UNAVAILABLE
+        (NOT_READY) when search or planner cannot be reached.
         """
 
     @_abc_1.abstractmethod
@@ -125,8 +130,8 @@ class PredictorServiceServicer(metaclass=_abc_1.ABCMeta):
         built, on spans held out of that version, and returns the artefact.
 
         The version's spans and embeddings are read from the dataset store, where the
-        curator has staged them. Errors: NOT_FOUND (UNKNOWN_DATASET); DATA_LOSS
-        (CORRUPT_DATASET).
+        curator has staged them. Errors: NOT_FOUND (UNKNOWN_DATASET); INVALID_ARGUMENT
+        (INVALID_ARGUMENT); DATA_LOSS (CORRUPT_DATASET).
         """
 
     @_abc_1.abstractmethod
@@ -139,8 +144,9 @@ class PredictorServiceServicer(metaclass=_abc_1.ABCMeta):
         questions, and keeps them until the version is replaced.
 
         The client sends one header, then examples. Errors: INVALID_ARGUMENT
-        (INVALID_ARGUMENT) for a stream without header or with fewer than 50 examples;
-        NOT_FOUND (UNKNOWN_DATASET); FAILED_PRECONDITION (NOT_CALIBRATED).
+        (INVALID_ARGUMENT) for a stream without header or with fewer than 50 examples,
+        (EMPTY_TEXT) for a blank question; ABORTED (BUSY) when the dataset is published
+        meanwhile; RESOURCE_EXHAUSTED (STORAGE_FULL); and those of Predict.
         """
 
     @_abc_1.abstractmethod

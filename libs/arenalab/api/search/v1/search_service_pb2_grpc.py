@@ -111,7 +111,8 @@ class SearchServiceServicer:
     def GetSpans(self, request, context):
         """GetSpans returns spans by id, in the order asked for.
 
-        Errors: NOT_FOUND (UNKNOWN_DATASET; UNKNOWN_SPAN for the first id that is not there).
+        Errors: NOT_FOUND (UNKNOWN_DATASET; UNKNOWN_SPAN for the first id that is not
+        there); FAILED_PRECONDITION (NO_DATASET).
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
@@ -148,7 +149,7 @@ class SearchServiceServicer:
         Publishing the live version again changes nothing.
 
         Errors: NOT_FOUND (UNKNOWN_DATASET) when the version is not in the store;
-        DATA_LOSS (CORRUPT_DATASET); FAILED_PRECONDITION (EMBEDDER_MISMATCH);
+        DATA_LOSS (CORRUPT_DATASET); FAILED_PRECONDITION (EMBEDDER_MISMATCH, MISSING_KEY);
         RESOURCE_EXHAUSTED (STORAGE_FULL).
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)

@@ -56,7 +56,8 @@ class SearchServiceStub:
     GetSpans: _grpc.UnaryUnaryMultiCallable[_search_service_pb2.GetSpansRequest, _search_service_pb2.GetSpansResponse]
     """GetSpans returns spans by id, in the order asked for.
 
-    Errors: NOT_FOUND (UNKNOWN_DATASET; UNKNOWN_SPAN for the first id that is not there).
+    Errors: NOT_FOUND (UNKNOWN_DATASET; UNKNOWN_SPAN for the first id that is not
+    there); FAILED_PRECONDITION (NO_DATASET).
     """
     Embed: _grpc.UnaryUnaryMultiCallable[_search_service_pb2.EmbedRequest, _search_service_pb2.EmbedResponse]
     """Embed returns the vectors of texts.
@@ -76,7 +77,7 @@ class SearchServiceStub:
     Publishing the live version again changes nothing.
 
     Errors: NOT_FOUND (UNKNOWN_DATASET) when the version is not in the store;
-    DATA_LOSS (CORRUPT_DATASET); FAILED_PRECONDITION (EMBEDDER_MISMATCH);
+    DATA_LOSS (CORRUPT_DATASET); FAILED_PRECONDITION (EMBEDDER_MISMATCH, MISSING_KEY);
     RESOURCE_EXHAUSTED (STORAGE_FULL).
     """
 
@@ -108,7 +109,8 @@ class SearchServiceAsyncStub(SearchServiceStub):
     GetSpans: _aio.UnaryUnaryMultiCallable[_search_service_pb2.GetSpansRequest, _search_service_pb2.GetSpansResponse]  # type: ignore[assignment]
     """GetSpans returns spans by id, in the order asked for.
 
-    Errors: NOT_FOUND (UNKNOWN_DATASET; UNKNOWN_SPAN for the first id that is not there).
+    Errors: NOT_FOUND (UNKNOWN_DATASET; UNKNOWN_SPAN for the first id that is not
+    there); FAILED_PRECONDITION (NO_DATASET).
     """
     Embed: _aio.UnaryUnaryMultiCallable[_search_service_pb2.EmbedRequest, _search_service_pb2.EmbedResponse]  # type: ignore[assignment]
     """Embed returns the vectors of texts.
@@ -128,7 +130,7 @@ class SearchServiceAsyncStub(SearchServiceStub):
     Publishing the live version again changes nothing.
 
     Errors: NOT_FOUND (UNKNOWN_DATASET) when the version is not in the store;
-    DATA_LOSS (CORRUPT_DATASET); FAILED_PRECONDITION (EMBEDDER_MISMATCH);
+    DATA_LOSS (CORRUPT_DATASET); FAILED_PRECONDITION (EMBEDDER_MISMATCH, MISSING_KEY);
     RESOURCE_EXHAUSTED (STORAGE_FULL).
     """
 
@@ -175,7 +177,8 @@ class SearchServiceServicer(metaclass=_abc_1.ABCMeta):
     ) -> _typing.Union[_search_service_pb2.GetSpansResponse, _abc.Awaitable[_search_service_pb2.GetSpansResponse]]:
         """GetSpans returns spans by id, in the order asked for.
 
-        Errors: NOT_FOUND (UNKNOWN_DATASET; UNKNOWN_SPAN for the first id that is not there).
+        Errors: NOT_FOUND (UNKNOWN_DATASET; UNKNOWN_SPAN for the first id that is not
+        there); FAILED_PRECONDITION (NO_DATASET).
         """
 
     @_abc_1.abstractmethod
@@ -219,7 +222,7 @@ class SearchServiceServicer(metaclass=_abc_1.ABCMeta):
         Publishing the live version again changes nothing.
 
         Errors: NOT_FOUND (UNKNOWN_DATASET) when the version is not in the store;
-        DATA_LOSS (CORRUPT_DATASET); FAILED_PRECONDITION (EMBEDDER_MISMATCH);
+        DATA_LOSS (CORRUPT_DATASET); FAILED_PRECONDITION (EMBEDDER_MISMATCH, MISSING_KEY);
         RESOURCE_EXHAUSTED (STORAGE_FULL).
         """
 
