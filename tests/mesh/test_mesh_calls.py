@@ -22,6 +22,7 @@ from arenalab.mesh import (
     connect,
     running_server,
 )
+from arenalab.mesh.probe import health
 
 NAME = "arenalab.api.planner.v1.PlannerService"
 
@@ -189,3 +190,13 @@ async def test_bytes_that_are_no_message_are_refused(address: str) -> None:
             await plan(b"\x12\x01\xff", timeout=2)
     assert caught.value.code() is grpc.StatusCode.INVALID_ARGUMENT
     assert "not a valid protobuf message" in str(caught.value.details())
+
+
+async def test_a_proxy_of_the_environment_is_not_for_peers(
+    address: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("http_proxy", "http://127.0.0.1:1")
+    monkeypatch.setenv("no_proxy", "")
+    async with connect(address, Telemetry("caller")) as channel:
+        assert await pb_grpc.PlannerServiceStub(channel).Plan(pb.PlanRequest()) is not None
+    assert await asyncio.to_thread(health, address) == "SERVING"

@@ -60,6 +60,8 @@ async def connect(
             # Reconnect quickly: peers on one host restart in a second or two.
             ("grpc.initial_reconnect_backoff_ms", 100),
             ("grpc.max_reconnect_backoff_ms", 2000),
+            # A proxy of the environment is for the world, not for peers.
+            ("grpc.enable_http_proxy", 0),
         ],
     )
     try:
