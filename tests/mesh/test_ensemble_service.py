@@ -244,12 +244,22 @@ async def test_memory_only_abstains_and_says_why(world: World) -> None:
     assert len(world.ledger.entries) == 1
 
 
-async def test_without_a_provider_the_answer_is_an_honest_abstention(world: World) -> None:
+@pytest.mark.parametrize(
+    "trouble",
+    [
+        PreconditionError("no provider is configured", Reason.NO_PROVIDER),
+        NotFoundError("local does not know the model 'x'", Reason.UNKNOWN_MODEL, model="x"),
+    ],
+    ids=["no provider", "a model that its provider does not know"],
+)
+async def test_a_fallback_that_is_not_set_up_is_an_honest_abstention(
+    world: World, trouble: MeshError
+) -> None:
     world.predictor.says["faq"] = _abstains()
-    world.fallback.fails = PreconditionError("no provider is configured", Reason.NO_PROVIDER)
+    world.fallback.fails = trouble
     text, finished, _ = await world.ask()
     assert finished.route == pb.ROUTE_ABSTAIN
-    assert "no provider is configured" in text
+    assert str(trouble) in text
 
 
 async def test_a_request_that_the_provider_refuses_is_an_error(world: World) -> None:

@@ -19,6 +19,7 @@ from arenalab.ensemble.selection import Selection
 from arenalab.mesh import (
     BudgetSpentError,
     DeadlineError,
+    NotFoundError,
     NotReadyError,
     PreconditionError,
     Telemetry,
@@ -28,8 +29,15 @@ from arenalab.mesh import (
 )
 from arenalab.proof import SALT_BYTES
 
-# What a provider may fail with while an honest abstention is still possible.
-_PROVIDER_TROUBLE: Final = (NotReadyError, BudgetSpentError, PreconditionError, DeadlineError)
+# What a provider may fail with while an honest abstention is still possible. A model
+# that it does not know is the caller's mistake only when the caller named it.
+_PROVIDER_TROUBLE: Final = (
+    NotReadyError,
+    NotFoundError,
+    BudgetSpentError,
+    PreconditionError,
+    DeadlineError,
+)
 # How long a request that was cancelled may still take to be sealed.
 ABORTED_SEAL_S: Final = 10.0
 
