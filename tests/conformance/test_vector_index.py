@@ -167,9 +167,12 @@ def test_memory_covers_the_vectors(index: VectorIndex) -> None:
     assert (index.size, index.dimension) == VECTORS.shape
 
 
-def test_a_build_that_is_told_to_stop_stops() -> None:
+@pytest.mark.parametrize(
+    "kind", [HnswIndex, pytest.param(HnswlibIndex, marks=needs_hnswlib)], ids=lambda k: k.__name__
+)
+def test_a_build_that_is_told_to_stop_stops(kind: type[HnswIndex | HnswlibIndex]) -> None:
     with pytest.raises(BuildStoppedError):
-        HnswIndex.build(VECTORS, lambda: True)
+        kind.build(VECTORS, lambda: True)
 
 
 @pytest.mark.parametrize("share", [0.05, 0.3, 1.0])

@@ -6,9 +6,11 @@ the searches. It is woken by changes and rests in between.
 
 import logging
 import threading
-from typing import Final
+from collections.abc import Callable
+from typing import Final, TypeAlias
 
 from arenalab.mesh import MeshError
+from arenalab.search.index import FloatArray, VectorIndex
 from arenalab.search.index.hnsw import BuildStoppedError, HnswIndex
 from arenalab.search.library import Library
 from arenalab.search.segment import Segment
@@ -19,6 +21,8 @@ _logger = logging.getLogger(__name__)
 
 # Added spans beyond which they are merged: a scan of as many takes some 0.1 ms.
 DEFAULT_DELTA_LIMIT: Final = 4096
+# Builds a graph over vectors, and gives up when told to stop.
+BuildGraph: TypeAlias = Callable[[FloatArray, Callable[[], bool]], VectorIndex]
 _MERGED_SHARE: Final = 20
 
 
@@ -26,7 +30,12 @@ class Upkeep:
     """Improves what is served and tidies what is stored, on a thread of its own."""
 
     def __init__(
-        self, store: SpanStore, *, exact_limit: int, delta_limit: int = DEFAULT_DELTA_LIMIT
+        self,
+        store: SpanStore,
+        *,
+        exact_limit: int,
+        delta_limit: int = DEFAULT_DELTA_LIMIT,
+        build_graph: BuildGraph = HnswIndex.build,
     ) -> None:
         """Does nothing yet: call `start`.
 
@@ -34,10 +43,12 @@ class Upkeep:
             store: Whose old rows are removed.
             exact_limit: Spans above which a segment gets a graph.
             delta_limit: Added spans above which they are merged into the base.
+            build_graph: Makes the graphs.
         """
         self._store = store
         self._exact_limit = exact_limit
         self._delta_limit = delta_limit
+        self._build_graph = build_graph
         # The latest snapshot of each collection: older ones need no work, and would
         # keep their vectors in memory for as long as a graph takes.
         self._waiting: dict[tuple[str, str], Snapshot] = {}
@@ -118,4 +129,4 @@ class Upkeep:
     def _with_graph(self, base: Segment, snapshot: Snapshot) -> Segment:
         dataset = snapshot.record.dataset
         _logger.info("building the graph of %s over %d spans", dataset, len(base))
-        return base.with_graph(HnswIndex.build(base.vectors, self._must_stop))
+        return base.with_graph(self._build_graph(base.vectors, self._must_stop))

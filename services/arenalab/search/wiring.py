@@ -15,13 +15,15 @@ from arenalab.search.embedder.protocol import Embedder
 from arenalab.search.embedder.sentence_transformers import MissingExtraError
 from arenalab.search.embedding import Embedding
 from arenalab.search.finding import Finder
+from arenalab.search.index import hnswlib
+from arenalab.search.index.hnsw import HnswIndex
 from arenalab.search.library import Library
 from arenalab.search.observing import Observer
 from arenalab.search.payloads import Payloads
 from arenalab.search.service import SERVICE_NAME, SearchService
 from arenalab.search.snapshot import Snapshot
 from arenalab.search.store import SpanStore
-from arenalab.search.upkeep import Upkeep
+from arenalab.search.upkeep import BuildGraph, Upkeep
 
 
 @asynccontextmanager
@@ -61,7 +63,12 @@ def _build(
         embedder.identity,
         lambda: None if key_path is None else read_public_key(key_path),
     )
-    upkeep = Upkeep(store, exact_limit=config.exact_limit, delta_limit=config.delta_limit)
+    upkeep = Upkeep(
+        store,
+        exact_limit=config.exact_limit,
+        delta_limit=config.delta_limit,
+        build_graph=_graph_builder(config),
+    )
     observer = Observer(telemetry, embedder.id)
 
     def changed(snapshot: Snapshot) -> None:
@@ -75,6 +82,14 @@ def _build(
     embedding = Embedding(embedder, workers=config.workers_of(), queue_limit=config.queue_limit)
     stack.callback(embedding.close)
     return SearchService(library, embedding, Finder(embedding, Payloads(store)), observer)
+
+
+def _graph_builder(config: SearchConfig) -> BuildGraph:
+    if config.graph == "faiss":
+        return HnswIndex.build
+    if not hnswlib.is_installed():
+        raise ConfigError("SEARCH_GRAPH: the extra hnswlib is not installed")
+    return hnswlib.HnswlibIndex.build
 
 
 def _opened(config: SearchConfig) -> Embedder:

@@ -34,3 +34,8 @@ def test_there_is_at_most_one_worker_a_core() -> None:
 def test_a_value_outside_its_range_is_refused(name: str, value: int) -> None:
     with pytest.raises(ConfigError, match=f"SEARCH_{name.upper()}"):
         SearchConfig(**{name: value})  # type: ignore[arg-type]
+
+
+def test_a_builder_of_graphs_that_is_not_known_is_refused() -> None:
+    with pytest.raises(ConfigError, match="SEARCH_GRAPH must be one of"):
+        SearchConfig(graph="annoy")

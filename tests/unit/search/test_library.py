@@ -12,13 +12,14 @@ from arenalab.mesh import DataLossError, PreconditionError, Reason
 from arenalab.search.datasets import Datasets, read_public_key
 from arenalab.search.embedder.protocol import EmbedderIdentity
 from arenalab.search.filters import Filter
-from arenalab.search.index import Engine, FloatArray
+from arenalab.search.index import Engine, FloatArray, hnswlib
+from arenalab.search.index.hnsw import HnswIndex
 from arenalab.search.library import Library
 from arenalab.search.payloads import GoneError, Payloads
 from arenalab.search.retrieval import Found, Plan, Strategy, retrieve
 from arenalab.search.snapshot import Snapshot
 from arenalab.search.store import SpanStore
-from arenalab.search.upkeep import Upkeep
+from arenalab.search.upkeep import BuildGraph, Upkeep
 from arenalab.testing.datasets import SIGNING_KEY, write_version
 from arenalab.testing.spans import make_span
 
@@ -38,11 +39,17 @@ def vectors_of(texts: Sequence[str], shift: int = 0) -> FloatArray:
 class Shelf:
     """A store, its datasets, its library and its upkeep, for one embedder."""
 
-    def __init__(self, root: Path, digest: str = "d1", shift: int = 0) -> None:
+    def __init__(
+        self,
+        root: Path,
+        digest: str = "d1",
+        shift: int = 0,
+        build_graph: BuildGraph = HnswIndex.build,
+    ) -> None:
         self.digest, self.shift = digest, shift
         self.datasets = DatasetStore(root / "datasets")
         self.store = SpanStore(root / "spans.sqlite")
-        self.upkeep = Upkeep(self.store, exact_limit=200, delta_limit=20)
+        self.upkeep = Upkeep(self.store, exact_limit=200, delta_limit=20, build_graph=build_graph)
         self.library = Library(
             self.store,
             Datasets(self.datasets, EmbedderIdentity("e", digest, DIMENSION)),
@@ -93,6 +100,18 @@ def shelf(tmp_path: Path) -> Iterator[Shelf]:
 
 def spans(count: int, prefix: str = "question", domain: str = "") -> list[Span]:
     return [make_span(f"{prefix} {n}", f"answer {n}", domain=domain) for n in range(count)]
+
+
+@pytest.mark.skipif(not hnswlib.is_installed(), reason="the extra hnswlib is not installed")
+def test_hnswlib_can_build_the_graphs(tmp_path: Path) -> None:
+    shelf = Shelf(tmp_path, build_graph=hnswlib.HnswlibIndex.build)
+    some = spans(300)
+    shelf.publish(some)
+    shelf.upkeep.wait()
+    found = shelf.nearest("question 7")
+    shelf.close()
+    assert isinstance(shelf.now.base.graph, hnswlib.HnswlibIndex)
+    assert (found.engine, found.span_ids[0].decode()) == (Engine.HNSW, some[7].id)
 
 
 def test_a_large_collection_gets_its_graph_in_the_background(shelf: Shelf) -> None:

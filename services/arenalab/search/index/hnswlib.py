@@ -1,12 +1,14 @@
 """hnswlib behind the same protocol: an extra, because its package compiles from source."""
 
 import threading
-from typing import Any, Self
+from collections.abc import Callable
+from importlib.util import find_spec
+from typing import Any, Final, Self
 
 import numpy as np
 
 from arenalab.search.index.exact import ExactIndex
-from arenalab.search.index.hnsw import EF_CONSTRUCTION, LINKS
+from arenalab.search.index.hnsw import EF_CONSTRUCTION, LINKS, BuildStoppedError
 from arenalab.search.index.protocol import (
     DEFAULT_EF_SEARCH,
     BoolArray,
@@ -17,6 +19,13 @@ from arenalab.search.index.protocol import (
     check_vectors,
     nearest_of,
 )
+
+_CHUNK_ROWS: Final = 1024
+
+
+def is_installed() -> bool:
+    """Returns whether the extra `hnswlib` is there."""
+    return find_spec("hnswlib") is not None
 
 
 class HnswlibIndex:
@@ -32,11 +41,12 @@ class HnswlibIndex:
         self._lock = threading.Lock()
 
     @classmethod
-    def build(cls, vectors: FloatArray) -> Self:
+    def build(cls, vectors: FloatArray, stopped: Callable[[], bool] = lambda: False) -> Self:
         """Builds on one thread, so that the graph is always the same one.
 
         Raises:
             ImportError: The extra `hnswlib` is not installed.
+            BuildStoppedError: `stopped` returned true.
         """
         import hnswlib
 
@@ -49,8 +59,11 @@ class HnswlibIndex:
             random_seed=100,
         )
         graph.set_num_threads(1)
-        if len(vectors):
-            graph.add_items(vectors, np.arange(len(vectors)), num_threads=1)
+        for start in range(0, len(vectors), _CHUNK_ROWS):
+            if stopped():
+                raise BuildStoppedError
+            chunk = vectors[start : start + _CHUNK_ROWS]
+            graph.add_items(chunk, np.arange(start, start + len(chunk)), num_threads=1)
         return cls(vectors, graph)
 
     @property
