@@ -17,6 +17,8 @@ from arenalab.api.curator.v1 import curator_service_pb2 as curator_pb
 from arenalab.api.curator.v1 import curator_service_pb2_grpc as curator_grpc
 from arenalab.api.ensemble.v1 import ensemble_service_pb2 as pb
 from arenalab.api.ensemble.v1 import ensemble_service_pb2_grpc as pb_grpc
+from arenalab.api.ledger.v1 import ledger_service_pb2 as ledger_pb
+from arenalab.api.ledger.v1 import ledger_service_pb2_grpc as ledger_grpc
 from arenalab.proof import receipt_from_json, receipt_from_proto, verify_receipt
 
 pytestmark = pytest.mark.slow
@@ -98,6 +100,18 @@ def test_a_stub_asks_through_envoy(mesh: Any, envoy: tuple[str, str]) -> None:
             stub.Answer(pb.AnswerRequest(messages=[message]), timeout=20, wait_for_ready=True)
         )
     verify_receipt(receipt_from_proto(events[-1].finished.receipt), mesh.public_key)
+
+
+def test_what_changes_the_ledger_is_not_reachable_from_outside(envoy: tuple[str, str]) -> None:
+    with grpc.insecure_channel(envoy[1]) as channel:
+        stub = ledger_grpc.LedgerServiceStub(channel)
+        assert stub.GetCheckpoint(
+            ledger_pb.GetCheckpointRequest(), timeout=20, wait_for_ready=True
+        ).checkpoint
+        with pytest.raises(grpc.RpcError) as caught:
+            stub.Erase(ledger_pb.EraseRequest(subject="u1"), timeout=10)
+    assert isinstance(caught.value, grpc.Call)
+    assert caught.value.code() is grpc.StatusCode.UNIMPLEMENTED
 
 
 def test_the_curator_is_not_reachable_from_outside(envoy: tuple[str, str]) -> None:

@@ -18,8 +18,9 @@ from arenalab.mesh import BudgetSpentError, MeshError, NotReadyError, Reason, de
 
 _logger = logging.getLogger(__name__)
 
-# The ledger takes 1 MiB of content; a longer conversation is committed to by its hash.
-MAX_CONVERSATION_BYTES: Final = 512 * 1024
+# The ledger takes 1 MiB of content; a longer conversation or answer is committed to by its
+# hash.
+MAX_TEXT_BYTES: Final = 512 * 1024
 RETRY_S: Final = 2.0
 _OWN_NAME: Final = frozenset({Reason.STORAGE_FULL, Reason.CORRUPT_LEDGER, Reason.DEADLINE})
 
@@ -33,7 +34,7 @@ def entry_for(
         entry_id=finished.prediction_id,
         kind="answer",
         facts_json=json.dumps(_facts(request, finished)),
-        content={"conversation": _conversation(request.messages), "answer": text},
+        content={"conversation": _conversation(request.messages), "answer": _bounded(text)},
         subject=request.user,
         content_salt=finished.content_salt,
     )
@@ -69,10 +70,14 @@ def _conversation(messages: Sequence[message_pb2.Message]) -> str:
         {"role": message_pb2.Role.Name(m.role).removeprefix("ROLE_").lower(), "content": m.content}
         for m in messages
     ]
-    whole = json.dumps(turns, ensure_ascii=False)
-    encoded = whole.encode()
-    if len(encoded) <= MAX_CONVERSATION_BYTES:
-        return whole
+    return _bounded(json.dumps(turns, ensure_ascii=False))
+
+
+def _bounded(text: str) -> str:
+    """Returns the text, or what commits to it where the ledger would not take it."""
+    encoded = text.encode()
+    if len(encoded) <= MAX_TEXT_BYTES:
+        return text
     digest = blake3.blake3(encoded).hexdigest()
     return json.dumps({"blake3": digest, "bytes": len(encoded)})
 

@@ -67,6 +67,7 @@ class Running:
     pid: int
     gateway: str  # "http://host:port"
     addresses: Mapping[str, str]  # service -> "host:port"
+    version: str = ""  # of the program that runs; empty when it is not known
 
 
 @dataclass(frozen=True, slots=True)

@@ -4,6 +4,7 @@ import os
 from collections.abc import AsyncGenerator, Callable, Mapping
 from contextlib import AbstractAsyncContextManager, AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass
+from importlib.metadata import version
 from typing import Any, Final
 
 from arenalab.curator.wiring import running_curator
@@ -65,4 +66,4 @@ async def running_mesh(configs: Configs, ports: Ports) -> AsyncGenerator[Running
             config = configs.gateway(at, ports.gateway)
             port = await stack.enter_async_context(running_gateway(config, telemetry("gateway")))
             url = f"http://{config.host}:{port}"
-        yield Running(pid=os.getpid(), gateway=url, addresses=at)
+        yield Running(pid=os.getpid(), gateway=url, addresses=at, version=version("arenalab"))

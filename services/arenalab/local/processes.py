@@ -9,6 +9,7 @@ import sys
 from collections.abc import AsyncGenerator, Awaitable, Callable, Mapping
 from contextlib import asynccontextmanager
 from functools import partial
+from importlib.metadata import version
 from typing import Final
 
 from arenalab.local.configs import DEFAULT_ADDRESSES, Configs, environment_of
@@ -52,7 +53,12 @@ async def running_processes(
         watching = asyncio.create_task(_first_exit(children))
         await _all_ready(addresses, host, gateway_port, watching)
         url = f"http://{host}:{gateway_port}"
-        yield Running(pid=os.getpid(), gateway=url, addresses=dict(addresses)), watching
+        yield (
+            Running(
+                pid=os.getpid(), gateway=url, addresses=dict(addresses), version=version("arenalab")
+            ),
+            watching,
+        )
     finally:
         if watching is not None:
             watching.cancel()

@@ -54,4 +54,8 @@ def _parse(text: str) -> Running:
     except ValueError as error:
         raise ConfigError(f"{MESH_VARIABLE} must be name=address,…, got {text!r}") from error
     gateway = places.pop("gateway", "")
+    if missing := {"curator", "ensemble", "fallback", "ledger", "predictor", "search"} - set(
+        places
+    ):
+        raise ConfigError(f"{MESH_VARIABLE} does not name {', '.join(sorted(missing))}")
     return Running(pid=0, gateway=gateway, addresses=places)

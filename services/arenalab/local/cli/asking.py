@@ -11,7 +11,7 @@ from arenalab.local.cli.answers import show_answer
 from arenalab.local.cli.console import HomeOption, JsonOption, command, home_from, out
 from arenalab.local.keys import log_public_key
 from arenalab.local.session import need_running
-from arenalab.mesh import InvalidInputError, MeshError
+from arenalab.mesh import InvalidInputError, MeshError, NotReadyError
 
 TIMEOUT_S: Final = 130.0
 
@@ -33,7 +33,7 @@ async def ask(
         raise InvalidInputError("the question is not UTF-8 text", field="question")
     found = home_from(home)
     before_s = time.perf_counter()
-    async with httpx.AsyncClient(base_url=need_running(found).gateway, timeout=TIMEOUT_S) as client:
+    async with gateway_client(need_running(found).gateway) as client:
         completion = await complete(client, question, model, api_key)
     elapsed_ms = (time.perf_counter() - before_s) * 1e3
     if receipt is not None:
@@ -51,23 +51,42 @@ def _is_broken(text: str) -> bool:
     return any("\ud800" <= character <= "\udfff" for character in text)
 
 
+def gateway_client(url: str) -> httpx.AsyncClient:
+    """Returns an HTTP client of the gateway; a proxy of the environment is not for it."""
+    return httpx.AsyncClient(base_url=url, timeout=TIMEOUT_S, trust_env=False)
+
+
 async def complete(
     client: httpx.AsyncClient, question: str, model: str = "arenalab", api_key: str = ""
 ) -> dict[str, Any]:
     """Returns the chat completion of one question.
 
     Raises:
+        NotReadyError: The gateway cannot be reached.
         MeshError: The gateway refused; the message is the gateway's.
     """
-    response = await client.post(
-        "/v1/chat/completions",
-        json={"model": model, "messages": [{"role": "user", "content": question}]},
-        headers={"Authorization": f"Bearer {api_key}"} if api_key else {},
-    )
-    body: dict[str, Any] = response.json()
+    try:
+        response = await client.post(
+            "/v1/chat/completions",
+            json={"model": model, "messages": [{"role": "user", "content": question}]},
+            headers={"Authorization": f"Bearer {api_key}"} if api_key else {},
+        )
+    except httpx.HTTPError as error:
+        raise NotReadyError(
+            f"the gateway at {client.base_url} cannot be reached: {error}"
+        ) from error
     if response.is_error:
-        raise MeshError(f"HTTP {response.status_code}: {body['error']['message']}")
+        raise MeshError(f"HTTP {response.status_code}: {_message(response)}")
+    body: dict[str, Any] = response.json()
     return body
+
+
+def _message(response: httpx.Response) -> str:
+    # Something else may listen there, or stand in between, and speak no JSON.
+    try:
+        return str(response.json()["error"]["message"])
+    except (ValueError, LookupError, TypeError):
+        return response.text[:200]
 
 
 def _write_receipt(path: Path, completion: dict[str, Any]) -> None:

@@ -7,12 +7,11 @@ from importlib import resources
 from pathlib import Path
 from typing import Annotated, Any, Final
 
-import httpx
 import typer
 
 from arenalab.api.curator.v1 import curator_service_pb2 as curator_pb
 from arenalab.local.cli.answers import show_answer
-from arenalab.local.cli.asking import complete
+from arenalab.local.cli.asking import complete, gateway_client
 from arenalab.local.cli.console import HomeOption, command, out
 from arenalab.local.cli.data import run_ingest, run_publish, show_published
 from arenalab.local.cli.serving import show_clients
@@ -89,7 +88,7 @@ def questions() -> list[dict[str, Any]]:
 async def _ask_five(running: Running, public_key: str) -> int:
     """Asks, shows, and returns how many answers did not verify or did not come."""
     wrong = 0
-    async with httpx.AsyncClient(base_url=running.gateway, timeout=130.0) as client:
+    async with gateway_client(running.gateway) as client:
         for question in questions():
             out.rule(f"{_TITLES.get(question['kind'], question['kind'])}")
             out.print(f"[cyan]Q  {question['question']}[/cyan]")

@@ -68,7 +68,9 @@ def _verify_receipt(path: Path, public_key: str, *, as_json: bool) -> None:
     except ValueError as error:
         raise ReceiptError(f"{path} is not JSON: {error}") from error
     # A whole completion, as `arenalab ask --json` prints it, is welcome too.
-    value = value.get("arenalab", value).get("receipt", value) if isinstance(value, dict) else value
+    for key in ("arenalab", "receipt"):
+        if isinstance(value, dict) and key in value:
+            value = value[key]
     receipt = receipt_from_json(value)
     verify_receipt(receipt, public_key)
     if as_json:

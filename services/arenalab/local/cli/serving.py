@@ -166,7 +166,13 @@ async def _look(running: Running) -> dict[str, Any]:
         "address": running.gateway,
         "health": await _gateway_health(running.gateway),
     }
-    seen: dict[str, Any] = {"services": services, "datasets": [], "ledger": {}, "providers": []}
+    seen: dict[str, Any] = {
+        "version": running.version,
+        "services": services,
+        "datasets": [],
+        "ledger": {},
+        "providers": [],
+    }
     # A service that is down must not hide what the others say.
     for look in (_look_at_datasets, _look_at_ledger, _look_at_providers):
         with contextlib.suppress(MeshError):
@@ -176,7 +182,7 @@ async def _look(running: Running) -> dict[str, Any]:
 
 async def _gateway_health(url: str) -> str:
     try:
-        async with httpx.AsyncClient(timeout=3.0) as client:
+        async with httpx.AsyncClient(timeout=3.0, trust_env=False) as client:
             response = await client.get(f"{url}/ready")
     except httpx.HTTPError as error:
         return type(error).__name__
@@ -260,13 +266,15 @@ async def _look_at_providers(at: Mapping[str, str], seen: dict[str, Any]) -> Non
 
 
 def _show(home: Home, seen: dict[str, Any]) -> None:
-    out.print(f"home {home.path}")
+    out.print(f"home {home.path}   arenalab {seen['version'] or 'of unknown version'}")
     services = Table("service", "address", "health", box=None, padding=(0, 2))
     for name, service in seen["services"].items():
         colour = "green" if service["health"] == "SERVING" else "bold red"
         services.add_row(name, service["address"], f"[{colour}]{service['health']}[/{colour}]")
     out.print(services)
-    datasets = Table("dataset", "version", "spans", "added", "guarantee", box=None, padding=(0, 2))
+    datasets = Table(
+        "dataset", "version", "spans", "added", "guarantee", "embedder", box=None, padding=(0, 2)
+    )
     for dataset in seen["datasets"]:
         datasets.add_row(
             dataset["name"],
@@ -274,6 +282,7 @@ def _show(home: Home, seen: dict[str, Any]) -> None:
             f"{dataset['spans']:,}",
             f"{dataset.get('added_spans', 0):,}",
             dataset.get("guarantee", ""),
+            dataset.get("embedder", ""),
         )
     out.print(datasets)
     ledger = seen["ledger"]
