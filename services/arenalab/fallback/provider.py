@@ -3,7 +3,7 @@
 import asyncio
 import json
 from collections.abc import AsyncGenerator, AsyncIterator, Mapping
-from contextlib import aclosing, asynccontextmanager
+from contextlib import aclosing, asynccontextmanager, suppress
 from dataclasses import dataclass
 from typing import Any, Final
 
@@ -177,12 +177,11 @@ async def _events(response: httpx.Response) -> AsyncGenerator[SseEvent]:
 
 
 async def _drain(events: AsyncIterator[SseEvent]) -> None:
-    try:
+    # The answer is whole: at worst the connection is lost.
+    with suppress(TimeoutError, httpx.HTTPError, SseError):
         async with asyncio.timeout(_DRAIN_S):
             async for _ in events:
                 pass
-    except (TimeoutError, httpx.HTTPError, SseError):
-        pass  # the answer is whole; only the connection is lost
 
 
 async def _body(response: httpx.Response, limit: int) -> bytes:
