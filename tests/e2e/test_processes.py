@@ -89,3 +89,11 @@ def test_a_config_survives_the_environment(tmp_path: Path) -> None:
     for name in set(GRPC_PORTS) - {"fallback"}:
         config = getattr(configs, name)(addresses)
         assert read_config(type(config), name, environment_of(name, config)) == config
+
+
+def test_the_graph_library_of_the_settings_reaches_search(tmp_path: Path) -> None:
+    home, _ = Home.create(tmp_path / "home")
+    addresses = {name: f"127.0.0.1:{port}" for name, port in GRPC_PORTS.items()}
+    assert Configs(home, Settings.of(home, {})).search(addresses).graph == "faiss"
+    home.settings_path.write_text('[search]\ngraph = "hnswlib"\n')
+    assert Configs(home, Settings.of(home, {})).search(addresses).graph == "hnswlib"

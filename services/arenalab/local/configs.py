@@ -39,7 +39,7 @@ MAX_RISK: Final = 0.5
 # A name that nothing reads is a typing error, and would be a silent one.
 _NAMES: Final[Mapping[str, frozenset[str]]] = {
     "gateway": frozenset({"host", "port"}),
-    "search": frozenset({"embedder"}),
+    "search": frozenset({"embedder", "graph"}),
     "guarantee": frozenset({"alpha", "delta"}),
     "telemetry": frozenset({"otlp_endpoint"}),
 }
@@ -53,6 +53,7 @@ class Settings:
     host: str
     port: int
     embedder: str
+    graph: str
     alpha: float
     delta: float
     otlp_endpoint: str | None
@@ -72,6 +73,7 @@ class Settings:
             host=read.get("gateway", "host", LOOPBACK),
             port=read.get("gateway", "port", ports.GATEWAY),
             embedder=read.get("search", "embedder", "minilm"),
+            graph=read.get("search", "graph", "faiss"),
             alpha=read.get("guarantee", "alpha", 0.05),
             delta=read.get("guarantee", "delta", 0.05),
             otlp_endpoint=env.get("OTEL_EXPORTER_OTLP_ENDPOINT")
@@ -167,6 +169,7 @@ class Configs:
             datasets_dir=self.home.path / "datasets",
             dataset_public_key=self.home.dataset_public_key,
             embedder=self.settings.embedder,
+            graph=self.settings.graph,
         )
 
     def planner(self, at: Mapping[str, str]) -> PlannerConfig:

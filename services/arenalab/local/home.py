@@ -39,6 +39,7 @@ _SETTINGS_TEXT: Final = """\
 
 [search]
 # embedder = "minilm"    # or "sentence-transformers:NAME_OR_DIRECTORY"
+# graph = "faiss"        # or "hnswlib", where that extra is installed
 
 [guarantee]
 # alpha = 0.05           # of the answers served from memory, at most this share is wrong
