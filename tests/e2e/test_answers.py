@@ -110,3 +110,17 @@ def test_health_readiness_and_metrics_answer(mesh: Any) -> None:
     text = httpx.get(mesh.url + "/metrics", timeout=10).text
     assert "arenalab_answers_total" in text
     assert "rpc_server_call_duration_seconds" in text
+
+
+def test_an_answer_from_memory_costs_no_provider(mesh: Any) -> None:
+    response = httpx.post(
+        f"{mesh.url}/v1/chat/completions",
+        json={
+            "model": "arenalab",
+            "messages": [{"role": "user", "content": QUESTIONS[0]["question"]}],
+        },
+        timeout=20,
+    )
+    assert response.headers["x-arenalab-route"] == "memory"
+    assert response.headers["x-arenalab-cost"] == "0"
+    assert response.headers["x-arenalab-ledger-index"].isdigit()

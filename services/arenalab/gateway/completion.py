@@ -160,6 +160,9 @@ def _summary(finished: pb.AnswerFinished) -> list[tuple[str, str]]:
         ("x-arenalab-confidence", f"{finished.confidence:.4f}"),
         ("x-arenalab-guarantee", name_of(STATUSES, finished.guarantee.status)),
     ]
+    if not finished.provider:
+        # What a provider charged, in USD. Of a provider's answer it is not known here.
+        headers.append(("x-arenalab-cost", "0"))
     if finished.HasField("receipt"):
         headers.append(("x-arenalab-ledger-index", str(finished.receipt.leaf_index)))
     return headers

@@ -7,7 +7,7 @@ _ALLOWED_METHODS: Final = "GET, POST, OPTIONS"
 _MAX_AGE_S: Final = 600
 EXPOSED: Final = (
     "openai-processing-ms, openai-version, retry-after, retry-after-ms, server-timing, "
-    "x-arenalab-confidence, x-arenalab-guarantee, x-arenalab-ledger-index, "
+    "x-arenalab-confidence, x-arenalab-cost, x-arenalab-guarantee, x-arenalab-ledger-index, "
     "x-arenalab-overhead-ms, x-arenalab-route, x-arenalab-trace-id, x-arenalab-warning, "
     "x-ratelimit-limit-requests, x-ratelimit-remaining-requests, "
     "x-ratelimit-reset-requests, x-request-id, x-should-retry"
