@@ -125,11 +125,13 @@ async def _rpc(
     inside: list[tuple[int, int]] = []
 
     async def ask(text: str) -> None:
-        reply = await search.Search(pb.SearchRequest(text=text, limit=LIMIT))
+        reply = await search.SearchText(pb.SearchTextRequest(text=text, limit=LIMIT))
         inside.append((reply.embed_us, reply.search_us))
 
     async def get_again(text: str) -> None:
-        await search.Search(pb.SearchRequest(text="one and the same text", limit=len(text[:1])))
+        await search.SearchText(
+            pb.SearchTextRequest(text="one and the same text", limit=len(text[:1]))
+        )
 
     fresh = _never_twice(questions)
     await _timed(ask, islice(fresh, WARM), 1)

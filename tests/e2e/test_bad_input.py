@@ -165,7 +165,7 @@ def test_a_span_that_breaks_the_schema_is_refused_with_all_of_its_batch(mesh: An
         search = search_grpc.SearchServiceStub(channel)
         stats = search_pb.StatsRequest(dataset="help")
         before = search.Stats(stats, timeout=10).collection.spans
-        good = search.Search(search_pb.SearchRequest(text=QUESTION, limit=1)).hits[0].span
+        good = search.SearchText(search_pb.SearchTextRequest(text=QUESTION, limit=1)).hits[0].span
         good.id = good.id[:-4] + "ffff"
         batch = search_pb.AddSpansRequest(dataset="help", spans=[good, span_pb2.Span(this="x")])
         refusal = _refusal(lambda: search.AddSpans(batch, timeout=10))

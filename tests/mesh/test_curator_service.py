@@ -654,8 +654,8 @@ async def test_the_real_mesh_publishes_a_real_dataset(tmp_path: Path) -> None:
         assert result.calibration.guarantee.calibration_size > 0
 
         to_search = await stack.enter_async_context(connect(search, Telemetry("test")))
-        found = await search_grpc.SearchServiceStub(to_search).Search(
-            search_pb.SearchRequest(text="strike a word through on github", limit=1)
+        found = await search_grpc.SearchServiceStub(to_search).SearchText(
+            search_pb.SearchTextRequest(text="strike a word through on github", limit=1)
         )
         assert found.dataset_version == result.dataset_version
         assert "tildes" in found.hits[0].span.if_ok

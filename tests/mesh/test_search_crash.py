@@ -113,7 +113,7 @@ async def _check(
     if ids:
         reply = await search.GetSpans(pb.GetSpansRequest(dataset="faq", span_ids=ids))
         assert list(reply.spans) == [to_proto(span) for span in acknowledged]
-        found = await search.Search(pb.SearchRequest(text=acknowledged[-1].this, limit=1))
+        found = await search.SearchText(pb.SearchTextRequest(text=acknowledged[-1].this, limit=1))
         assert found.hits[0].similarity == pytest.approx(1.0, abs=1e-6)
 
 

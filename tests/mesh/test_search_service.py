@@ -124,25 +124,25 @@ async def faq(
     return search
 
 
-def ids(response: pb.SearchResponse) -> list[str]:
+def ids(response: pb.SearchTextResponse) -> list[str]:
     return [hit.span.id for hit in response.hits]
 
 
 async def test_the_nearest_span_comes_first(faq: "pb_grpc.SearchServiceAsyncStub") -> None:
-    response = await faq.Search(pb.SearchRequest(text="how much money do I have", limit=3))
+    response = await faq.SearchText(pb.SearchTextRequest(text="how much money do I have", limit=3))
     assert ids(response)[0] == BALANCE.id
     assert response.hits[0].span == to_proto(BALANCE)
     assert len(response.hits) == 3
     similarities = [hit.similarity for hit in response.hits]
     assert similarities == sorted(similarities, reverse=True)
     assert (response.dataset, response.engine) == ("faq", plan_pb2.ENGINE_EXACT)
-    assert response.exact
+    assert response.certificate.exact
     assert response.matches == 4
     assert response.embed_us > 0
 
 
 async def test_the_same_text_is_its_own_nearest(faq: "pb_grpc.SearchServiceAsyncStub") -> None:
-    response = await faq.Search(pb.SearchRequest(text=CARD.this, limit=1))
+    response = await faq.SearchText(pb.SearchTextRequest(text=CARD.this, limit=1))
     assert ids(response) == [CARD.id]
     assert response.hits[0].similarity == pytest.approx(1.0, abs=1e-6)
 
@@ -170,7 +170,7 @@ async def test_the_same_text_is_its_own_nearest(faq: "pb_grpc.SearchServiceAsync
 async def test_a_filter_is_exact(
     faq: "pb_grpc.SearchServiceAsyncStub", wanted: filter_pb2.SpanFilter, expected: set[str]
 ) -> None:
-    response = await faq.Search(pb.SearchRequest(text="anything", limit=10, filter=wanted))
+    response = await faq.SearchText(pb.SearchTextRequest(text="anything", limit=10, filter=wanted))
     assert set(ids(response)) == expected
     assert response.matches == len(expected)
 
@@ -178,7 +178,9 @@ async def test_a_filter_is_exact(
 async def test_a_second_text_is_compared_with_each_hit(
     faq: "pb_grpc.SearchServiceAsyncStub",
 ) -> None:
-    response = await faq.Search(pb.SearchRequest(text="money", limit=4, extra_text=FLIGHT.this))
+    response = await faq.SearchText(
+        pb.SearchTextRequest(text="money", limit=4, extra_text=FLIGHT.this)
+    )
     extra = {hit.span.id: hit.extra_similarity for hit in response.hits}
     assert extra[FLIGHT.id] == pytest.approx(1.0, abs=1e-6)
     assert all(extra[FLIGHT.id] > value for key, value in extra.items() if key != FLIGHT.id)
@@ -192,7 +194,9 @@ async def test_a_hit_carries_the_spans_before_it(
     third = make_span("Send me a new one", "order a card", previous_spans=(second.id,))
     version = desk.build([first, second, third])
     await search.Publish(pb.PublishRequest(dataset="faq", dataset_version=version))
-    response = await search.Search(pb.SearchRequest(text=third.this, limit=1, trajectory_depth=5))
+    response = await search.SearchText(
+        pb.SearchTextRequest(text=third.this, limit=1, trajectory_depth=5)
+    )
     assert [span.id for span in response.hits[0].trajectory] == [second.id, first.id]
 
 
@@ -200,8 +204,8 @@ async def test_added_spans_are_found_at_once(faq: "pb_grpc.SearchServiceAsyncStu
     added = make_span("Where can I park my bicycle?", "behind the house")
     reply = await faq.AddSpans(pb.AddSpansRequest(dataset="faq", spans=[to_proto(added)]))
     assert (reply.added, reply.unchanged) == (1, 0)
-    request = pb.SearchRequest(text="place for a bike", limit=2)
-    before = await faq.Search(request)
+    request = pb.SearchTextRequest(text="place for a bike", limit=2)
+    before = await faq.SearchText(request)
     assert ids(before)[0] == added.id
     collection = (await faq.ListCollections(pb.ListCollectionsRequest())).collections[0]
     assert (collection.spans, collection.added_spans, collection.generation) == (5, 1, 2)
@@ -211,8 +215,10 @@ async def test_a_restart_serves_the_same(desk: Desk) -> None:
     version = desk.build(SPANS)
     added = make_span("Where can I park my bicycle?", "behind the house", tags=("bike",))
     asked = [
-        pb.SearchRequest(text="park the bike", limit=5),
-        pb.SearchRequest(text="cards", limit=5, filter=filter_pb2.SpanFilter(domains=["banking"])),
+        pb.SearchTextRequest(text="park the bike", limit=5),
+        pb.SearchTextRequest(
+            text="cards", limit=5, filter=filter_pb2.SpanFilter(domains=["banking"])
+        ),
     ]
     answers = []
     for is_first in (True, False):
@@ -220,7 +226,7 @@ async def test_a_restart_serves_the_same(desk: Desk) -> None:
             if is_first:
                 await search.Publish(pb.PublishRequest(dataset="faq", dataset_version=version))
                 await search.AddSpans(pb.AddSpansRequest(dataset="faq", spans=[to_proto(added)]))
-            found = [await search.Search(request) for request in asked]
+            found = [await search.SearchText(request) for request in asked]
             stats = await search.Stats(pb.StatsRequest())
             answers.append(([list(one.hits) for one in found], stats))
     assert answers[0] == answers[1]
@@ -298,7 +304,7 @@ async def test_stats_count_exactly(faq: "pb_grpc.SearchServiceAsyncStub") -> Non
 async def test_another_tenant_sees_nothing(faq: "pb_grpc.SearchServiceAsyncStub") -> None:
     other = scope_for("other")
     calls: list[Awaitable[object]] = [
-        faq.Search(pb.SearchRequest(scope=other, dataset="faq", text="card", limit=1)),
+        faq.SearchText(pb.SearchTextRequest(scope=other, dataset="faq", text="card", limit=1)),
         faq.GetSpans(pb.GetSpansRequest(scope=other, dataset="faq", span_ids=[CARD.id])),
         faq.Stats(pb.StatsRequest(scope=other, dataset="faq")),
         faq.AddSpans(pb.AddSpansRequest(scope=other, dataset="faq", spans=[to_proto(CARD)])),
@@ -311,7 +317,7 @@ async def test_another_tenant_sees_nothing(faq: "pb_grpc.SearchServiceAsyncStub"
     listed = await faq.ListCollections(pb.ListCollectionsRequest(scope=other))
     assert not listed.collections
     with pytest.raises(PreconditionError) as nothing:
-        await faq.Search(pb.SearchRequest(scope=other, text="card", limit=1))
+        await faq.SearchText(pb.SearchTextRequest(scope=other, text="card", limit=1))
     assert nothing.value.reason is Reason.NO_DATASET
 
 
@@ -322,9 +328,9 @@ async def test_tenants_with_one_dataset_name_keep_their_own(
     scope = scope_for("other")
     version = desk.build([theirs], tenant="other")
     await faq.Publish(pb.PublishRequest(scope=scope, dataset="faq", dataset_version=version))
-    response = await faq.Search(pb.SearchRequest(scope=scope, text=CARD.this, limit=5))
+    response = await faq.SearchText(pb.SearchTextRequest(scope=scope, text=CARD.this, limit=5))
     assert ids(response) == [theirs.id]
-    ours = await faq.Search(pb.SearchRequest(text=CARD.this, limit=5))
+    ours = await faq.SearchText(pb.SearchTextRequest(text=CARD.this, limit=5))
     assert theirs.id not in ids(ours)
 
 
@@ -333,7 +339,7 @@ async def test_an_empty_name_means_the_dataset_published_last(
 ) -> None:
     version = desk.build([FLIGHT], dataset="travel")
     await faq.Publish(pb.PublishRequest(dataset="travel", dataset_version=version))
-    response = await faq.Search(pb.SearchRequest(text="card", limit=5))
+    response = await faq.SearchText(pb.SearchTextRequest(text="card", limit=5))
     assert response.dataset == "travel"
     listed = await faq.ListCollections(pb.ListCollectionsRequest())
     assert [one.dataset for one in listed.collections] == ["travel", "faq"]
@@ -354,7 +360,7 @@ async def test_publishing_swaps_the_version_and_keeps_what_was_added(
     assert reply.collection.dataset_version == version
     assert (reply.collection.spans, reply.collection.added_spans) == (3, 1)
     assert reply.collection.generation == old.generation + 1
-    response = await faq.Search(pb.SearchRequest(text="How do I sing?", limit=9))
+    response = await faq.SearchText(pb.SearchTextRequest(text="How do I sing?", limit=9))
     assert set(ids(response)) == {kept.id, taken_over.id, CARD.id}
     again = await faq.Publish(request)
     assert again.collection == reply.collection
@@ -381,7 +387,7 @@ async def test_a_damaged_version_is_refused_and_the_old_one_stays(
         await faq.Publish(pb.PublishRequest(dataset="faq", dataset_version=version))
     assert caught.value.reason is Reason.CORRUPT_DATASET
     assert caught.value.metadata == {"file": file}
-    assert (await faq.Search(pb.SearchRequest(text="card", limit=9))).matches == 4
+    assert (await faq.SearchText(pb.SearchTextRequest(text="card", limit=9))).matches == 4
 
 
 async def test_vectors_of_another_embedder_are_refused(
@@ -400,36 +406,36 @@ async def test_vectors_of_another_embedder_are_refused(
 @pytest.mark.parametrize(
     ("request_", "reason", "field"),
     [
-        (pb.SearchRequest(text=" \n", limit=1), Reason.EMPTY_TEXT, "text"),
-        (pb.SearchRequest(text="\u200b", limit=1), Reason.EMPTY_TEXT, "text"),
-        (pb.SearchRequest(text="x" * 32_769, limit=1), Reason.TOO_LARGE, "text"),
-        (pb.SearchRequest(text="é" * 16_385, limit=1), Reason.TOO_LARGE, "text"),
-        (pb.SearchRequest(text="x", limit=0), Reason.INVALID_ARGUMENT, "limit"),
-        (pb.SearchRequest(text="x", limit=1001), Reason.INVALID_ARGUMENT, "limit"),
+        (pb.SearchTextRequest(text=" \n", limit=1), Reason.EMPTY_TEXT, "text"),
+        (pb.SearchTextRequest(text="\u200b", limit=1), Reason.EMPTY_TEXT, "text"),
+        (pb.SearchTextRequest(text="x" * 32_769, limit=1), Reason.TOO_LARGE, "text"),
+        (pb.SearchTextRequest(text="é" * 16_385, limit=1), Reason.TOO_LARGE, "text"),
+        (pb.SearchTextRequest(text="x", limit=0), Reason.INVALID_ARGUMENT, "limit"),
+        (pb.SearchTextRequest(text="x", limit=1001), Reason.INVALID_ARGUMENT, "limit"),
         (
-            pb.SearchRequest(text="x", limit=1, trajectory_depth=11),
+            pb.SearchTextRequest(text="x", limit=1, trajectory_depth=11),
             Reason.INVALID_ARGUMENT,
             "trajectory_depth",
         ),
         (
-            pb.SearchRequest(
+            pb.SearchTextRequest(
                 text="x", limit=1, filter=filter_pb2.SpanFilter(domains=["a"] * 65)
             ),
             Reason.INVALID_ARGUMENT,
             "filter.domains",
         ),
         (
-            pb.SearchRequest(text="x", limit=1, filter=filter_pb2.SpanFilter(tags=["a"] * 33)),
+            pb.SearchTextRequest(text="x", limit=1, filter=filter_pb2.SpanFilter(tags=["a"] * 33)),
             Reason.INVALID_ARGUMENT,
             "filter.tags",
         ),
         (
-            pb.SearchRequest(text="x", limit=1, filter=filter_pb2.SpanFilter(min_quality=101)),
+            pb.SearchTextRequest(text="x", limit=1, filter=filter_pb2.SpanFilter(min_quality=101)),
             Reason.INVALID_ARGUMENT,
             "filter.min_quality",
         ),
         (
-            pb.SearchRequest(
+            pb.SearchTextRequest(
                 text="x",
                 limit=1,
                 filter=filter_pb2.SpanFilter(statuses=[span_pb2.SPAN_STATUS_UNSPECIFIED]),
@@ -438,27 +444,27 @@ async def test_vectors_of_another_embedder_are_refused(
             "filter.statuses",
         ),
         (
-            pb.SearchRequest(text="x", limit=9, plan=plan_pb2.QueryPlan(candidates=5)),
+            pb.SearchTextRequest(text="x", limit=9, plan=plan_pb2.QueryPlan(candidates=5)),
             Reason.INVALID_ARGUMENT,
             "plan.candidates",
         ),
         (
-            pb.SearchRequest(text="x", limit=9, plan=plan_pb2.QueryPlan(ef_search=5000)),
+            pb.SearchTextRequest(text="x", limit=9, plan=plan_pb2.QueryPlan(ef_search=5000)),
             Reason.INVALID_ARGUMENT,
             "plan.ef_search",
         ),
-        (pb.SearchRequest(text="x", limit=9, scope=scope_for("A/B")), Reason.INVALID_ARGUMENT,
+        (pb.SearchTextRequest(text="x", limit=9, scope=scope_for("A/B")), Reason.INVALID_ARGUMENT,
          "scope.tenant"),
     ],
 )  # fmt: skip
 async def test_a_search_outside_its_range_is_refused(
     faq: "pb_grpc.SearchServiceAsyncStub",
-    request_: pb.SearchRequest,
+    request_: pb.SearchTextRequest,
     reason: Reason,
     field: str,
 ) -> None:
     with pytest.raises(InvalidInputError) as caught:
-        await faq.Search(request_)
+        await faq.SearchText(request_)
     assert (caught.value.reason, caught.value.metadata["field"]) == (reason, field)
 
 
@@ -515,8 +521,8 @@ async def test_a_collection_whose_files_are_gone_does_not_stop_the_others(desk: 
     path.write_bytes(b"")
     async for search in desk.serve():
         with pytest.raises(DataLossError):
-            await search.Search(pb.SearchRequest(text="card", limit=1))
-        good = await search.Search(pb.SearchRequest(dataset="faq", text="card", limit=1))
+            await search.SearchText(pb.SearchTextRequest(text="card", limit=1))
+        good = await search.SearchText(pb.SearchTextRequest(dataset="faq", text="card", limit=1))
         assert ids(good) == [CARD.id]
 
 
@@ -535,7 +541,7 @@ async def test_searches_beside_publications_see_one_version_each(
 
     async def look() -> None:
         while not is_over.is_set():
-            reply = await search.Search(pb.SearchRequest(text="old or new", limit=30))
+            reply = await search.SearchText(pb.SearchTextRequest(text="old or new", limit=30))
             domains = {hit.span.context.environment for hit in reply.hits}
             assert domains == {domain_of[reply.dataset_version]}
             assert (len(reply.hits), reply.matches) == (30, 30)
@@ -570,7 +576,9 @@ async def test_a_plan_of_the_planner_is_carried_out(
     assert [step.condition for step in plan.filter_steps] == [
         "tags", "domains", "min_quality", "before",
     ]  # fmt: skip
-    response = await faq.Search(pb.SearchRequest(text="card", limit=3, filter=wanted, plan=plan))
+    response = await faq.SearchText(
+        pb.SearchTextRequest(text="card", limit=3, filter=wanted, plan=plan)
+    )
     assert ids(response) == [CARD.id]
     assert response.dataset_version == plan.stats_version
 
@@ -584,7 +592,7 @@ async def test_a_search_shows_its_parts_in_the_trace(desk: Desk) -> None:
     async for search in desk.serve():
         await search.Publish(pb.PublishRequest(dataset="faq", dataset_version=version))
         exporter.clear()
-        await search.Search(pb.SearchRequest(text="card", limit=1))
+        await search.SearchText(pb.SearchTextRequest(text="card", limit=1))
     embedding, retrieval, call = exporter.get_finished_spans()
     assert embedding.name == f"embeddings {desk.embedder.id}"
     assert retrieval.name == "retrieval faq"
@@ -609,7 +617,7 @@ async def test_the_size_of_a_collection_is_a_metric(
     await faq.AddSpans(
         pb.AddSpansRequest(dataset="faq", spans=[to_proto(make_span("One more?", "yes"))])
     )
-    await faq.Search(pb.SearchRequest(text="card", limit=1))
+    await faq.SearchText(pb.SearchTextRequest(text="card", limit=1))
     sample = desk.telemetry.metrics.registry.get_sample_value
     assert sample("arenalab_spans", {"tenant": "default", "dataset": "faq"}) == 5
     for part in ("embed", "search"):

@@ -57,6 +57,7 @@ class Reason(StrEnum):
     DEADLINE = auto()
     BUSY = auto()
     NOT_CALIBRATED = auto()
+    INVALID_VECTOR = auto()
 
 
 class MeshError(Exception):

@@ -19,7 +19,7 @@ from arenalab.predictor.neighbourhood import Vectors
 _SEARCH: Final = "arenalab.api.search.v1.SearchService"
 # Same request, same response: safe to ask again.
 IDEMPOTENT_SEARCH: Final = tuple(
-    f"{_SEARCH}/{method}" for method in ("Search", "GetSpans", "Embed", "ListCollections")
+    f"{_SEARCH}/{method}" for method in ("SearchText", "GetSpans", "Embed", "ListCollections")
 )
 IDEMPOTENT_PLANNER: Final = ("arenalab.api.planner.v1.PlannerService/Plan",)
 # Questions of spans added online: 384 float32 each, so 6 MB at most.
@@ -45,8 +45,8 @@ class Peers:
             return None
         return response.plan
 
-    async def search(self, request: search_pb.SearchRequest) -> search_pb.SearchResponse:
-        return await self._search.Search(request, timeout=self._config.search_timeout_s)
+    async def search(self, request: search_pb.SearchTextRequest) -> search_pb.SearchTextResponse:
+        return await self._search.SearchText(request, timeout=self._config.search_timeout_s)
 
     async def collections(self, tenant: str) -> Sequence[search_pb.Collection]:
         """Returns the collections of a tenant, the one published last first."""

@@ -47,7 +47,7 @@ class Reading:
     appraisal: Appraisal
     calibrated: Calibrated
     creature: str
-    found: search_pb.SearchResponse
+    found: search_pb.SearchTextResponse
     plan: plan_pb2.QueryPlan | None
     notes: tuple[str, ...]  # for the reasoning: what was done differently than usual
 
@@ -78,7 +78,7 @@ class Predictor:
         notes = ["The question was read with the turns before it."] if asked.is_joined else []
         if plan is None and wanted is not None:
             notes.append("The planner could not be reached: search chose its own way.")
-        request = search_pb.SearchRequest(
+        request = search_pb.SearchTextRequest(
             scope=scope_for(question.tenant),
             dataset=creature.dataset,
             text=asked.text,
@@ -114,8 +114,8 @@ class Predictor:
             raise _unknown(creature, error) from error
 
     async def _search(
-        self, creature: Creature, request: search_pb.SearchRequest
-    ) -> search_pb.SearchResponse:
+        self, creature: Creature, request: search_pb.SearchTextRequest
+    ) -> search_pb.SearchTextResponse:
         try:
             return await self._peers.search(request)
         except NotFoundError as error:

@@ -34,7 +34,7 @@ def prediction_response(reading: Reading, request: pb.PredictRequest) -> pb.Pred
         dataset=found.dataset,
         dataset_version=found.dataset_version,
         plan=reading.plan,
-        exact=found.exact,
+        exact=found.certificate.exact,
         features=features,
     )
 

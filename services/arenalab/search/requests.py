@@ -53,7 +53,7 @@ def check_text(text: str, field: str) -> str:
     return text
 
 
-def check_search(request: pb.SearchRequest) -> None:
+def check_search(request: pb.SearchTextRequest) -> None:
     """Raises InvalidInputError for a field of a search outside its range."""
     check_text(request.text, "text")
     if request.extra_text:

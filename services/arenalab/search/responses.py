@@ -19,10 +19,10 @@ _ENGINES: Final = {
 }
 
 
-def search_response(answer: Answer) -> pb.SearchResponse:
+def search_response(answer: Answer) -> pb.SearchTextResponse:
     """Returns the message of an answer."""
     found, record = answer.found, answer.snapshot.record
-    return pb.SearchResponse(
+    return pb.SearchTextResponse(
         hits=[
             pb.Hit(span=span, similarity=similarity, trajectory=trajectory, extra_similarity=extra)
             for span, similarity, trajectory, extra in zip(
@@ -36,7 +36,7 @@ def search_response(answer: Answer) -> pb.SearchResponse:
         dataset=record.dataset,
         dataset_version=record.version,
         engine=_ENGINES[found.engine],
-        exact=found.exact,
+        certificate=plan_pb2.Certificate(exact=found.exact),
         matches=found.matches,
         embed_us=(answer.embedded_ns - answer.started_ns) // 1000,
         search_us=(answer.searched_ns - answer.embedded_ns) // 1000,

@@ -10,7 +10,7 @@ NO_OUTCOME: Final = 0
 
 
 class StoredRow(NamedTuple):
-    """What is held in memory of a span that the store has."""
+    """What the store has of a span, its payload and vector apart."""
 
     rowid: int
     ordinal: int | None  # its row in the version's vectors; None for an added span
@@ -23,6 +23,10 @@ class StoredRow(NamedTuple):
     quality: float | None
     tags: str  # joined by spaces, which no tag holds
     outcome_key: int  # 63-bit hash of the outcome; NO_OUTCOME while pending
+    source: str
+    creature: str  # metadata attribute "creature"; empty without one
+    weight: float  # in [0, 10]; 1 unless it was set
+    hidden: int  # 1 while in quarantine
 
 
 class NewRow(NamedTuple):
@@ -37,6 +41,8 @@ class NewRow(NamedTuple):
     quality: float | None
     tags: str
     outcome_key: int
+    source: str
+    creature: str
     payload: bytes
 
 
@@ -53,8 +59,15 @@ def row_of(span: Span) -> NewRow:
         quality=span.metadata.quality_score,
         tags=" ".join(span.metadata.tags),
         outcome_key=NO_OUTCOME if span.outcome is None else outcome_key(span.outcome),
+        source=span.source,
+        creature=_creature_of(span),
         payload=message.SerializeToString(deterministic=True),
     )
+
+
+def _creature_of(span: Span) -> str:
+    name = span.metadata.attributes.get("creature")
+    return name if isinstance(name, str) else ""
 
 
 def is_same_span(payload: bytes, other: bytes) -> bool:

@@ -33,9 +33,9 @@ class SearchService(pb_grpc.SearchServiceServicer):
         """Adds this servicer to `server`."""
         pb_grpc.add_SearchServiceServicer_to_server(self, server)
 
-    async def Search(
-        self, request: pb.SearchRequest, context: grpc.ServicerContext
-    ) -> pb.SearchResponse:
+    async def SearchText(
+        self, request: pb.SearchTextRequest, context: grpc.ServicerContext
+    ) -> pb.SearchTextResponse:
         tenant = tenant_of(request.scope)
         requests.check_search(request)
         query = Query(

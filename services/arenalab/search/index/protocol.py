@@ -2,32 +2,39 @@
 
 An index is built once from unit vectors and never changes: engines that are added to
 while they are searched crash or lock, and an immutable one needs neither lock nor copy.
-Row i of an index is row i of the vectors it was built from.
+Row i of an index is row i of the vectors it was built from. Spans that come later go to
+a segment of their own; spans that go are left out by `allowed`.
 
 Whatever an engine computes with, the similarities it returns come from `rescore`, so
 that all engines report the same number for the same hit.
 """
 
-from enum import StrEnum
+from pathlib import Path
 from typing import Final, NamedTuple, Protocol
 
 import numpy as np
 import numpy.typing as npt
 
+from arenalab.planning import Engine
+from arenalab.search.index.selection import BoolArray, IntArray, Selection
+
 FloatArray = npt.NDArray[np.float32]
 ScoreArray = npt.NDArray[np.float64]
-IntArray = npt.NDArray[np.int64]
-BoolArray = npt.NDArray[np.bool_]
 
 DEFAULT_EF_SEARCH: Final = 64
 MAX_CANDIDATES: Final = 4096
+MAX_PROBES: Final = 65_536
 
 
-class Engine(StrEnum):
-    """A way of finding nearest vectors."""
+class Effort(NamedTuple):
+    """How hard an engine looks; 0 leaves a field to the engine."""
 
-    EXACT = "exact"
-    HNSW = "hnsw"
+    ef_search: int = 0  # a graph's candidate list, at most MAX_CANDIDATES
+    n_probe: int = 0  # inverted lists scanned, at most MAX_PROBES
+    candidates: int = 0  # rows re-scored in full precision; fewer than the limit means the limit
+
+
+DEFAULT_EFFORT: Final = Effort()
 
 
 class Nearest(NamedTuple):
@@ -45,6 +52,10 @@ class VectorIndex(Protocol):
         """How this index searches."""
 
     @property
+    def library(self) -> str:
+        """What it is made with, such as "faiss"."""
+
+    @property
     def size(self) -> int:
         """The number of rows."""
 
@@ -54,30 +65,58 @@ class VectorIndex(Protocol):
 
     @property
     def memory_bytes(self) -> int:
-        """Bytes held for vectors and structure, a shared vector array included."""
+        """Bytes held in memory for codes and structure.
+
+        Vectors in full precision count where they are held in memory, not where they
+        are mapped from a file.
+        """
 
     def search(
         self,
         query: FloatArray,
         limit: int,
         *,
-        allowed: BoolArray | None = None,
-        ef_search: int = DEFAULT_EF_SEARCH,
-        candidates: int = 0,
+        allowed: Selection | None = None,
+        effort: Effort = DEFAULT_EFFORT,
     ) -> Nearest:
         """Returns the `limit` nearest rows, or all that are allowed when those are fewer.
+
+        An approximate engine may miss some of the nearest; it never returns fewer rows
+        than it could, nor one that is not allowed.
 
         Args:
             query: Unit vector, shape (dimension,).
             limit: How many rows to return, at least 1.
-            allowed: Rows that may be returned, shape (size,). None: all.
-            ef_search: Size of a graph's candidate list; ignored by a scan.
-            candidates: How many rows to re-score in full precision, at least `limit`;
-                fewer means `limit`. Ignored by a scan.
+            allowed: Rows that may be returned. None: all.
+            effort: How hard to look.
 
         Raises:
             ValueError: An argument is of another shape or range.
+            NotReadyError: A server that the engine asks cannot be reached.
         """
+
+    def search_batch(
+        self,
+        queries: FloatArray,
+        limit: int,
+        *,
+        allowed: Selection | None = None,
+        effort: Effort = DEFAULT_EFFORT,
+    ) -> list[Nearest]:
+        """Returns what `search` returns for each query, shape (q, dimension), in one call."""
+
+    def scan(self, query: FloatArray, limit: int, rows: IntArray | None) -> Nearest:
+        """Returns the true `limit` nearest of some rows, ascending; None means all.
+
+        Raises:
+            NotReadyError: As `search`.
+        """
+
+    def vectors(self, rows: IntArray) -> FloatArray:
+        """Returns the vectors of rows in full precision, shape (len(rows), dimension)."""
+
+    def save(self, folder: Path) -> None:
+        """Writes what `load` of the engine needs beside the vectors, each file synced."""
 
 
 def check_vectors(vectors: FloatArray) -> FloatArray:
@@ -90,15 +129,15 @@ def check_vectors(vectors: FloatArray) -> FloatArray:
 
 
 def check_search(
-    index: VectorIndex, query: FloatArray, limit: int, allowed: BoolArray | None
+    index: VectorIndex, query: FloatArray, limit: int, allowed: Selection | None
 ) -> None:
     """Raises ValueError for arguments that `VectorIndex.search` refuses."""
     if query.shape != (index.dimension,):
         raise ValueError(f"query must have shape ({index.dimension},), got {query.shape}")
     if limit < 1:
         raise ValueError(f"limit must be at least 1, got {limit}")
-    if allowed is not None and allowed.shape != (index.size,):
-        raise ValueError(f"allowed must have shape ({index.size},), got {allowed.shape}")
+    if allowed is not None and allowed.size != index.size:
+        raise ValueError(f"allowed must be of {index.size} rows, got {allowed.size}")
 
 
 def rescore(vectors: FloatArray, rows: IntArray, query: FloatArray) -> ScoreArray:

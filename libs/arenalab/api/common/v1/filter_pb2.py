@@ -26,7 +26,7 @@ from arenalab.api.common.v1 import span_pb2 as arenalab_dot_api_dot_common_dot_v
 from google.protobuf import timestamp_pb2 as google_dot_protobuf_dot_timestamp__pb2
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n#arenalab/api/common/v1/filter.proto\x12\x16\x61renalab.api.common.v1\x1a!arenalab/api/common/v1/span.proto\x1a\x1fgoogle/protobuf/timestamp.proto\"\xf8\x01\n\nSpanFilter\x12\x0f\n\x07\x64omains\x18\x01 \x03(\t\x12\x0f\n\x07\x61\x63tions\x18\x02 \x03(\t\x12\x34\n\x08statuses\x18\x03 \x03(\x0e\x32\".arenalab.api.common.v1.SpanStatus\x12.\n\nnot_before\x18\x04 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12*\n\x06\x62\x65\x66ore\x18\x05 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12\x18\n\x0bmin_quality\x18\x06 \x01(\x01H\x00\x88\x01\x01\x12\x0c\n\x04tags\x18\x07 \x03(\tB\x0e\n\x0c_min_qualityb\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n#arenalab/api/common/v1/filter.proto\x12\x16\x61renalab.api.common.v1\x1a!arenalab/api/common/v1/span.proto\x1a\x1fgoogle/protobuf/timestamp.proto\"\xe0\x03\n\nSpanFilter\x12\x0f\n\x07\x64omains\x18\x01 \x03(\t\x12\x0f\n\x07\x61\x63tions\x18\x02 \x03(\t\x12\x34\n\x08statuses\x18\x03 \x03(\x0e\x32\".arenalab.api.common.v1.SpanStatus\x12.\n\nnot_before\x18\x04 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12*\n\x06\x62\x65\x66ore\x18\x05 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12\x18\n\x0bmin_quality\x18\x06 \x01(\x01H\x00\x88\x01\x01\x12\x0c\n\x04tags\x18\x07 \x03(\t\x12\x0f\n\x07sources\x18\x08 \x03(\t\x12\x14\n\x0c\x61\x63tion_words\x18\t \x03(\t\x12\x11\n\tcreatures\x18\n \x03(\t\x12\x0f\n\x07origins\x18\x0b \x03(\t\x12\x32\n\x06\x61ll_of\x18\x0c \x03(\x0b\x32\".arenalab.api.common.v1.SpanFilter\x12\x32\n\x06\x61ny_of\x18\r \x03(\x0b\x32\".arenalab.api.common.v1.SpanFilter\x12\x33\n\x07none_of\x18\x0e \x03(\x0b\x32\".arenalab.api.common.v1.SpanFilterB\x0e\n\x0c_min_qualityb\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
@@ -34,5 +34,5 @@ _builder.BuildTopDescriptorsAndMessages(DESCRIPTOR, 'arenalab.api.common.v1.filt
 if not _descriptor._USE_C_DESCRIPTORS:
   DESCRIPTOR._loaded_options = None
   _globals['_SPANFILTER']._serialized_start=132
-  _globals['_SPANFILTER']._serialized_end=380
+  _globals['_SPANFILTER']._serialized_end=612
 # @@protoc_insertion_point(module_scope)

@@ -23,10 +23,13 @@ DESCRIPTOR: _descriptor.FileDescriptor
 @_typing.final
 class SpanFilter(_message.Message):
     """SpanFilter selects spans. All conditions that are set must hold; within one
-    repeated field, any value may match. An empty filter selects every span.
+    repeated field, any value may match unless it says otherwise. An empty filter
+    selects every span, and so does an empty `none_of`; filters are nested at most
+    4 deep, and one request carries at most 64 of them.
 
     The scope is not here: it is a field of each request, so that it cannot be
-    forgotten.
+    forgotten. A field that the server does not know is INVALID_ARGUMENT: to ignore
+    a condition would return spans that it excludes.
     """
 
     DESCRIPTOR: _descriptor.Descriptor
@@ -38,6 +41,13 @@ class SpanFilter(_message.Message):
     BEFORE_FIELD_NUMBER: _builtins.int
     MIN_QUALITY_FIELD_NUMBER: _builtins.int
     TAGS_FIELD_NUMBER: _builtins.int
+    SOURCES_FIELD_NUMBER: _builtins.int
+    ACTION_WORDS_FIELD_NUMBER: _builtins.int
+    CREATURES_FIELD_NUMBER: _builtins.int
+    ORIGINS_FIELD_NUMBER: _builtins.int
+    ALL_OF_FIELD_NUMBER: _builtins.int
+    ANY_OF_FIELD_NUMBER: _builtins.int
+    NONE_OF_FIELD_NUMBER: _builtins.int
     min_quality: _builtins.float
     """min_quality keeps spans with a measured quality score of at least this, in
     [0, 100].
@@ -68,6 +78,38 @@ class SpanFilter(_message.Message):
     def tags(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]:
         """tags must all be present on the span. At most 32."""
 
+    @_builtins.property
+    def sources(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]:
+        """sources match `source` exactly. At most 64."""
+
+    @_builtins.property
+    def action_words(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]:
+        """action_words must all occur among the words of `did`: runs of letters and
+        digits, lower case. "ask" matches "ask_question". At most 16.
+        """
+
+    @_builtins.property
+    def creatures(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]:
+        """creatures match the metadata attribute "creature" exactly. At most 64."""
+
+    @_builtins.property
+    def origins(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]:
+        """origins match where a span came into the collection from: the 64 hex digits of
+        a dataset version, or "online" for a span that was added since. At most 16.
+        """
+
+    @_builtins.property
+    def all_of(self) -> _containers.RepeatedCompositeFieldContainer[Global___SpanFilter]:
+        """all_of must all hold too."""
+
+    @_builtins.property
+    def any_of(self) -> _containers.RepeatedCompositeFieldContainer[Global___SpanFilter]:
+        """any_of: at least one of these must hold, when there are any."""
+
+    @_builtins.property
+    def none_of(self) -> _containers.RepeatedCompositeFieldContainer[Global___SpanFilter]:
+        """none_of: none of these may hold."""
+
     def __init__(
         self,
         *,
@@ -78,10 +120,17 @@ class SpanFilter(_message.Message):
         before: _timestamp_pb2.Timestamp | None = ...,
         min_quality: _builtins.float | None = ...,
         tags: _abc.Iterable[_builtins.str] | None = ...,
+        sources: _abc.Iterable[_builtins.str] | None = ...,
+        action_words: _abc.Iterable[_builtins.str] | None = ...,
+        creatures: _abc.Iterable[_builtins.str] | None = ...,
+        origins: _abc.Iterable[_builtins.str] | None = ...,
+        all_of: _abc.Iterable[Global___SpanFilter] | None = ...,
+        any_of: _abc.Iterable[Global___SpanFilter] | None = ...,
+        none_of: _abc.Iterable[Global___SpanFilter] | None = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["_min_quality", b"_min_quality", "before", b"before", "min_quality", b"min_quality", "not_before", b"not_before"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["_min_quality", b"_min_quality", "actions", b"actions", "before", b"before", "domains", b"domains", "min_quality", b"min_quality", "not_before", b"not_before", "statuses", b"statuses", "tags", b"tags"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["_min_quality", b"_min_quality", "action_words", b"action_words", "actions", b"actions", "all_of", b"all_of", "any_of", b"any_of", "before", b"before", "creatures", b"creatures", "domains", b"domains", "min_quality", b"min_quality", "none_of", b"none_of", "not_before", b"not_before", "origins", b"origins", "sources", b"sources", "statuses", b"statuses", "tags", b"tags"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     _WhichOneofReturnType__min_quality: _TypeAlias = _typing.Literal["min_quality"]  # noqa: Y015
     _WhichOneofArgType__min_quality: _TypeAlias = _typing.Literal["_min_quality", b"_min_quality"]  # noqa: Y015

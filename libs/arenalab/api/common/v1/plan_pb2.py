@@ -24,19 +24,23 @@ _sym_db = _symbol_database.Default()
 
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n!arenalab/api/common/v1/plan.proto\x12\x16\x61renalab.api.common.v1\"4\n\nFilterStep\x12\x11\n\tcondition\x18\x01 \x01(\t\x12\x13\n\x0bselectivity\x18\x02 \x01(\x01\"\xb4\x02\n\tQueryPlan\x12.\n\x06\x65ngine\x18\x01 \x01(\x0e\x32\x1e.arenalab.api.common.v1.Engine\x12?\n\x0f\x66ilter_strategy\x18\x02 \x01(\x0e\x32&.arenalab.api.common.v1.FilterStrategy\x12\x11\n\tef_search\x18\x03 \x01(\r\x12\x12\n\ncandidates\x18\x04 \x01(\r\x12\x38\n\x0c\x66ilter_steps\x18\x05 \x03(\x0b\x32\".arenalab.api.common.v1.FilterStep\x12\x18\n\x10\x65xpected_matches\x18\x06 \x01(\x04\x12\x0f\n\x07\x63ost_us\x18\x07 \x01(\x01\x12\x13\n\x0b\x65xplanation\x18\x08 \x01(\t\x12\x15\n\rstats_version\x18\t \x01(\t*C\n\x06\x45ngine\x12\x16\n\x12\x45NGINE_UNSPECIFIED\x10\x00\x12\x10\n\x0c\x45NGINE_EXACT\x10\x01\x12\x0f\n\x0b\x45NGINE_HNSW\x10\x02*\x83\x01\n\x0e\x46ilterStrategy\x12\x1f\n\x1b\x46ILTER_STRATEGY_UNSPECIFIED\x10\x00\x12\x18\n\x14\x46ILTER_STRATEGY_NONE\x10\x01\x12\x18\n\x14\x46ILTER_STRATEGY_SCAN\x10\x02\x12\x1c\n\x18\x46ILTER_STRATEGY_SELECTOR\x10\x03\x62\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n!arenalab/api/common/v1/plan.proto\x12\x16\x61renalab.api.common.v1\"E\n\nFilterStep\x12\x11\n\tcondition\x18\x01 \x01(\t\x12\x13\n\x0bselectivity\x18\x02 \x01(\x01\x12\x0f\n\x07matches\x18\x03 \x01(\x04\"\x8e\x03\n\tQueryPlan\x12.\n\x06\x65ngine\x18\x01 \x01(\x0e\x32\x1e.arenalab.api.common.v1.Engine\x12?\n\x0f\x66ilter_strategy\x18\x02 \x01(\x0e\x32&.arenalab.api.common.v1.FilterStrategy\x12\x11\n\tef_search\x18\x03 \x01(\r\x12\x12\n\ncandidates\x18\x04 \x01(\r\x12\x38\n\x0c\x66ilter_steps\x18\x05 \x03(\x0b\x32\".arenalab.api.common.v1.FilterStep\x12\x18\n\x10\x65xpected_matches\x18\x06 \x01(\x04\x12\x0f\n\x07\x63ost_us\x18\x07 \x01(\x01\x12\x13\n\x0b\x65xplanation\x18\x08 \x01(\t\x12\x15\n\rstats_version\x18\t \x01(\t\x12\x0f\n\x07n_probe\x18\n \x01(\r\x12\x30\n\x07ranking\x18\x0b \x01(\x0b\x32\x1f.arenalab.api.common.v1.Ranking\x12\x15\n\rrecall_target\x18\x0c \x01(\x01\"\x8c\x01\n\x07Ranking\x12\x16\n\x0elexical_weight\x18\x01 \x01(\x01\x12\x14\n\x0crrf_constant\x18\x02 \x01(\r\x12\x13\n\x0bhalf_life_s\x18\x03 \x01(\x01\x12\x16\n\x0equality_weight\x18\x04 \x01(\x01\x12\x11\n\tdiversity\x18\x05 \x01(\x01\x12\x13\n\x0buse_weights\x18\x06 \x01(\x08\"o\n\x0b\x43\x65rtificate\x12\r\n\x05\x65xact\x18\x01 \x01(\x08\x12\x13\n\x06recall\x18\x02 \x01(\x01H\x00\x88\x01\x01\x12\x12\n\nrecall_low\x18\x03 \x01(\x01\x12\x0c\n\x04\x62\x61nd\x18\x04 \x01(\t\x12\x0f\n\x07samples\x18\x05 \x01(\x04\x42\t\n\x07_recall*{\n\x06\x45ngine\x12\x16\n\x12\x45NGINE_UNSPECIFIED\x10\x00\x12\x10\n\x0c\x45NGINE_EXACT\x10\x01\x12\x0f\n\x0b\x45NGINE_HNSW\x10\x02\x12\x0e\n\nENGINE_IVF\x10\x03\x12\x11\n\rENGINE_MILVUS\x10\x04\x12\x13\n\x0f\x45NGINE_PGVECTOR\x10\x05*\x9d\x01\n\x0e\x46ilterStrategy\x12\x1f\n\x1b\x46ILTER_STRATEGY_UNSPECIFIED\x10\x00\x12\x18\n\x14\x46ILTER_STRATEGY_NONE\x10\x01\x12\x18\n\x14\x46ILTER_STRATEGY_SCAN\x10\x02\x12\x1c\n\x18\x46ILTER_STRATEGY_SELECTOR\x10\x03\x12\x18\n\x14\x46ILTER_STRATEGY_POST\x10\x04\x62\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
 _builder.BuildTopDescriptorsAndMessages(DESCRIPTOR, 'arenalab.api.common.v1.plan_pb2', _globals)
 if not _descriptor._USE_C_DESCRIPTORS:
   DESCRIPTOR._loaded_options = None
-  _globals['_ENGINE']._serialized_start=426
-  _globals['_ENGINE']._serialized_end=493
-  _globals['_FILTERSTRATEGY']._serialized_start=496
-  _globals['_FILTERSTRATEGY']._serialized_end=627
+  _globals['_ENGINE']._serialized_start=789
+  _globals['_ENGINE']._serialized_end=912
+  _globals['_FILTERSTRATEGY']._serialized_start=915
+  _globals['_FILTERSTRATEGY']._serialized_end=1072
   _globals['_FILTERSTEP']._serialized_start=61
-  _globals['_FILTERSTEP']._serialized_end=113
-  _globals['_QUERYPLAN']._serialized_start=116
-  _globals['_QUERYPLAN']._serialized_end=424
+  _globals['_FILTERSTEP']._serialized_end=130
+  _globals['_QUERYPLAN']._serialized_start=133
+  _globals['_QUERYPLAN']._serialized_end=531
+  _globals['_RANKING']._serialized_start=534
+  _globals['_RANKING']._serialized_end=674
+  _globals['_CERTIFICATE']._serialized_start=676
+  _globals['_CERTIFICATE']._serialized_end=787
 # @@protoc_insertion_point(module_scope)

@@ -31,6 +31,12 @@ class _EngineEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_Engine.ValueTy
     """ENGINE_EXACT scans every candidate: recall 1 by construction."""
     ENGINE_HNSW: _Engine.ValueType  # 2
     """ENGINE_HNSW walks the navigable small-world graph."""
+    ENGINE_IVF: _Engine.ValueType  # 3
+    """ENGINE_IVF scans the lists of the nearest k-means centres."""
+    ENGINE_MILVUS: _Engine.ValueType  # 4
+    """ENGINE_MILVUS asks a Milvus database."""
+    ENGINE_PGVECTOR: _Engine.ValueType  # 5
+    """ENGINE_PGVECTOR asks a PostgreSQL database with pgvector."""
 
 class Engine(_Engine, metaclass=_EngineEnumTypeWrapper):
     """Engine is a way of finding nearest vectors."""
@@ -41,6 +47,12 @@ ENGINE_EXACT: Engine.ValueType  # 1
 """ENGINE_EXACT scans every candidate: recall 1 by construction."""
 ENGINE_HNSW: Engine.ValueType  # 2
 """ENGINE_HNSW walks the navigable small-world graph."""
+ENGINE_IVF: Engine.ValueType  # 3
+"""ENGINE_IVF scans the lists of the nearest k-means centres."""
+ENGINE_MILVUS: Engine.ValueType  # 4
+"""ENGINE_MILVUS asks a Milvus database."""
+ENGINE_PGVECTOR: Engine.ValueType  # 5
+"""ENGINE_PGVECTOR asks a PostgreSQL database with pgvector."""
 Global___Engine: _TypeAlias = Engine  # noqa: Y015
 
 class _FilterStrategy:
@@ -56,7 +68,11 @@ class _FilterStrategyEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_Filter
     FILTER_STRATEGY_SCAN: _FilterStrategy.ValueType  # 2
     """FILTER_STRATEGY_SCAN filters first, then scans what is left exactly."""
     FILTER_STRATEGY_SELECTOR: _FilterStrategy.ValueType  # 3
-    """FILTER_STRATEGY_SELECTOR hands the allowed ids to the graph walk."""
+    """FILTER_STRATEGY_SELECTOR hands the allowed rows to the engine."""
+    FILTER_STRATEGY_POST: _FilterStrategy.ValueType  # 4
+    """FILTER_STRATEGY_POST searches unfiltered for more than is wanted, and drops
+    what does not pass.
+    """
 
 class FilterStrategy(_FilterStrategy, metaclass=_FilterStrategyEnumTypeWrapper):
     """FilterStrategy is how a filter and an engine work together."""
@@ -68,7 +84,11 @@ FILTER_STRATEGY_NONE: FilterStrategy.ValueType  # 1
 FILTER_STRATEGY_SCAN: FilterStrategy.ValueType  # 2
 """FILTER_STRATEGY_SCAN filters first, then scans what is left exactly."""
 FILTER_STRATEGY_SELECTOR: FilterStrategy.ValueType  # 3
-"""FILTER_STRATEGY_SELECTOR hands the allowed ids to the graph walk."""
+"""FILTER_STRATEGY_SELECTOR hands the allowed rows to the engine."""
+FILTER_STRATEGY_POST: FilterStrategy.ValueType  # 4
+"""FILTER_STRATEGY_POST searches unfiltered for more than is wanted, and drops
+what does not pass.
+"""
 Global___FilterStrategy: _TypeAlias = FilterStrategy  # noqa: Y015
 
 @_typing.final
@@ -79,19 +99,23 @@ class FilterStep(_message.Message):
 
     CONDITION_FIELD_NUMBER: _builtins.int
     SELECTIVITY_FIELD_NUMBER: _builtins.int
+    MATCHES_FIELD_NUMBER: _builtins.int
     condition: _builtins.str
     """condition names the field of SpanFilter, e.g. "domains"."""
     selectivity: _builtins.float
     """selectivity is the share of spans that pass, in [0, 1], from the counts."""
+    matches: _builtins.int
+    """matches is the exact number of spans that pass this condition alone."""
     def __init__(
         self,
         *,
         condition: _builtins.str = ...,
         selectivity: _builtins.float = ...,
+        matches: _builtins.int = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["condition", b"condition", "selectivity", b"selectivity"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["condition", b"condition", "matches", b"matches", "selectivity", b"selectivity"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
@@ -112,27 +136,44 @@ class QueryPlan(_message.Message):
     COST_US_FIELD_NUMBER: _builtins.int
     EXPLANATION_FIELD_NUMBER: _builtins.int
     STATS_VERSION_FIELD_NUMBER: _builtins.int
+    N_PROBE_FIELD_NUMBER: _builtins.int
+    RANKING_FIELD_NUMBER: _builtins.int
+    RECALL_TARGET_FIELD_NUMBER: _builtins.int
     engine: Global___Engine.ValueType
     """engine to use."""
     filter_strategy: Global___FilterStrategy.ValueType
     """filter_strategy to use with it."""
     ef_search: _builtins.int
-    """ef_search is the graph's candidate list size, in [1, 4096]. 0 for an exact scan."""
+    """ef_search is the graph's candidate list size, in [1, 4096]. 0 where no graph is
+    walked.
+    """
     candidates: _builtins.int
     """candidates is how many hits the engine fetches before re-scoring with
     full-precision vectors, at least the limit of the search, at most 4096.
     """
     expected_matches: _builtins.int
-    """expected_matches is the estimated number of spans that pass the filter."""
+    """expected_matches is the number of spans that pass the filter: counted, not
+    estimated.
+    """
     cost_us: _builtins.float
     """cost_us is the estimated cost of the search alone, in microseconds."""
     explanation: _builtins.str
     """explanation says in one or two sentences why this plan was chosen."""
     stats_version: _builtins.str
     """stats_version is the dataset version whose statistics the plan was made from."""
+    n_probe: _builtins.int
+    """n_probe is the number of inverted lists scanned, in [1, 65536]. 0 where there are
+    none.
+    """
+    recall_target: _builtins.float
+    """recall_target that the plan was made for, in (0, 1]."""
     @_builtins.property
     def filter_steps(self) -> _containers.RepeatedCompositeFieldContainer[Global___FilterStep]:
         """filter_steps in the order of evaluation, most selective first."""
+
+    @_builtins.property
+    def ranking(self) -> Global___Ranking:
+        """ranking of what the engine finds. Absent means by similarity alone."""
 
     def __init__(
         self,
@@ -146,11 +187,111 @@ class QueryPlan(_message.Message):
         cost_us: _builtins.float = ...,
         explanation: _builtins.str = ...,
         stats_version: _builtins.str = ...,
+        n_probe: _builtins.int = ...,
+        ranking: Global___Ranking | None = ...,
+        recall_target: _builtins.float = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = _typing.Literal["ranking", b"ranking"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["candidates", b"candidates", "cost_us", b"cost_us", "ef_search", b"ef_search", "engine", b"engine", "expected_matches", b"expected_matches", "explanation", b"explanation", "filter_steps", b"filter_steps", "filter_strategy", b"filter_strategy", "stats_version", b"stats_version"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["candidates", b"candidates", "cost_us", b"cost_us", "ef_search", b"ef_search", "engine", b"engine", "expected_matches", b"expected_matches", "explanation", b"explanation", "filter_steps", b"filter_steps", "filter_strategy", b"filter_strategy", "n_probe", b"n_probe", "ranking", b"ranking", "recall_target", b"recall_target", "stats_version", b"stats_version"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
 Global___QueryPlan: _TypeAlias = QueryPlan  # noqa: Y015
+
+@_typing.final
+class Ranking(_message.Message):
+    """Ranking orders hits by more than the similarity of their vectors. The default of
+    every field leaves the order by similarity as it is.
+    """
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    LEXICAL_WEIGHT_FIELD_NUMBER: _builtins.int
+    RRF_CONSTANT_FIELD_NUMBER: _builtins.int
+    HALF_LIFE_S_FIELD_NUMBER: _builtins.int
+    QUALITY_WEIGHT_FIELD_NUMBER: _builtins.int
+    DIVERSITY_FIELD_NUMBER: _builtins.int
+    USE_WEIGHTS_FIELD_NUMBER: _builtins.int
+    lexical_weight: _builtins.float
+    """lexical_weight is the weight of the BM25 ranks beside the dense ones in weighted
+    reciprocal rank fusion, in [0, 1]. 0 means dense alone, 1 lexical alone.
+    """
+    rrf_constant: _builtins.int
+    """rrf_constant dampens the first ranks in the fusion, in [1, 1000]. 0 means 60."""
+    half_life_s: _builtins.float
+    """half_life is the age at which a span counts half, in seconds, in [1, 3153600000].
+    0 means that age does not count.
+    """
+    quality_weight: _builtins.float
+    """quality_weight is how much of a span's score depends on its quality, in [0, 1]:
+    the score is multiplied by 1 - w + w * quality / 100. A span whose quality was
+    not measured counts as 50.
+    """
+    diversity: _builtins.float
+    """diversity is how much a hit loses by being like those before it (maximal
+    marginal relevance), in [0, 1]. 0 means not at all.
+    """
+    use_weights: _builtins.bool
+    """use_weights multiplies scores by the weights that ReweightSpans set."""
+    def __init__(
+        self,
+        *,
+        lexical_weight: _builtins.float = ...,
+        rrf_constant: _builtins.int = ...,
+        half_life_s: _builtins.float = ...,
+        quality_weight: _builtins.float = ...,
+        diversity: _builtins.float = ...,
+        use_weights: _builtins.bool = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["diversity", b"diversity", "half_life_s", b"half_life_s", "lexical_weight", b"lexical_weight", "quality_weight", b"quality_weight", "rrf_constant", b"rrf_constant", "use_weights", b"use_weights"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___Ranking: _TypeAlias = Ranking  # noqa: Y015
+
+@_typing.final
+class Certificate(_message.Message):
+    """Certificate says how many of the true nearest the hits contain, and how that is known."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    EXACT_FIELD_NUMBER: _builtins.int
+    RECALL_FIELD_NUMBER: _builtins.int
+    RECALL_LOW_FIELD_NUMBER: _builtins.int
+    BAND_FIELD_NUMBER: _builtins.int
+    SAMPLES_FIELD_NUMBER: _builtins.int
+    exact: _builtins.bool
+    """exact is true when the hits are the true nearest by construction; the fields
+    below are then 1 or empty.
+    """
+    recall: _builtins.float
+    """recall is the estimated share of the true nearest that is found, in [0, 1]. Absent
+    until the engine was measured once.
+    """
+    recall_low: _builtins.float
+    """recall_low is the lower end of its 95 % confidence interval, in [0, 1]."""
+    band: _builtins.str
+    """band of selectivity that the estimate is for, such as "hnsw 1-10 %"."""
+    samples: _builtins.int
+    """samples is the number of searches that were repeated exactly to measure it."""
+    def __init__(
+        self,
+        *,
+        exact: _builtins.bool = ...,
+        recall: _builtins.float | None = ...,
+        recall_low: _builtins.float = ...,
+        band: _builtins.str = ...,
+        samples: _builtins.int = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["_recall", b"_recall", "recall", b"recall"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["_recall", b"_recall", "band", b"band", "exact", b"exact", "recall", b"recall", "recall_low", b"recall_low", "samples", b"samples"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    _WhichOneofReturnType__recall: _TypeAlias = _typing.Literal["recall"]  # noqa: Y015
+    _WhichOneofArgType__recall: _TypeAlias = _typing.Literal["_recall", b"_recall"]  # noqa: Y015
+    def WhichOneof(self, oneof_group: _WhichOneofArgType__recall) -> _WhichOneofReturnType__recall | None: ...
+
+Global___Certificate: _TypeAlias = Certificate  # noqa: Y015

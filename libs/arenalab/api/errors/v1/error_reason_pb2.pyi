@@ -120,6 +120,11 @@ class _ErrorReasonEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_ErrorReas
     """ERROR_REASON_NOT_CALIBRATED: the dataset version has no calibration artefact.
     Example: FAILED_PRECONDITION, {"dataset": "faq"}.
     """
+    ERROR_REASON_INVALID_VECTOR: _ErrorReason.ValueType  # 25
+    """ERROR_REASON_INVALID_VECTOR: a vector has another dimension than the collection,
+    no length, or a component that is not a number.
+    Example: INVALID_ARGUMENT, {"field": "vector", "expected": "384", "found": "768"}.
+    """
 
 class ErrorReason(_ErrorReason, metaclass=_ErrorReasonEnumTypeWrapper):
     """ErrorReason is the `reason` of the google.rpc.ErrorInfo in every error status,
@@ -224,5 +229,10 @@ Example: ABORTED, {"job": "publish", "dataset": "faq"}.
 ERROR_REASON_NOT_CALIBRATED: ErrorReason.ValueType  # 24
 """ERROR_REASON_NOT_CALIBRATED: the dataset version has no calibration artefact.
 Example: FAILED_PRECONDITION, {"dataset": "faq"}.
+"""
+ERROR_REASON_INVALID_VECTOR: ErrorReason.ValueType  # 25
+"""ERROR_REASON_INVALID_VECTOR: a vector has another dimension than the collection,
+no length, or a component that is not a number.
+Example: INVALID_ARGUMENT, {"field": "vector", "expected": "384", "found": "768"}.
 """
 Global___ErrorReason: _TypeAlias = ErrorReason  # noqa: Y015

@@ -27,7 +27,7 @@ from arenalab.api.common.v1 import plan_pb2 as arenalab_dot_api_dot_common_dot_v
 from arenalab.api.common.v1 import scope_pb2 as arenalab_dot_api_dot_common_dot_v1_dot_scope__pb2
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n-arenalab/api/planner/v1/planner_service.proto\x12\x17\x61renalab.api.planner.v1\x1a#arenalab/api/common/v1/filter.proto\x1a!arenalab/api/common/v1/plan.proto\x1a\"arenalab/api/common/v1/scope.proto\"\xa6\x01\n\x0bPlanRequest\x12,\n\x05scope\x18\x01 \x01(\x0b\x32\x1d.arenalab.api.common.v1.Scope\x12\x0f\n\x07\x64\x61taset\x18\x02 \x01(\t\x12\x32\n\x06\x66ilter\x18\x03 \x01(\x0b\x32\".arenalab.api.common.v1.SpanFilter\x12\r\n\x05limit\x18\x04 \x01(\r\x12\x15\n\rrecall_target\x18\x05 \x01(\x01\"t\n\x0cPlanResponse\x12/\n\x04plan\x18\x01 \x01(\x0b\x32!.arenalab.api.common.v1.QueryPlan\x12\x33\n\x08rejected\x18\x02 \x03(\x0b\x32!.arenalab.api.common.v1.QueryPlan2g\n\x0ePlannerService\x12U\n\x04Plan\x12$.arenalab.api.planner.v1.PlanRequest\x1a%.arenalab.api.planner.v1.PlanResponse\"\x00\x62\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n-arenalab/api/planner/v1/planner_service.proto\x12\x17\x61renalab.api.planner.v1\x1a#arenalab/api/common/v1/filter.proto\x1a!arenalab/api/common/v1/plan.proto\x1a\"arenalab/api/common/v1/scope.proto\"\xd8\x01\n\x0bPlanRequest\x12,\n\x05scope\x18\x01 \x01(\x0b\x32\x1d.arenalab.api.common.v1.Scope\x12\x0f\n\x07\x64\x61taset\x18\x02 \x01(\t\x12\x32\n\x06\x66ilter\x18\x03 \x01(\x0b\x32\".arenalab.api.common.v1.SpanFilter\x12\r\n\x05limit\x18\x04 \x01(\r\x12\x15\n\rrecall_target\x18\x05 \x01(\x01\x12\x30\n\x07ranking\x18\x06 \x01(\x0b\x32\x1f.arenalab.api.common.v1.Ranking\"t\n\x0cPlanResponse\x12/\n\x04plan\x18\x01 \x01(\x0b\x32!.arenalab.api.common.v1.QueryPlan\x12\x33\n\x08rejected\x18\x02 \x03(\x0b\x32!.arenalab.api.common.v1.QueryPlan2g\n\x0ePlannerService\x12U\n\x04Plan\x12$.arenalab.api.planner.v1.PlanRequest\x1a%.arenalab.api.planner.v1.PlanResponse\"\x00\x62\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
@@ -35,9 +35,9 @@ _builder.BuildTopDescriptorsAndMessages(DESCRIPTOR, 'arenalab.api.planner.v1.pla
 if not _descriptor._USE_C_DESCRIPTORS:
   DESCRIPTOR._loaded_options = None
   _globals['_PLANREQUEST']._serialized_start=183
-  _globals['_PLANREQUEST']._serialized_end=349
-  _globals['_PLANRESPONSE']._serialized_start=351
-  _globals['_PLANRESPONSE']._serialized_end=467
-  _globals['_PLANNERSERVICE']._serialized_start=469
-  _globals['_PLANNERSERVICE']._serialized_end=572
+  _globals['_PLANREQUEST']._serialized_end=399
+  _globals['_PLANRESPONSE']._serialized_start=401
+  _globals['_PLANRESPONSE']._serialized_end=517
+  _globals['_PLANNERSERVICE']._serialized_start=519
+  _globals['_PLANNERSERVICE']._serialized_end=622
 # @@protoc_insertion_point(module_scope)

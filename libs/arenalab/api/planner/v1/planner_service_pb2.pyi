@@ -32,13 +32,14 @@ class PlanRequest(_message.Message):
     FILTER_FIELD_NUMBER: _builtins.int
     LIMIT_FIELD_NUMBER: _builtins.int
     RECALL_TARGET_FIELD_NUMBER: _builtins.int
+    RANKING_FIELD_NUMBER: _builtins.int
     dataset: _builtins.str
     """dataset to search. Empty means the one published last."""
     limit: _builtins.int
     """limit is the number of hits wanted, in [1, 1000]."""
     recall_target: _builtins.float
     """recall_target is the wanted share of true nearest neighbours, in (0, 1].
-    0 means 0.98.
+    0 means 0.99.
     """
     @_builtins.property
     def scope(self) -> _scope_pb2.Scope:
@@ -48,6 +49,10 @@ class PlanRequest(_message.Message):
     def filter(self) -> _filter_pb2.SpanFilter:
         """filter of the search. Absent means all spans."""
 
+    @_builtins.property
+    def ranking(self) -> _plan_pb2.Ranking:
+        """ranking to carry in the plan. Absent means by similarity alone."""
+
     def __init__(
         self,
         *,
@@ -56,10 +61,11 @@ class PlanRequest(_message.Message):
         filter: _filter_pb2.SpanFilter | None = ...,
         limit: _builtins.int = ...,
         recall_target: _builtins.float = ...,
+        ranking: _plan_pb2.Ranking | None = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _typing.Literal["filter", b"filter", "scope", b"scope"]  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = _typing.Literal["filter", b"filter", "ranking", b"ranking", "scope", b"scope"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["dataset", b"dataset", "filter", b"filter", "limit", b"limit", "recall_target", b"recall_target", "scope", b"scope"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["dataset", b"dataset", "filter", b"filter", "limit", b"limit", "ranking", b"ranking", "recall_target", b"recall_target", "scope", b"scope"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 

@@ -51,6 +51,9 @@ class PlannerServiceServicer:
     def Plan(self, request, context):
         """Plan returns the cheapest plan that reaches the wanted recall, and says why.
 
+        It explains without searching. A search that is given the plan still counts its
+        filter, probes whether filter and query agree, and scans where they do not.
+
         Errors: INVALID_ARGUMENT (INVALID_ARGUMENT); NOT_FOUND (UNKNOWN_DATASET);
         FAILED_PRECONDITION (NO_DATASET); UNAVAILABLE (NOT_READY) when search cannot be
         reached and no statistics are known yet.

@@ -38,6 +38,9 @@ class PlannerServiceStub:
     Plan: _grpc.UnaryUnaryMultiCallable[_planner_service_pb2.PlanRequest, _planner_service_pb2.PlanResponse]
     """Plan returns the cheapest plan that reaches the wanted recall, and says why.
 
+    It explains without searching. A search that is given the plan still counts its
+    filter, probes whether filter and query agree, and scans where they do not.
+
     Errors: INVALID_ARGUMENT (INVALID_ARGUMENT); NOT_FOUND (UNKNOWN_DATASET);
     FAILED_PRECONDITION (NO_DATASET); UNAVAILABLE (NOT_READY) when search cannot be
     reached and no statistics are known yet.
@@ -52,6 +55,9 @@ class PlannerServiceAsyncStub(PlannerServiceStub):
     def __init__(self, channel: _aio.Channel) -> None: ...
     Plan: _aio.UnaryUnaryMultiCallable[_planner_service_pb2.PlanRequest, _planner_service_pb2.PlanResponse]  # type: ignore[assignment]
     """Plan returns the cheapest plan that reaches the wanted recall, and says why.
+
+    It explains without searching. A search that is given the plan still counts its
+    filter, probes whether filter and query agree, and scans where they do not.
 
     Errors: INVALID_ARGUMENT (INVALID_ARGUMENT); NOT_FOUND (UNKNOWN_DATASET);
     FAILED_PRECONDITION (NO_DATASET); UNAVAILABLE (NOT_READY) when search cannot be
@@ -70,6 +76,9 @@ class PlannerServiceServicer(metaclass=_abc_1.ABCMeta):
         context: _ServicerContext,
     ) -> _typing.Union[_planner_service_pb2.PlanResponse, _abc.Awaitable[_planner_service_pb2.PlanResponse]]:
         """Plan returns the cheapest plan that reaches the wanted recall, and says why.
+
+        It explains without searching. A search that is given the plan still counts its
+        filter, probes whether filter and query agree, and scans where they do not.
 
         Errors: INVALID_ARGUMENT (INVALID_ARGUMENT); NOT_FOUND (UNKNOWN_DATASET);
         FAILED_PRECONDITION (NO_DATASET); UNAVAILABLE (NOT_READY) when search cannot be

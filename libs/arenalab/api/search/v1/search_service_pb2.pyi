@@ -25,7 +25,261 @@ DESCRIPTOR: _descriptor.FileDescriptor
 
 @_typing.final
 class SearchRequest(_message.Message):
-    """SearchRequest asks for the spans nearest to a text."""
+    """SearchRequest asks for the spans nearest to a vector."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    SCOPE_FIELD_NUMBER: _builtins.int
+    DATASET_FIELD_NUMBER: _builtins.int
+    VECTOR_FIELD_NUMBER: _builtins.int
+    FILTER_FIELD_NUMBER: _builtins.int
+    LIMIT_FIELD_NUMBER: _builtins.int
+    PLAN_FIELD_NUMBER: _builtins.int
+    RECALL_TARGET_FIELD_NUMBER: _builtins.int
+    RANKING_FIELD_NUMBER: _builtins.int
+    EXPLAIN_FIELD_NUMBER: _builtins.int
+    dataset: _builtins.str
+    """dataset to search. Empty means the one published last in the scope."""
+    vector: _builtins.bytes
+    """vector of the collection's dimension. Any length but zero; it is scaled to one.
+    Required.
+    """
+    limit: _builtins.int
+    """limit is the most hits to return, in [1, 1000]. As many are returned as pass the
+    filter, up to the limit.
+    """
+    recall_target: _builtins.float
+    """recall_target is the wanted share of true nearest neighbours, in (0, 1]. 0 means
+    0.99. Not used where there is a plan.
+    """
+    explain: _builtins.bool
+    """explain returns the plan that ran."""
+    @_builtins.property
+    def scope(self) -> _scope_pb2.Scope:
+        """scope whose spans may be found."""
+
+    @_builtins.property
+    def filter(self) -> _filter_pb2.SpanFilter:
+        """filter that every hit passes. Absent means all spans."""
+
+    @_builtins.property
+    def plan(self) -> _plan_pb2.QueryPlan:
+        """plan to carry out. Absent means that search plans for itself."""
+
+    @_builtins.property
+    def ranking(self) -> _plan_pb2.Ranking:
+        """ranking of the hits; the lexical weight must be 0 here, as there is no text. Not
+        used where there is a plan.
+        """
+
+    def __init__(
+        self,
+        *,
+        scope: _scope_pb2.Scope | None = ...,
+        dataset: _builtins.str = ...,
+        vector: _builtins.bytes = ...,
+        filter: _filter_pb2.SpanFilter | None = ...,
+        limit: _builtins.int = ...,
+        plan: _plan_pb2.QueryPlan | None = ...,
+        recall_target: _builtins.float = ...,
+        ranking: _plan_pb2.Ranking | None = ...,
+        explain: _builtins.bool = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["filter", b"filter", "plan", b"plan", "ranking", b"ranking", "scope", b"scope"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["dataset", b"dataset", "explain", b"explain", "filter", b"filter", "limit", b"limit", "plan", b"plan", "ranking", b"ranking", "recall_target", b"recall_target", "scope", b"scope", "vector", b"vector"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___SearchRequest: _TypeAlias = SearchRequest  # noqa: Y015
+
+@_typing.final
+class SearchResponse(_message.Message):
+    """SearchResponse carries the hits, best first."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    SPAN_IDS_FIELD_NUMBER: _builtins.int
+    SIMILARITIES_FIELD_NUMBER: _builtins.int
+    DATASET_FIELD_NUMBER: _builtins.int
+    DATASET_VERSION_FIELD_NUMBER: _builtins.int
+    ENGINE_FIELD_NUMBER: _builtins.int
+    CERTIFICATE_FIELD_NUMBER: _builtins.int
+    MATCHES_FIELD_NUMBER: _builtins.int
+    SEARCH_US_FIELD_NUMBER: _builtins.int
+    MISSING_SHARDS_FIELD_NUMBER: _builtins.int
+    PLAN_FIELD_NUMBER: _builtins.int
+    span_ids: _builtins.bytes
+    """span_ids of the hits, 16 bytes each."""
+    similarities: _builtins.bytes
+    """similarities of the hits, float32: the cosine of vector and question, in [-1, 1],
+    in full precision.
+    """
+    dataset: _builtins.str
+    """dataset that was searched."""
+    dataset_version: _builtins.str
+    """dataset_version that was searched, 64 hex digits."""
+    engine: _plan_pb2.Engine.ValueType
+    """engine that ran; the approximate one where several did."""
+    matches: _builtins.int
+    """matches is the exact number of spans that pass the filter."""
+    search_us: _builtins.int
+    """search_us is the time spent in the indexes, in microseconds."""
+    @_builtins.property
+    def certificate(self) -> _plan_pb2.Certificate:
+        """certificate of the hits."""
+
+    @_builtins.property
+    def missing_shards(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]:
+        """missing_shards names the replicas that did not answer: the hits are partial, and
+        `matches` leaves their spans out. Empty: nothing is missing.
+        """
+
+    @_builtins.property
+    def plan(self) -> _plan_pb2.QueryPlan:
+        """plan that ran, when `explain` was set."""
+
+    def __init__(
+        self,
+        *,
+        span_ids: _builtins.bytes = ...,
+        similarities: _builtins.bytes = ...,
+        dataset: _builtins.str = ...,
+        dataset_version: _builtins.str = ...,
+        engine: _plan_pb2.Engine.ValueType = ...,
+        certificate: _plan_pb2.Certificate | None = ...,
+        matches: _builtins.int = ...,
+        search_us: _builtins.int = ...,
+        missing_shards: _abc.Iterable[_builtins.str] | None = ...,
+        plan: _plan_pb2.QueryPlan | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["certificate", b"certificate", "plan", b"plan"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["certificate", b"certificate", "dataset", b"dataset", "dataset_version", b"dataset_version", "engine", b"engine", "matches", b"matches", "missing_shards", b"missing_shards", "plan", b"plan", "search_us", b"search_us", "similarities", b"similarities", "span_ids", b"span_ids"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___SearchResponse: _TypeAlias = SearchResponse  # noqa: Y015
+
+@_typing.final
+class BatchSearchRequest(_message.Message):
+    """BatchSearchRequest asks for the spans nearest to each of several vectors."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    SCOPE_FIELD_NUMBER: _builtins.int
+    DATASET_FIELD_NUMBER: _builtins.int
+    VECTORS_FIELD_NUMBER: _builtins.int
+    FILTER_FIELD_NUMBER: _builtins.int
+    LIMIT_FIELD_NUMBER: _builtins.int
+    PLAN_FIELD_NUMBER: _builtins.int
+    RECALL_TARGET_FIELD_NUMBER: _builtins.int
+    dataset: _builtins.str
+    """dataset to search. Empty means the one published last in the scope."""
+    vectors: _builtins.bytes
+    """vectors, 1 to 256, one after the other."""
+    limit: _builtins.int
+    """limit is the most hits to return for each vector, in [1, 1000]."""
+    recall_target: _builtins.float
+    """recall_target, as in SearchRequest."""
+    @_builtins.property
+    def scope(self) -> _scope_pb2.Scope:
+        """scope whose spans may be found."""
+
+    @_builtins.property
+    def filter(self) -> _filter_pb2.SpanFilter:
+        """filter that every hit passes. Absent means all spans."""
+
+    @_builtins.property
+    def plan(self) -> _plan_pb2.QueryPlan:
+        """plan to carry out. Absent means that search plans for itself."""
+
+    def __init__(
+        self,
+        *,
+        scope: _scope_pb2.Scope | None = ...,
+        dataset: _builtins.str = ...,
+        vectors: _builtins.bytes = ...,
+        filter: _filter_pb2.SpanFilter | None = ...,
+        limit: _builtins.int = ...,
+        plan: _plan_pb2.QueryPlan | None = ...,
+        recall_target: _builtins.float = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["filter", b"filter", "plan", b"plan", "scope", b"scope"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["dataset", b"dataset", "filter", b"filter", "limit", b"limit", "plan", b"plan", "recall_target", b"recall_target", "scope", b"scope", "vectors", b"vectors"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___BatchSearchRequest: _TypeAlias = BatchSearchRequest  # noqa: Y015
+
+@_typing.final
+class BatchSearchResponse(_message.Message):
+    """BatchSearchResponse carries the hits of all searches, one search after the other."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    COUNTS_FIELD_NUMBER: _builtins.int
+    SPAN_IDS_FIELD_NUMBER: _builtins.int
+    SIMILARITIES_FIELD_NUMBER: _builtins.int
+    DATASET_FIELD_NUMBER: _builtins.int
+    DATASET_VERSION_FIELD_NUMBER: _builtins.int
+    ENGINE_FIELD_NUMBER: _builtins.int
+    CERTIFICATE_FIELD_NUMBER: _builtins.int
+    MATCHES_FIELD_NUMBER: _builtins.int
+    SEARCH_US_FIELD_NUMBER: _builtins.int
+    MISSING_SHARDS_FIELD_NUMBER: _builtins.int
+    span_ids: _builtins.bytes
+    """span_ids of all hits, 16 bytes each."""
+    similarities: _builtins.bytes
+    """similarities of all hits, float32."""
+    dataset: _builtins.str
+    """dataset that was searched."""
+    dataset_version: _builtins.str
+    """dataset_version that was searched, 64 hex digits."""
+    engine: _plan_pb2.Engine.ValueType
+    """engine that ran; the approximate one where several did."""
+    matches: _builtins.int
+    """matches is the exact number of spans that pass the filter."""
+    search_us: _builtins.int
+    """search_us is the time spent in the indexes, in microseconds."""
+    @_builtins.property
+    def counts(self) -> _containers.RepeatedScalarFieldContainer[_builtins.int]:
+        """counts of hits, one a vector."""
+
+    @_builtins.property
+    def certificate(self) -> _plan_pb2.Certificate:
+        """certificate of the hits."""
+
+    @_builtins.property
+    def missing_shards(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]:
+        """missing_shards, as in SearchResponse."""
+
+    def __init__(
+        self,
+        *,
+        counts: _abc.Iterable[_builtins.int] | None = ...,
+        span_ids: _builtins.bytes = ...,
+        similarities: _builtins.bytes = ...,
+        dataset: _builtins.str = ...,
+        dataset_version: _builtins.str = ...,
+        engine: _plan_pb2.Engine.ValueType = ...,
+        certificate: _plan_pb2.Certificate | None = ...,
+        matches: _builtins.int = ...,
+        search_us: _builtins.int = ...,
+        missing_shards: _abc.Iterable[_builtins.str] | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["certificate", b"certificate"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["certificate", b"certificate", "counts", b"counts", "dataset", b"dataset", "dataset_version", b"dataset_version", "engine", b"engine", "matches", b"matches", "missing_shards", b"missing_shards", "search_us", b"search_us", "similarities", b"similarities", "span_ids", b"span_ids"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___BatchSearchResponse: _TypeAlias = BatchSearchResponse  # noqa: Y015
+
+@_typing.final
+class SearchTextRequest(_message.Message):
+    """SearchTextRequest asks for the spans nearest to a text."""
 
     DESCRIPTOR: _descriptor.Descriptor
 
@@ -37,6 +291,8 @@ class SearchRequest(_message.Message):
     PLAN_FIELD_NUMBER: _builtins.int
     TRAJECTORY_DEPTH_FIELD_NUMBER: _builtins.int
     EXTRA_TEXT_FIELD_NUMBER: _builtins.int
+    RECALL_TARGET_FIELD_NUMBER: _builtins.int
+    RANKING_FIELD_NUMBER: _builtins.int
     dataset: _builtins.str
     """dataset to search. Empty means the one published last in the scope."""
     text: _builtins.str
@@ -51,6 +307,8 @@ class SearchRequest(_message.Message):
     """extra_text is a second text whose similarity to each hit's question is
     wanted too, such as the whole conversation. Empty means none.
     """
+    recall_target: _builtins.float
+    """recall_target, as in SearchRequest."""
     @_builtins.property
     def scope(self) -> _scope_pb2.Scope:
         """scope whose spans may be found."""
@@ -61,7 +319,11 @@ class SearchRequest(_message.Message):
 
     @_builtins.property
     def plan(self) -> _plan_pb2.QueryPlan:
-        """plan to carry out. Absent means search's own default."""
+        """plan to carry out. Absent means that search plans for itself."""
+
+    @_builtins.property
+    def ranking(self) -> _plan_pb2.Ranking:
+        """ranking of the hits. Not used where there is a plan."""
 
     def __init__(
         self,
@@ -74,18 +336,20 @@ class SearchRequest(_message.Message):
         plan: _plan_pb2.QueryPlan | None = ...,
         trajectory_depth: _builtins.int = ...,
         extra_text: _builtins.str = ...,
+        recall_target: _builtins.float = ...,
+        ranking: _plan_pb2.Ranking | None = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _typing.Literal["filter", b"filter", "plan", b"plan", "scope", b"scope"]  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = _typing.Literal["filter", b"filter", "plan", b"plan", "ranking", b"ranking", "scope", b"scope"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["dataset", b"dataset", "extra_text", b"extra_text", "filter", b"filter", "limit", b"limit", "plan", b"plan", "scope", b"scope", "text", b"text", "trajectory_depth", b"trajectory_depth"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["dataset", b"dataset", "extra_text", b"extra_text", "filter", b"filter", "limit", b"limit", "plan", b"plan", "ranking", b"ranking", "recall_target", b"recall_target", "scope", b"scope", "text", b"text", "trajectory_depth", b"trajectory_depth"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
-Global___SearchRequest: _TypeAlias = SearchRequest  # noqa: Y015
+Global___SearchTextRequest: _TypeAlias = SearchTextRequest  # noqa: Y015
 
 @_typing.final
-class SearchResponse(_message.Message):
-    """SearchResponse carries the hits, nearest first."""
+class SearchTextResponse(_message.Message):
+    """SearchTextResponse carries the hits, best first."""
 
     DESCRIPTOR: _descriptor.Descriptor
 
@@ -93,27 +357,39 @@ class SearchResponse(_message.Message):
     DATASET_FIELD_NUMBER: _builtins.int
     DATASET_VERSION_FIELD_NUMBER: _builtins.int
     ENGINE_FIELD_NUMBER: _builtins.int
-    EXACT_FIELD_NUMBER: _builtins.int
+    CERTIFICATE_FIELD_NUMBER: _builtins.int
     MATCHES_FIELD_NUMBER: _builtins.int
     EMBED_US_FIELD_NUMBER: _builtins.int
     SEARCH_US_FIELD_NUMBER: _builtins.int
+    PLAN_FIELD_NUMBER: _builtins.int
+    MISSING_SHARDS_FIELD_NUMBER: _builtins.int
     dataset: _builtins.str
     """dataset that was searched."""
     dataset_version: _builtins.str
     """dataset_version that was searched, 64 hex digits."""
     engine: _plan_pb2.Engine.ValueType
-    """engine that ran."""
-    exact: _builtins.bool
-    """exact is true when the hits are the true nearest by construction."""
+    """engine that ran; the approximate one where several did."""
     matches: _builtins.int
     """matches is the exact number of spans that pass the filter."""
     embed_us: _builtins.int
     """embed_us is the time spent on embedding, in microseconds."""
     search_us: _builtins.int
-    """search_us is the time spent in the index, in microseconds."""
+    """search_us is the time spent in the indexes, in microseconds."""
     @_builtins.property
     def hits(self) -> _containers.RepeatedCompositeFieldContainer[Global___Hit]:
-        """hits by descending similarity; ties by span id."""
+        """hits by descending score; ties by span id. Without a ranking, by similarity."""
+
+    @_builtins.property
+    def certificate(self) -> _plan_pb2.Certificate:
+        """certificate of the hits."""
+
+    @_builtins.property
+    def plan(self) -> _plan_pb2.QueryPlan:
+        """plan that ran."""
+
+    @_builtins.property
+    def missing_shards(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]:
+        """missing_shards, as in SearchResponse."""
 
     def __init__(
         self,
@@ -122,18 +398,20 @@ class SearchResponse(_message.Message):
         dataset: _builtins.str = ...,
         dataset_version: _builtins.str = ...,
         engine: _plan_pb2.Engine.ValueType = ...,
-        exact: _builtins.bool = ...,
+        certificate: _plan_pb2.Certificate | None = ...,
         matches: _builtins.int = ...,
         embed_us: _builtins.int = ...,
         search_us: _builtins.int = ...,
+        plan: _plan_pb2.QueryPlan | None = ...,
+        missing_shards: _abc.Iterable[_builtins.str] | None = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = _typing.Literal["certificate", b"certificate", "plan", b"plan"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["dataset", b"dataset", "dataset_version", b"dataset_version", "embed_us", b"embed_us", "engine", b"engine", "exact", b"exact", "hits", b"hits", "matches", b"matches", "search_us", b"search_us"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["certificate", b"certificate", "dataset", b"dataset", "dataset_version", b"dataset_version", "embed_us", b"embed_us", "engine", b"engine", "hits", b"hits", "matches", b"matches", "missing_shards", b"missing_shards", "plan", b"plan", "search_us", b"search_us"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
-Global___SearchResponse: _TypeAlias = SearchResponse  # noqa: Y015
+Global___SearchTextResponse: _TypeAlias = SearchTextResponse  # noqa: Y015
 
 @_typing.final
 class Hit(_message.Message):
@@ -145,10 +423,21 @@ class Hit(_message.Message):
     SIMILARITY_FIELD_NUMBER: _builtins.int
     TRAJECTORY_FIELD_NUMBER: _builtins.int
     EXTRA_SIMILARITY_FIELD_NUMBER: _builtins.int
+    SCORE_FIELD_NUMBER: _builtins.int
+    LEXICAL_SCORE_FIELD_NUMBER: _builtins.int
+    WEIGHT_FIELD_NUMBER: _builtins.int
     similarity: _builtins.float
     """similarity is the cosine of question and text, in [-1, 1], in full precision."""
     extra_similarity: _builtins.float
     """extra_similarity is the cosine of question and `extra_text`; 0 without one."""
+    score: _builtins.float
+    """score that the hits are ordered by: the similarity, unless a ranking changed it."""
+    lexical_score: _builtins.float
+    """lexical_score is the BM25 score of question and text; 0 where the plan has no
+    lexical part, or no word in common.
+    """
+    weight: _builtins.float
+    """weight that ReweightSpans set, in [0, 10]; 1 by default."""
     @_builtins.property
     def span(self) -> _span_pb2.Span:
         """span that was found."""
@@ -164,10 +453,13 @@ class Hit(_message.Message):
         similarity: _builtins.float = ...,
         trajectory: _abc.Iterable[_span_pb2.Span] | None = ...,
         extra_similarity: _builtins.float = ...,
+        score: _builtins.float = ...,
+        lexical_score: _builtins.float = ...,
+        weight: _builtins.float = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["span", b"span"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["extra_similarity", b"extra_similarity", "similarity", b"similarity", "span", b"span", "trajectory", b"trajectory"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["extra_similarity", b"extra_similarity", "lexical_score", b"lexical_score", "score", b"score", "similarity", b"similarity", "span", b"span", "trajectory", b"trajectory", "weight", b"weight"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
@@ -232,6 +524,268 @@ class AddSpansResponse(_message.Message):
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
 Global___AddSpansResponse: _TypeAlias = AddSpansResponse  # noqa: Y015
+
+@_typing.final
+class UpdateSpansRequest(_message.Message):
+    """UpdateSpansRequest replaces spans of a collection."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    SCOPE_FIELD_NUMBER: _builtins.int
+    DATASET_FIELD_NUMBER: _builtins.int
+    SPANS_FIELD_NUMBER: _builtins.int
+    dataset: _builtins.str
+    """dataset to change. Required; it must be published."""
+    @_builtins.property
+    def scope(self) -> _scope_pb2.Scope:
+        """scope of the collection."""
+
+    @_builtins.property
+    def spans(self) -> _containers.RepeatedCompositeFieldContainer[_span_pb2.Span]:
+        """spans by their ids, 1 to 1000, each id once."""
+
+    def __init__(
+        self,
+        *,
+        scope: _scope_pb2.Scope | None = ...,
+        dataset: _builtins.str = ...,
+        spans: _abc.Iterable[_span_pb2.Span] | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["scope", b"scope"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["dataset", b"dataset", "scope", b"scope", "spans", b"spans"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___UpdateSpansRequest: _TypeAlias = UpdateSpansRequest  # noqa: Y015
+
+@_typing.final
+class UpdateSpansResponse(_message.Message):
+    """UpdateSpansResponse says what was changed."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    UPDATED_FIELD_NUMBER: _builtins.int
+    UNCHANGED_FIELD_NUMBER: _builtins.int
+    updated: _builtins.int
+    """updated is the number of spans that are different now."""
+    unchanged: _builtins.int
+    """unchanged is the number of spans that were the same already."""
+    def __init__(
+        self,
+        *,
+        updated: _builtins.int = ...,
+        unchanged: _builtins.int = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["unchanged", b"unchanged", "updated", b"updated"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___UpdateSpansResponse: _TypeAlias = UpdateSpansResponse  # noqa: Y015
+
+@_typing.final
+class DeleteSpansRequest(_message.Message):
+    """DeleteSpansRequest removes spans of a collection."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    SCOPE_FIELD_NUMBER: _builtins.int
+    DATASET_FIELD_NUMBER: _builtins.int
+    SPAN_IDS_FIELD_NUMBER: _builtins.int
+    dataset: _builtins.str
+    """dataset to change. Required; it must be published."""
+    @_builtins.property
+    def scope(self) -> _scope_pb2.Scope:
+        """scope of the collection."""
+
+    @_builtins.property
+    def span_ids(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]:
+        """span_ids to remove, 1 to 1000."""
+
+    def __init__(
+        self,
+        *,
+        scope: _scope_pb2.Scope | None = ...,
+        dataset: _builtins.str = ...,
+        span_ids: _abc.Iterable[_builtins.str] | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["scope", b"scope"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["dataset", b"dataset", "scope", b"scope", "span_ids", b"span_ids"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___DeleteSpansRequest: _TypeAlias = DeleteSpansRequest  # noqa: Y015
+
+@_typing.final
+class DeleteSpansResponse(_message.Message):
+    """DeleteSpansResponse says what was removed."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    DELETED_FIELD_NUMBER: _builtins.int
+    MISSING_FIELD_NUMBER: _builtins.int
+    deleted: _builtins.int
+    """deleted is the number of spans that were removed."""
+    missing: _builtins.int
+    """missing is the number of ids that were not there."""
+    def __init__(
+        self,
+        *,
+        deleted: _builtins.int = ...,
+        missing: _builtins.int = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["deleted", b"deleted", "missing", b"missing"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___DeleteSpansResponse: _TypeAlias = DeleteSpansResponse  # noqa: Y015
+
+@_typing.final
+class ReweightSpansRequest(_message.Message):
+    """ReweightSpansRequest sets how much spans count."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    SCOPE_FIELD_NUMBER: _builtins.int
+    DATASET_FIELD_NUMBER: _builtins.int
+    WEIGHTS_FIELD_NUMBER: _builtins.int
+    dataset: _builtins.str
+    """dataset to change. Required; it must be published."""
+    @_builtins.property
+    def scope(self) -> _scope_pb2.Scope:
+        """scope of the collection."""
+
+    @_builtins.property
+    def weights(self) -> _containers.RepeatedCompositeFieldContainer[Global___SpanWeight]:
+        """weights to set, 1 to 1000, each span once."""
+
+    def __init__(
+        self,
+        *,
+        scope: _scope_pb2.Scope | None = ...,
+        dataset: _builtins.str = ...,
+        weights: _abc.Iterable[Global___SpanWeight] | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["scope", b"scope"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["dataset", b"dataset", "scope", b"scope", "weights", b"weights"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___ReweightSpansRequest: _TypeAlias = ReweightSpansRequest  # noqa: Y015
+
+@_typing.final
+class SpanWeight(_message.Message):
+    """SpanWeight is how much one span counts."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    SPAN_ID_FIELD_NUMBER: _builtins.int
+    WEIGHT_FIELD_NUMBER: _builtins.int
+    span_id: _builtins.str
+    """span_id of the span."""
+    weight: _builtins.float
+    """weight in [0, 10]; 1 is the default."""
+    def __init__(
+        self,
+        *,
+        span_id: _builtins.str = ...,
+        weight: _builtins.float = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["span_id", b"span_id", "weight", b"weight"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___SpanWeight: _TypeAlias = SpanWeight  # noqa: Y015
+
+@_typing.final
+class ReweightSpansResponse(_message.Message):
+    """ReweightSpansResponse says what was changed."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    CHANGED_FIELD_NUMBER: _builtins.int
+    changed: _builtins.int
+    """changed is the number of spans whose weight is different now."""
+    def __init__(
+        self,
+        *,
+        changed: _builtins.int = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["changed", b"changed"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___ReweightSpansResponse: _TypeAlias = ReweightSpansResponse  # noqa: Y015
+
+@_typing.final
+class QuarantineSpansRequest(_message.Message):
+    """QuarantineSpansRequest hides spans, or shows them again."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    SCOPE_FIELD_NUMBER: _builtins.int
+    DATASET_FIELD_NUMBER: _builtins.int
+    SPAN_IDS_FIELD_NUMBER: _builtins.int
+    RELEASE_FIELD_NUMBER: _builtins.int
+    dataset: _builtins.str
+    """dataset to change. Required; it must be published."""
+    release: _builtins.bool
+    """release shows the spans again; by default they are hidden."""
+    @_builtins.property
+    def scope(self) -> _scope_pb2.Scope:
+        """scope of the collection."""
+
+    @_builtins.property
+    def span_ids(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]:
+        """span_ids of the spans, 1 to 1000."""
+
+    def __init__(
+        self,
+        *,
+        scope: _scope_pb2.Scope | None = ...,
+        dataset: _builtins.str = ...,
+        span_ids: _abc.Iterable[_builtins.str] | None = ...,
+        release: _builtins.bool = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["scope", b"scope"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["dataset", b"dataset", "release", b"release", "scope", b"scope", "span_ids", b"span_ids"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___QuarantineSpansRequest: _TypeAlias = QuarantineSpansRequest  # noqa: Y015
+
+@_typing.final
+class QuarantineSpansResponse(_message.Message):
+    """QuarantineSpansResponse says what was changed."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    CHANGED_FIELD_NUMBER: _builtins.int
+    changed: _builtins.int
+    """changed is the number of spans that were not in that state already."""
+    def __init__(
+        self,
+        *,
+        changed: _builtins.int = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["changed", b"changed"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___QuarantineSpansResponse: _TypeAlias = QuarantineSpansResponse  # noqa: Y015
 
 @_typing.final
 class GetSpansRequest(_message.Message):
@@ -398,8 +952,16 @@ class StatsResponse(_message.Message):
     WHEN_QUANTILES_FIELD_NUMBER: _builtins.int
     ENGINES_FIELD_NUMBER: _builtins.int
     DISTINCT_OUTCOMES_FIELD_NUMBER: _builtins.int
+    SEGMENTS_FIELD_NUMBER: _builtins.int
+    COST_MODEL_FIELD_NUMBER: _builtins.int
+    QUARANTINED_FIELD_NUMBER: _builtins.int
+    STORE_BYTES_FIELD_NUMBER: _builtins.int
     distinct_outcomes: _builtins.int
     """distinct_outcomes is the number of different outcomes."""
+    quarantined: _builtins.int
+    """quarantined is the number of hidden spans; they are in no other count."""
+    store_bytes: _builtins.int
+    """store_bytes is the size of the span store on disk, all collections together."""
     @_builtins.property
     def collection(self) -> Global___Collection:
         """collection that was counted."""
@@ -434,6 +996,14 @@ class StatsResponse(_message.Message):
     def engines(self) -> _containers.RepeatedScalarFieldContainer[_plan_pb2.Engine.ValueType]:
         """engines that are built and can be planned for."""
 
+    @_builtins.property
+    def segments(self) -> _containers.RepeatedCompositeFieldContainer[Global___SegmentStats]:
+        """segments that the collection is served from, the largest first."""
+
+    @_builtins.property
+    def cost_model(self) -> Global___CostModel:
+        """cost_model of the machine that searches."""
+
     def __init__(
         self,
         *,
@@ -446,14 +1016,254 @@ class StatsResponse(_message.Message):
         when_quantiles: _abc.Iterable[_timestamp_pb2.Timestamp] | None = ...,
         engines: _abc.Iterable[_plan_pb2.Engine.ValueType] | None = ...,
         distinct_outcomes: _builtins.int = ...,
+        segments: _abc.Iterable[Global___SegmentStats] | None = ...,
+        cost_model: Global___CostModel | None = ...,
+        quarantined: _builtins.int = ...,
+        store_bytes: _builtins.int = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _typing.Literal["collection", b"collection"]  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = _typing.Literal["collection", b"collection", "cost_model", b"cost_model"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["actions", b"actions", "collection", b"collection", "distinct_outcomes", b"distinct_outcomes", "domains", b"domains", "engines", b"engines", "quality_buckets", b"quality_buckets", "statuses", b"statuses", "tags", b"tags", "when_quantiles", b"when_quantiles"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["actions", b"actions", "collection", b"collection", "cost_model", b"cost_model", "distinct_outcomes", b"distinct_outcomes", "domains", b"domains", "engines", b"engines", "quality_buckets", b"quality_buckets", "quarantined", b"quarantined", "segments", b"segments", "statuses", b"statuses", "store_bytes", b"store_bytes", "tags", b"tags", "when_quantiles", b"when_quantiles"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
 Global___StatsResponse: _TypeAlias = StatsResponse  # noqa: Y015
+
+@_typing.final
+class SegmentStats(_message.Message):
+    """SegmentStats describes one immutable part of a collection."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    ENGINE_FIELD_NUMBER: _builtins.int
+    SPANS_FIELD_NUMBER: _builtins.int
+    REMOVED_FIELD_NUMBER: _builtins.int
+    MEMORY_BYTES_FIELD_NUMBER: _builtins.int
+    DISK_BYTES_FIELD_NUMBER: _builtins.int
+    BUILD_SECONDS_FIELD_NUMBER: _builtins.int
+    LIBRARY_FIELD_NUMBER: _builtins.int
+    engine: _plan_pb2.Engine.ValueType
+    """engine that is used unless a filter makes a scan cheaper."""
+    spans: _builtins.int
+    """spans in it, those included that are removed since."""
+    removed: _builtins.int
+    """removed is the number of spans that no search may find any more: tombstones."""
+    memory_bytes: _builtins.int
+    """memory_bytes held in memory for vectors and index."""
+    disk_bytes: _builtins.int
+    """disk_bytes of the files that it is loaded from at the next start."""
+    build_seconds: _builtins.float
+    """build_seconds that its index took."""
+    library: _builtins.str
+    """library that the index comes from, such as "faiss"."""
+    def __init__(
+        self,
+        *,
+        engine: _plan_pb2.Engine.ValueType = ...,
+        spans: _builtins.int = ...,
+        removed: _builtins.int = ...,
+        memory_bytes: _builtins.int = ...,
+        disk_bytes: _builtins.int = ...,
+        build_seconds: _builtins.float = ...,
+        library: _builtins.str = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["build_seconds", b"build_seconds", "disk_bytes", b"disk_bytes", "engine", b"engine", "library", b"library", "memory_bytes", b"memory_bytes", "removed", b"removed", "spans", b"spans"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___SegmentStats: _TypeAlias = SegmentStats  # noqa: Y015
+
+@_typing.final
+class CostModel(_message.Message):
+    """CostModel is what searching costs on one machine: measured when the service first
+    starts there, then corrected by the searches that it serves.
+    """
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    DIMENSION_FIELD_NUMBER: _builtins.int
+    SCAN_NS_FIELD_NUMBER: _builtins.int
+    GATHER_NS_FIELD_NUMBER: _builtins.int
+    GRAPH_NS_FIELD_NUMBER: _builtins.int
+    LIST_NS_FIELD_NUMBER: _builtins.int
+    RESCORE_NS_FIELD_NUMBER: _builtins.int
+    SELECT_NS_FIELD_NUMBER: _builtins.int
+    CALL_US_FIELD_NUMBER: _builtins.int
+    MEASURE_TIME_FIELD_NUMBER: _builtins.int
+    CORRECTIONS_FIELD_NUMBER: _builtins.int
+    dimension: _builtins.int
+    """dimension of the vectors that it was measured with."""
+    scan_ns: _builtins.float
+    """scan_ns is the cost of one row of a scan over all rows, in nanoseconds."""
+    gather_ns: _builtins.float
+    """gather_ns is the cost of one row of a scan over chosen rows, in nanoseconds."""
+    graph_ns: _builtins.float
+    """graph_ns is the cost of one distance in a graph walk, in nanoseconds."""
+    list_ns: _builtins.float
+    """list_ns is the cost of one row in an inverted list, in nanoseconds."""
+    rescore_ns: _builtins.float
+    """rescore_ns is the cost of one comparison in full precision, in nanoseconds."""
+    select_ns: _builtins.float
+    """select_ns is the cost of one row when a filter is made into a selector, in
+    nanoseconds.
+    """
+    call_us: _builtins.float
+    """call_us is the fixed cost of one call of an engine, in microseconds."""
+    @_builtins.property
+    def measure_time(self) -> _timestamp_pb2.Timestamp:
+        """measure_time is when the machine was measured."""
+
+    @_builtins.property
+    def corrections(self) -> _containers.RepeatedCompositeFieldContainer[Global___CostCorrection]:
+        """corrections from searches that were served."""
+
+    def __init__(
+        self,
+        *,
+        dimension: _builtins.int = ...,
+        scan_ns: _builtins.float = ...,
+        gather_ns: _builtins.float = ...,
+        graph_ns: _builtins.float = ...,
+        list_ns: _builtins.float = ...,
+        rescore_ns: _builtins.float = ...,
+        select_ns: _builtins.float = ...,
+        call_us: _builtins.float = ...,
+        measure_time: _timestamp_pb2.Timestamp | None = ...,
+        corrections: _abc.Iterable[Global___CostCorrection] | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["measure_time", b"measure_time"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["call_us", b"call_us", "corrections", b"corrections", "dimension", b"dimension", "gather_ns", b"gather_ns", "graph_ns", b"graph_ns", "list_ns", b"list_ns", "measure_time", b"measure_time", "rescore_ns", b"rescore_ns", "scan_ns", b"scan_ns", "select_ns", b"select_ns"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___CostModel: _TypeAlias = CostModel  # noqa: Y015
+
+@_typing.final
+class CostCorrection(_message.Message):
+    """CostCorrection is how far the model is off for one way of searching."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    WAY_FIELD_NUMBER: _builtins.int
+    FACTOR_FIELD_NUMBER: _builtins.int
+    SEARCHES_FIELD_NUMBER: _builtins.int
+    way: _builtins.str
+    """way of searching: engine and strategy, such as "hnsw/selector"."""
+    factor: _builtins.float
+    """factor to multiply the model's cost with."""
+    searches: _builtins.int
+    """searches that it was learned from."""
+    def __init__(
+        self,
+        *,
+        way: _builtins.str = ...,
+        factor: _builtins.float = ...,
+        searches: _builtins.int = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["factor", b"factor", "searches", b"searches", "way", b"way"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___CostCorrection: _TypeAlias = CostCorrection  # noqa: Y015
+
+@_typing.final
+class CountRequest(_message.Message):
+    """CountRequest asks how many spans pass a filter."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    SCOPE_FIELD_NUMBER: _builtins.int
+    DATASET_FIELD_NUMBER: _builtins.int
+    FILTER_FIELD_NUMBER: _builtins.int
+    dataset: _builtins.str
+    """dataset to count in. Empty means the one published last."""
+    @_builtins.property
+    def scope(self) -> _scope_pb2.Scope:
+        """scope of the collection."""
+
+    @_builtins.property
+    def filter(self) -> _filter_pb2.SpanFilter:
+        """filter to count. Absent means all spans."""
+
+    def __init__(
+        self,
+        *,
+        scope: _scope_pb2.Scope | None = ...,
+        dataset: _builtins.str = ...,
+        filter: _filter_pb2.SpanFilter | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["filter", b"filter", "scope", b"scope"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["dataset", b"dataset", "filter", b"filter", "scope", b"scope"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___CountRequest: _TypeAlias = CountRequest  # noqa: Y015
+
+@_typing.final
+class CountResponse(_message.Message):
+    """CountResponse carries exact counts."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    MATCHES_FIELD_NUMBER: _builtins.int
+    CONDITIONS_FIELD_NUMBER: _builtins.int
+    COLLECTION_FIELD_NUMBER: _builtins.int
+    matches: _builtins.int
+    """matches is the number of spans that pass the whole filter."""
+    @_builtins.property
+    def conditions(self) -> _containers.RepeatedCompositeFieldContainer[Global___ConditionCount]:
+        """conditions of the filter, each counted alone, most selective first."""
+
+    @_builtins.property
+    def collection(self) -> Global___Collection:
+        """collection that was counted."""
+
+    def __init__(
+        self,
+        *,
+        matches: _builtins.int = ...,
+        conditions: _abc.Iterable[Global___ConditionCount] | None = ...,
+        collection: Global___Collection | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["collection", b"collection"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["collection", b"collection", "conditions", b"conditions", "matches", b"matches"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___CountResponse: _TypeAlias = CountResponse  # noqa: Y015
+
+@_typing.final
+class ConditionCount(_message.Message):
+    """ConditionCount is how many spans pass one condition alone."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    CONDITION_FIELD_NUMBER: _builtins.int
+    MATCHES_FIELD_NUMBER: _builtins.int
+    condition: _builtins.str
+    """condition names the field of SpanFilter, such as "domains" or "any_of"."""
+    matches: _builtins.int
+    """matches is the number of spans that pass it."""
+    def __init__(
+        self,
+        *,
+        condition: _builtins.str = ...,
+        matches: _builtins.int = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["condition", b"condition", "matches", b"matches"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___ConditionCount: _TypeAlias = ConditionCount  # noqa: Y015
 
 @_typing.final
 class ValueCount(_message.Message):
@@ -640,3 +1450,166 @@ class PublishResponse(_message.Message):
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
 Global___PublishResponse: _TypeAlias = PublishResponse  # noqa: Y015
+
+@_typing.final
+class SnapshotRequest(_message.Message):
+    """SnapshotRequest asks for the indexes of a collection to be written to disk."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    SCOPE_FIELD_NUMBER: _builtins.int
+    DATASET_FIELD_NUMBER: _builtins.int
+    dataset: _builtins.str
+    """dataset to write. Required; it must be published."""
+    @_builtins.property
+    def scope(self) -> _scope_pb2.Scope:
+        """scope of the collection."""
+
+    def __init__(
+        self,
+        *,
+        scope: _scope_pb2.Scope | None = ...,
+        dataset: _builtins.str = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["scope", b"scope"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["dataset", b"dataset", "scope", b"scope"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___SnapshotRequest: _TypeAlias = SnapshotRequest  # noqa: Y015
+
+@_typing.final
+class SnapshotResponse(_message.Message):
+    """SnapshotResponse describes what was written."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    SEGMENTS_FIELD_NUMBER: _builtins.int
+    @_builtins.property
+    def segments(self) -> _containers.RepeatedCompositeFieldContainer[Global___SegmentStats]:
+        """segments of the collection afterwards."""
+
+    def __init__(
+        self,
+        *,
+        segments: _abc.Iterable[Global___SegmentStats] | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["segments", b"segments"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___SnapshotResponse: _TypeAlias = SnapshotResponse  # noqa: Y015
+
+@_typing.final
+class GetShardMapRequest(_message.Message):
+    """GetShardMapRequest asks who serves what."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    def __init__(
+        self,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___GetShardMapRequest: _TypeAlias = GetShardMapRequest  # noqa: Y015
+
+@_typing.final
+class GetShardMapResponse(_message.Message):
+    """GetShardMapResponse carries the map."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    SHARD_MAP_FIELD_NUMBER: _builtins.int
+    @_builtins.property
+    def shard_map(self) -> Global___ShardMap:
+        """shard_map that this replica was started with."""
+
+    def __init__(
+        self,
+        *,
+        shard_map: Global___ShardMap | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["shard_map", b"shard_map"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["shard_map", b"shard_map"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___GetShardMapResponse: _TypeAlias = GetShardMapResponse  # noqa: Y015
+
+@_typing.final
+class ShardMap(_message.Message):
+    """ShardMap says which replicas hold which spans. A client sends a search to every
+    shard that may hold a match, and merges their hits by score.
+    """
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    VERSION_FIELD_NUMBER: _builtins.int
+    SHARDS_FIELD_NUMBER: _builtins.int
+    version: _builtins.int
+    """version grows with every change; a client prefers the highest that it has seen."""
+    @_builtins.property
+    def shards(self) -> _containers.RepeatedCompositeFieldContainer[Global___Shard]:
+        """shards, the first that matches a span holds it."""
+
+    def __init__(
+        self,
+        *,
+        version: _builtins.int = ...,
+        shards: _abc.Iterable[Global___Shard] | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["shards", b"shards", "version", b"version"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___ShardMap: _TypeAlias = ShardMap  # noqa: Y015
+
+@_typing.final
+class Shard(_message.Message):
+    """Shard is one part of the spans, served by equal replicas."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    NAME_FIELD_NUMBER: _builtins.int
+    ADDRESSES_FIELD_NUMBER: _builtins.int
+    TENANTS_FIELD_NUMBER: _builtins.int
+    DOMAINS_FIELD_NUMBER: _builtins.int
+    name: _builtins.str
+    """name of the shard, unique in the map."""
+    @_builtins.property
+    def addresses(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]:
+        """addresses of its replicas, "host:port", 1 to 16."""
+
+    @_builtins.property
+    def tenants(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]:
+        """tenants whose spans it holds. Empty means every tenant."""
+
+    @_builtins.property
+    def domains(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]:
+        """domains that it holds, as in SpanFilter.domains. Empty means every domain."""
+
+    def __init__(
+        self,
+        *,
+        name: _builtins.str = ...,
+        addresses: _abc.Iterable[_builtins.str] | None = ...,
+        tenants: _abc.Iterable[_builtins.str] | None = ...,
+        domains: _abc.Iterable[_builtins.str] | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["addresses", b"addresses", "domains", b"domains", "name", b"name", "tenants", b"tenants"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___Shard: _TypeAlias = Shard  # noqa: Y015

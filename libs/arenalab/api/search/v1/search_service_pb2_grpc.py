@@ -26,12 +26,18 @@ if _version_not_supported:
 
 
 class SearchServiceStub:
-    """SearchService owns the spans that are served, and finds the nearest to a text.
+    """SearchService owns the spans that are served, and finds the nearest to a vector or
+    a text.
 
     A collection is one dataset in one scope: the spans of its live version plus
-    the spans added online since. Every RPC may return UNAVAILABLE / NOT_READY while
-    the store is loading, and INVALID_ARGUMENT / INVALID_ARGUMENT for a field outside
-    its documented range.
+    the spans added online since. Every change is on disk before it is acknowledged,
+    is seen by every search that begins after that, and never by half. Vectors are
+    float32, little-endian, packed; span ids are packed as the 16 bytes of the UUID.
+
+    Every RPC may return UNAVAILABLE / NOT_READY while the store is loading or an index
+    server cannot be reached, and INVALID_ARGUMENT / INVALID_ARGUMENT for a field
+    outside its documented range. RPCs that read return NOT_FOUND (UNKNOWN_DATASET) and
+    FAILED_PRECONDITION (NO_DATASET) for a collection that is not there.
     """
 
     def __init__(self, channel):
@@ -45,10 +51,40 @@ class SearchServiceStub:
                 request_serializer=arenalab_dot_api_dot_search_dot_v1_dot_search__service__pb2.SearchRequest.SerializeToString,
                 response_deserializer=arenalab_dot_api_dot_search_dot_v1_dot_search__service__pb2.SearchResponse.FromString,
                 _registered_method=True)
+        self.BatchSearch = channel.unary_unary(
+                '/arenalab.api.search.v1.SearchService/BatchSearch',
+                request_serializer=arenalab_dot_api_dot_search_dot_v1_dot_search__service__pb2.BatchSearchRequest.SerializeToString,
+                response_deserializer=arenalab_dot_api_dot_search_dot_v1_dot_search__service__pb2.BatchSearchResponse.FromString,
+                _registered_method=True)
+        self.SearchText = channel.unary_unary(
+                '/arenalab.api.search.v1.SearchService/SearchText',
+                request_serializer=arenalab_dot_api_dot_search_dot_v1_dot_search__service__pb2.SearchTextRequest.SerializeToString,
+                response_deserializer=arenalab_dot_api_dot_search_dot_v1_dot_search__service__pb2.SearchTextResponse.FromString,
+                _registered_method=True)
         self.AddSpans = channel.unary_unary(
                 '/arenalab.api.search.v1.SearchService/AddSpans',
                 request_serializer=arenalab_dot_api_dot_search_dot_v1_dot_search__service__pb2.AddSpansRequest.SerializeToString,
                 response_deserializer=arenalab_dot_api_dot_search_dot_v1_dot_search__service__pb2.AddSpansResponse.FromString,
+                _registered_method=True)
+        self.UpdateSpans = channel.unary_unary(
+                '/arenalab.api.search.v1.SearchService/UpdateSpans',
+                request_serializer=arenalab_dot_api_dot_search_dot_v1_dot_search__service__pb2.UpdateSpansRequest.SerializeToString,
+                response_deserializer=arenalab_dot_api_dot_search_dot_v1_dot_search__service__pb2.UpdateSpansResponse.FromString,
+                _registered_method=True)
+        self.DeleteSpans = channel.unary_unary(
+                '/arenalab.api.search.v1.SearchService/DeleteSpans',
+                request_serializer=arenalab_dot_api_dot_search_dot_v1_dot_search__service__pb2.DeleteSpansRequest.SerializeToString,
+                response_deserializer=arenalab_dot_api_dot_search_dot_v1_dot_search__service__pb2.DeleteSpansResponse.FromString,
+                _registered_method=True)
+        self.ReweightSpans = channel.unary_unary(
+                '/arenalab.api.search.v1.SearchService/ReweightSpans',
+                request_serializer=arenalab_dot_api_dot_search_dot_v1_dot_search__service__pb2.ReweightSpansRequest.SerializeToString,
+                response_deserializer=arenalab_dot_api_dot_search_dot_v1_dot_search__service__pb2.ReweightSpansResponse.FromString,
+                _registered_method=True)
+        self.QuarantineSpans = channel.unary_unary(
+                '/arenalab.api.search.v1.SearchService/QuarantineSpans',
+                request_serializer=arenalab_dot_api_dot_search_dot_v1_dot_search__service__pb2.QuarantineSpansRequest.SerializeToString,
+                response_deserializer=arenalab_dot_api_dot_search_dot_v1_dot_search__service__pb2.QuarantineSpansResponse.FromString,
                 _registered_method=True)
         self.GetSpans = channel.unary_unary(
                 '/arenalab.api.search.v1.SearchService/GetSpans',
@@ -65,6 +101,11 @@ class SearchServiceStub:
                 request_serializer=arenalab_dot_api_dot_search_dot_v1_dot_search__service__pb2.StatsRequest.SerializeToString,
                 response_deserializer=arenalab_dot_api_dot_search_dot_v1_dot_search__service__pb2.StatsResponse.FromString,
                 _registered_method=True)
+        self.Count = channel.unary_unary(
+                '/arenalab.api.search.v1.SearchService/Count',
+                request_serializer=arenalab_dot_api_dot_search_dot_v1_dot_search__service__pb2.CountRequest.SerializeToString,
+                response_deserializer=arenalab_dot_api_dot_search_dot_v1_dot_search__service__pb2.CountResponse.FromString,
+                _registered_method=True)
         self.ListCollections = channel.unary_unary(
                 '/arenalab.api.search.v1.SearchService/ListCollections',
                 request_serializer=arenalab_dot_api_dot_search_dot_v1_dot_search__service__pb2.ListCollectionsRequest.SerializeToString,
@@ -75,23 +116,57 @@ class SearchServiceStub:
                 request_serializer=arenalab_dot_api_dot_search_dot_v1_dot_search__service__pb2.PublishRequest.SerializeToString,
                 response_deserializer=arenalab_dot_api_dot_search_dot_v1_dot_search__service__pb2.PublishResponse.FromString,
                 _registered_method=True)
+        self.Snapshot = channel.unary_unary(
+                '/arenalab.api.search.v1.SearchService/Snapshot',
+                request_serializer=arenalab_dot_api_dot_search_dot_v1_dot_search__service__pb2.SnapshotRequest.SerializeToString,
+                response_deserializer=arenalab_dot_api_dot_search_dot_v1_dot_search__service__pb2.SnapshotResponse.FromString,
+                _registered_method=True)
+        self.GetShardMap = channel.unary_unary(
+                '/arenalab.api.search.v1.SearchService/GetShardMap',
+                request_serializer=arenalab_dot_api_dot_search_dot_v1_dot_search__service__pb2.GetShardMapRequest.SerializeToString,
+                response_deserializer=arenalab_dot_api_dot_search_dot_v1_dot_search__service__pb2.GetShardMapResponse.FromString,
+                _registered_method=True)
 
 
 class SearchServiceServicer:
-    """SearchService owns the spans that are served, and finds the nearest to a text.
+    """SearchService owns the spans that are served, and finds the nearest to a vector or
+    a text.
 
     A collection is one dataset in one scope: the spans of its live version plus
-    the spans added online since. Every RPC may return UNAVAILABLE / NOT_READY while
-    the store is loading, and INVALID_ARGUMENT / INVALID_ARGUMENT for a field outside
-    its documented range.
+    the spans added online since. Every change is on disk before it is acknowledged,
+    is seen by every search that begins after that, and never by half. Vectors are
+    float32, little-endian, packed; span ids are packed as the 16 bytes of the UUID.
+
+    Every RPC may return UNAVAILABLE / NOT_READY while the store is loading or an index
+    server cannot be reached, and INVALID_ARGUMENT / INVALID_ARGUMENT for a field
+    outside its documented range. RPCs that read return NOT_FOUND (UNKNOWN_DATASET) and
+    FAILED_PRECONDITION (NO_DATASET) for a collection that is not there.
     """
 
     def Search(self, request, context):
-        """Search embeds the text and returns the nearest spans that pass the filter.
+        """Search returns ids and similarities of the spans nearest to a vector.
 
-        Errors: INVALID_ARGUMENT (EMPTY_TEXT, TOO_LARGE, INVALID_ARGUMENT); NOT_FOUND
-        (UNKNOWN_DATASET); FAILED_PRECONDITION (NO_DATASET); RESOURCE_EXHAUSTED
-        (OVERLOADED) when the embedder's queue is full.
+        Errors: INVALID_ARGUMENT (INVALID_VECTOR, TOO_LARGE, INVALID_ARGUMENT);
+        RESOURCE_EXHAUSTED (OVERLOADED).
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def BatchSearch(self, request, context):
+        """BatchSearch does several searches that share filter, limit and plan in one call.
+
+        Errors: as Search.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def SearchText(self, request, context):
+        """SearchText embeds a text, plans, searches and reads the spans, in one hop.
+
+        Errors: INVALID_ARGUMENT (EMPTY_TEXT, TOO_LARGE, INVALID_ARGUMENT);
+        RESOURCE_EXHAUSTED (OVERLOADED) when the queue is full.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
@@ -101,8 +176,47 @@ class SearchServiceServicer:
         """AddSpans stores spans durably, embeds them and makes them searchable at once.
 
         All or nothing; adding a span that is there already, byte for byte, changes
-        nothing. Errors: INVALID_ARGUMENT (INVALID_SPAN, TOO_LARGE); NOT_FOUND
-        (UNKNOWN_DATASET); RESOURCE_EXHAUSTED (STORAGE_FULL, OVERLOADED).
+        nothing. Errors: INVALID_ARGUMENT (INVALID_SPAN, TOO_LARGE; INVALID_ARGUMENT for
+        an id that another span has); RESOURCE_EXHAUSTED (STORAGE_FULL, OVERLOADED).
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def UpdateSpans(self, request, context):
+        """UpdateSpans replaces spans by others with the same ids, all or nothing.
+
+        Weight and quarantine of the span stay as they are. Errors: as AddSpans;
+        NOT_FOUND (UNKNOWN_SPAN) for the first id that is not there.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def DeleteSpans(self, request, context):
+        """DeleteSpans removes spans for good. Ids that are not there are counted, not refused.
+
+        A version that is published later brings back the spans that it holds. Errors:
+        RESOURCE_EXHAUSTED (STORAGE_FULL).
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def ReweightSpans(self, request, context):
+        """ReweightSpans sets how much spans count, all or nothing.
+
+        Errors: NOT_FOUND (UNKNOWN_SPAN); RESOURCE_EXHAUSTED (STORAGE_FULL).
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def QuarantineSpans(self, request, context):
+        """QuarantineSpans hides spans from every search, or shows them again, all or
+        nothing. GetSpans returns hidden spans too.
+
+        Errors: NOT_FOUND (UNKNOWN_SPAN); RESOURCE_EXHAUSTED (STORAGE_FULL).
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
@@ -111,8 +225,7 @@ class SearchServiceServicer:
     def GetSpans(self, request, context):
         """GetSpans returns spans by id, in the order asked for.
 
-        Errors: NOT_FOUND (UNKNOWN_DATASET; UNKNOWN_SPAN for the first id that is not
-        there); FAILED_PRECONDITION (NO_DATASET).
+        Errors: NOT_FOUND (UNKNOWN_SPAN for the first id that is not there).
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
@@ -128,9 +241,16 @@ class SearchServiceServicer:
         raise NotImplementedError('Method not implemented!')
 
     def Stats(self, request, context):
-        """Stats returns exact counts of a collection, from which the planner plans.
+        """Stats returns exact counts of a collection, the state of its indexes and the
+        cost model of the machine.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
 
-        Errors: NOT_FOUND (UNKNOWN_DATASET); FAILED_PRECONDITION (NO_DATASET).
+    def Count(self, request, context):
+        """Count returns how many spans pass a filter and each of its conditions: exact,
+        from which the planner plans.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
@@ -156,6 +276,26 @@ class SearchServiceServicer:
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
+    def Snapshot(self, request, context):
+        """Snapshot merges what was added and removed online into the indexes of a
+        collection and writes them to disk, so that the next start replays nothing.
+        It happens by itself in the background too; this RPC returns when it is done.
+
+        Errors: RESOURCE_EXHAUSTED (STORAGE_FULL).
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def GetShardMap(self, request, context):
+        """GetShardMap returns which replica serves which part of the collections.
+
+        Errors: FAILED_PRECONDITION (NOT_READY) where this replica is not part of any.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
 
 def add_SearchServiceServicer_to_server(servicer, server):
     rpc_method_handlers = {
@@ -164,10 +304,40 @@ def add_SearchServiceServicer_to_server(servicer, server):
                     request_deserializer=arenalab_dot_api_dot_search_dot_v1_dot_search__service__pb2.SearchRequest.FromString,
                     response_serializer=arenalab_dot_api_dot_search_dot_v1_dot_search__service__pb2.SearchResponse.SerializeToString,
             ),
+            'BatchSearch': grpc.unary_unary_rpc_method_handler(
+                    servicer.BatchSearch,
+                    request_deserializer=arenalab_dot_api_dot_search_dot_v1_dot_search__service__pb2.BatchSearchRequest.FromString,
+                    response_serializer=arenalab_dot_api_dot_search_dot_v1_dot_search__service__pb2.BatchSearchResponse.SerializeToString,
+            ),
+            'SearchText': grpc.unary_unary_rpc_method_handler(
+                    servicer.SearchText,
+                    request_deserializer=arenalab_dot_api_dot_search_dot_v1_dot_search__service__pb2.SearchTextRequest.FromString,
+                    response_serializer=arenalab_dot_api_dot_search_dot_v1_dot_search__service__pb2.SearchTextResponse.SerializeToString,
+            ),
             'AddSpans': grpc.unary_unary_rpc_method_handler(
                     servicer.AddSpans,
                     request_deserializer=arenalab_dot_api_dot_search_dot_v1_dot_search__service__pb2.AddSpansRequest.FromString,
                     response_serializer=arenalab_dot_api_dot_search_dot_v1_dot_search__service__pb2.AddSpansResponse.SerializeToString,
+            ),
+            'UpdateSpans': grpc.unary_unary_rpc_method_handler(
+                    servicer.UpdateSpans,
+                    request_deserializer=arenalab_dot_api_dot_search_dot_v1_dot_search__service__pb2.UpdateSpansRequest.FromString,
+                    response_serializer=arenalab_dot_api_dot_search_dot_v1_dot_search__service__pb2.UpdateSpansResponse.SerializeToString,
+            ),
+            'DeleteSpans': grpc.unary_unary_rpc_method_handler(
+                    servicer.DeleteSpans,
+                    request_deserializer=arenalab_dot_api_dot_search_dot_v1_dot_search__service__pb2.DeleteSpansRequest.FromString,
+                    response_serializer=arenalab_dot_api_dot_search_dot_v1_dot_search__service__pb2.DeleteSpansResponse.SerializeToString,
+            ),
+            'ReweightSpans': grpc.unary_unary_rpc_method_handler(
+                    servicer.ReweightSpans,
+                    request_deserializer=arenalab_dot_api_dot_search_dot_v1_dot_search__service__pb2.ReweightSpansRequest.FromString,
+                    response_serializer=arenalab_dot_api_dot_search_dot_v1_dot_search__service__pb2.ReweightSpansResponse.SerializeToString,
+            ),
+            'QuarantineSpans': grpc.unary_unary_rpc_method_handler(
+                    servicer.QuarantineSpans,
+                    request_deserializer=arenalab_dot_api_dot_search_dot_v1_dot_search__service__pb2.QuarantineSpansRequest.FromString,
+                    response_serializer=arenalab_dot_api_dot_search_dot_v1_dot_search__service__pb2.QuarantineSpansResponse.SerializeToString,
             ),
             'GetSpans': grpc.unary_unary_rpc_method_handler(
                     servicer.GetSpans,
@@ -184,6 +354,11 @@ def add_SearchServiceServicer_to_server(servicer, server):
                     request_deserializer=arenalab_dot_api_dot_search_dot_v1_dot_search__service__pb2.StatsRequest.FromString,
                     response_serializer=arenalab_dot_api_dot_search_dot_v1_dot_search__service__pb2.StatsResponse.SerializeToString,
             ),
+            'Count': grpc.unary_unary_rpc_method_handler(
+                    servicer.Count,
+                    request_deserializer=arenalab_dot_api_dot_search_dot_v1_dot_search__service__pb2.CountRequest.FromString,
+                    response_serializer=arenalab_dot_api_dot_search_dot_v1_dot_search__service__pb2.CountResponse.SerializeToString,
+            ),
             'ListCollections': grpc.unary_unary_rpc_method_handler(
                     servicer.ListCollections,
                     request_deserializer=arenalab_dot_api_dot_search_dot_v1_dot_search__service__pb2.ListCollectionsRequest.FromString,
@@ -194,6 +369,16 @@ def add_SearchServiceServicer_to_server(servicer, server):
                     request_deserializer=arenalab_dot_api_dot_search_dot_v1_dot_search__service__pb2.PublishRequest.FromString,
                     response_serializer=arenalab_dot_api_dot_search_dot_v1_dot_search__service__pb2.PublishResponse.SerializeToString,
             ),
+            'Snapshot': grpc.unary_unary_rpc_method_handler(
+                    servicer.Snapshot,
+                    request_deserializer=arenalab_dot_api_dot_search_dot_v1_dot_search__service__pb2.SnapshotRequest.FromString,
+                    response_serializer=arenalab_dot_api_dot_search_dot_v1_dot_search__service__pb2.SnapshotResponse.SerializeToString,
+            ),
+            'GetShardMap': grpc.unary_unary_rpc_method_handler(
+                    servicer.GetShardMap,
+                    request_deserializer=arenalab_dot_api_dot_search_dot_v1_dot_search__service__pb2.GetShardMapRequest.FromString,
+                    response_serializer=arenalab_dot_api_dot_search_dot_v1_dot_search__service__pb2.GetShardMapResponse.SerializeToString,
+            ),
     }
     generic_handler = grpc.method_handlers_generic_handler(
             'arenalab.api.search.v1.SearchService', rpc_method_handlers)
@@ -203,12 +388,18 @@ def add_SearchServiceServicer_to_server(servicer, server):
 
  # This class is part of an EXPERIMENTAL API.
 class SearchService:
-    """SearchService owns the spans that are served, and finds the nearest to a text.
+    """SearchService owns the spans that are served, and finds the nearest to a vector or
+    a text.
 
     A collection is one dataset in one scope: the spans of its live version plus
-    the spans added online since. Every RPC may return UNAVAILABLE / NOT_READY while
-    the store is loading, and INVALID_ARGUMENT / INVALID_ARGUMENT for a field outside
-    its documented range.
+    the spans added online since. Every change is on disk before it is acknowledged,
+    is seen by every search that begins after that, and never by half. Vectors are
+    float32, little-endian, packed; span ids are packed as the 16 bytes of the UUID.
+
+    Every RPC may return UNAVAILABLE / NOT_READY while the store is loading or an index
+    server cannot be reached, and INVALID_ARGUMENT / INVALID_ARGUMENT for a field
+    outside its documented range. RPCs that read return NOT_FOUND (UNKNOWN_DATASET) and
+    FAILED_PRECONDITION (NO_DATASET) for a collection that is not there.
     """
 
     @staticmethod
@@ -239,6 +430,60 @@ class SearchService:
             _registered_method=True)
 
     @staticmethod
+    def BatchSearch(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/arenalab.api.search.v1.SearchService/BatchSearch',
+            arenalab_dot_api_dot_search_dot_v1_dot_search__service__pb2.BatchSearchRequest.SerializeToString,
+            arenalab_dot_api_dot_search_dot_v1_dot_search__service__pb2.BatchSearchResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def SearchText(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/arenalab.api.search.v1.SearchService/SearchText',
+            arenalab_dot_api_dot_search_dot_v1_dot_search__service__pb2.SearchTextRequest.SerializeToString,
+            arenalab_dot_api_dot_search_dot_v1_dot_search__service__pb2.SearchTextResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
     def AddSpans(request,
             target,
             options=(),
@@ -255,6 +500,114 @@ class SearchService:
             '/arenalab.api.search.v1.SearchService/AddSpans',
             arenalab_dot_api_dot_search_dot_v1_dot_search__service__pb2.AddSpansRequest.SerializeToString,
             arenalab_dot_api_dot_search_dot_v1_dot_search__service__pb2.AddSpansResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def UpdateSpans(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/arenalab.api.search.v1.SearchService/UpdateSpans',
+            arenalab_dot_api_dot_search_dot_v1_dot_search__service__pb2.UpdateSpansRequest.SerializeToString,
+            arenalab_dot_api_dot_search_dot_v1_dot_search__service__pb2.UpdateSpansResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def DeleteSpans(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/arenalab.api.search.v1.SearchService/DeleteSpans',
+            arenalab_dot_api_dot_search_dot_v1_dot_search__service__pb2.DeleteSpansRequest.SerializeToString,
+            arenalab_dot_api_dot_search_dot_v1_dot_search__service__pb2.DeleteSpansResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def ReweightSpans(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/arenalab.api.search.v1.SearchService/ReweightSpans',
+            arenalab_dot_api_dot_search_dot_v1_dot_search__service__pb2.ReweightSpansRequest.SerializeToString,
+            arenalab_dot_api_dot_search_dot_v1_dot_search__service__pb2.ReweightSpansResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def QuarantineSpans(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/arenalab.api.search.v1.SearchService/QuarantineSpans',
+            arenalab_dot_api_dot_search_dot_v1_dot_search__service__pb2.QuarantineSpansRequest.SerializeToString,
+            arenalab_dot_api_dot_search_dot_v1_dot_search__service__pb2.QuarantineSpansResponse.FromString,
             options,
             channel_credentials,
             insecure,
@@ -347,6 +700,33 @@ class SearchService:
             _registered_method=True)
 
     @staticmethod
+    def Count(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/arenalab.api.search.v1.SearchService/Count',
+            arenalab_dot_api_dot_search_dot_v1_dot_search__service__pb2.CountRequest.SerializeToString,
+            arenalab_dot_api_dot_search_dot_v1_dot_search__service__pb2.CountResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
     def ListCollections(request,
             target,
             options=(),
@@ -390,6 +770,60 @@ class SearchService:
             '/arenalab.api.search.v1.SearchService/Publish',
             arenalab_dot_api_dot_search_dot_v1_dot_search__service__pb2.PublishRequest.SerializeToString,
             arenalab_dot_api_dot_search_dot_v1_dot_search__service__pb2.PublishResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def Snapshot(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/arenalab.api.search.v1.SearchService/Snapshot',
+            arenalab_dot_api_dot_search_dot_v1_dot_search__service__pb2.SnapshotRequest.SerializeToString,
+            arenalab_dot_api_dot_search_dot_v1_dot_search__service__pb2.SnapshotResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def GetShardMap(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/arenalab.api.search.v1.SearchService/GetShardMap',
+            arenalab_dot_api_dot_search_dot_v1_dot_search__service__pb2.GetShardMapRequest.SerializeToString,
+            arenalab_dot_api_dot_search_dot_v1_dot_search__service__pb2.GetShardMapResponse.FromString,
             options,
             channel_credentials,
             insecure,

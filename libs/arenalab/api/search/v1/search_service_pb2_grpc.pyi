@@ -27,12 +27,18 @@ GRPC_GENERATED_VERSION: str
 GRPC_VERSION: str
 
 class SearchServiceStub:
-    """SearchService owns the spans that are served, and finds the nearest to a text.
+    """SearchService owns the spans that are served, and finds the nearest to a vector or
+    a text.
 
     A collection is one dataset in one scope: the spans of its live version plus
-    the spans added online since. Every RPC may return UNAVAILABLE / NOT_READY while
-    the store is loading, and INVALID_ARGUMENT / INVALID_ARGUMENT for a field outside
-    its documented range.
+    the spans added online since. Every change is on disk before it is acknowledged,
+    is seen by every search that begins after that, and never by half. Vectors are
+    float32, little-endian, packed; span ids are packed as the 16 bytes of the UUID.
+
+    Every RPC may return UNAVAILABLE / NOT_READY while the store is loading or an index
+    server cannot be reached, and INVALID_ARGUMENT / INVALID_ARGUMENT for a field
+    outside its documented range. RPCs that read return NOT_FOUND (UNKNOWN_DATASET) and
+    FAILED_PRECONDITION (NO_DATASET) for a collection that is not there.
     """
 
     @_typing.overload
@@ -40,24 +46,56 @@ class SearchServiceStub:
     @_typing.overload
     def __new__(cls, channel: _aio.Channel) -> SearchServiceAsyncStub: ...
     Search: _grpc.UnaryUnaryMultiCallable[_search_service_pb2.SearchRequest, _search_service_pb2.SearchResponse]
-    """Search embeds the text and returns the nearest spans that pass the filter.
+    """Search returns ids and similarities of the spans nearest to a vector.
 
-    Errors: INVALID_ARGUMENT (EMPTY_TEXT, TOO_LARGE, INVALID_ARGUMENT); NOT_FOUND
-    (UNKNOWN_DATASET); FAILED_PRECONDITION (NO_DATASET); RESOURCE_EXHAUSTED
-    (OVERLOADED) when the embedder's queue is full.
+    Errors: INVALID_ARGUMENT (INVALID_VECTOR, TOO_LARGE, INVALID_ARGUMENT);
+    RESOURCE_EXHAUSTED (OVERLOADED).
+    """
+    BatchSearch: _grpc.UnaryUnaryMultiCallable[_search_service_pb2.BatchSearchRequest, _search_service_pb2.BatchSearchResponse]
+    """BatchSearch does several searches that share filter, limit and plan in one call.
+
+    Errors: as Search.
+    """
+    SearchText: _grpc.UnaryUnaryMultiCallable[_search_service_pb2.SearchTextRequest, _search_service_pb2.SearchTextResponse]
+    """SearchText embeds a text, plans, searches and reads the spans, in one hop.
+
+    Errors: INVALID_ARGUMENT (EMPTY_TEXT, TOO_LARGE, INVALID_ARGUMENT);
+    RESOURCE_EXHAUSTED (OVERLOADED) when the queue is full.
     """
     AddSpans: _grpc.UnaryUnaryMultiCallable[_search_service_pb2.AddSpansRequest, _search_service_pb2.AddSpansResponse]
     """AddSpans stores spans durably, embeds them and makes them searchable at once.
 
     All or nothing; adding a span that is there already, byte for byte, changes
-    nothing. Errors: INVALID_ARGUMENT (INVALID_SPAN, TOO_LARGE); NOT_FOUND
-    (UNKNOWN_DATASET); RESOURCE_EXHAUSTED (STORAGE_FULL, OVERLOADED).
+    nothing. Errors: INVALID_ARGUMENT (INVALID_SPAN, TOO_LARGE; INVALID_ARGUMENT for
+    an id that another span has); RESOURCE_EXHAUSTED (STORAGE_FULL, OVERLOADED).
+    """
+    UpdateSpans: _grpc.UnaryUnaryMultiCallable[_search_service_pb2.UpdateSpansRequest, _search_service_pb2.UpdateSpansResponse]
+    """UpdateSpans replaces spans by others with the same ids, all or nothing.
+
+    Weight and quarantine of the span stay as they are. Errors: as AddSpans;
+    NOT_FOUND (UNKNOWN_SPAN) for the first id that is not there.
+    """
+    DeleteSpans: _grpc.UnaryUnaryMultiCallable[_search_service_pb2.DeleteSpansRequest, _search_service_pb2.DeleteSpansResponse]
+    """DeleteSpans removes spans for good. Ids that are not there are counted, not refused.
+
+    A version that is published later brings back the spans that it holds. Errors:
+    RESOURCE_EXHAUSTED (STORAGE_FULL).
+    """
+    ReweightSpans: _grpc.UnaryUnaryMultiCallable[_search_service_pb2.ReweightSpansRequest, _search_service_pb2.ReweightSpansResponse]
+    """ReweightSpans sets how much spans count, all or nothing.
+
+    Errors: NOT_FOUND (UNKNOWN_SPAN); RESOURCE_EXHAUSTED (STORAGE_FULL).
+    """
+    QuarantineSpans: _grpc.UnaryUnaryMultiCallable[_search_service_pb2.QuarantineSpansRequest, _search_service_pb2.QuarantineSpansResponse]
+    """QuarantineSpans hides spans from every search, or shows them again, all or
+    nothing. GetSpans returns hidden spans too.
+
+    Errors: NOT_FOUND (UNKNOWN_SPAN); RESOURCE_EXHAUSTED (STORAGE_FULL).
     """
     GetSpans: _grpc.UnaryUnaryMultiCallable[_search_service_pb2.GetSpansRequest, _search_service_pb2.GetSpansResponse]
     """GetSpans returns spans by id, in the order asked for.
 
-    Errors: NOT_FOUND (UNKNOWN_DATASET; UNKNOWN_SPAN for the first id that is not
-    there); FAILED_PRECONDITION (NO_DATASET).
+    Errors: NOT_FOUND (UNKNOWN_SPAN for the first id that is not there).
     """
     Embed: _grpc.UnaryUnaryMultiCallable[_search_service_pb2.EmbedRequest, _search_service_pb2.EmbedResponse]
     """Embed returns the vectors of texts.
@@ -65,9 +103,12 @@ class SearchServiceStub:
     Errors: INVALID_ARGUMENT (EMPTY_TEXT, TOO_LARGE); RESOURCE_EXHAUSTED (OVERLOADED).
     """
     Stats: _grpc.UnaryUnaryMultiCallable[_search_service_pb2.StatsRequest, _search_service_pb2.StatsResponse]
-    """Stats returns exact counts of a collection, from which the planner plans.
-
-    Errors: NOT_FOUND (UNKNOWN_DATASET); FAILED_PRECONDITION (NO_DATASET).
+    """Stats returns exact counts of a collection, the state of its indexes and the
+    cost model of the machine.
+    """
+    Count: _grpc.UnaryUnaryMultiCallable[_search_service_pb2.CountRequest, _search_service_pb2.CountResponse]
+    """Count returns how many spans pass a filter and each of its conditions: exact,
+    from which the planner plans.
     """
     ListCollections: _grpc.UnaryUnaryMultiCallable[_search_service_pb2.ListCollectionsRequest, _search_service_pb2.ListCollectionsResponse]
     """ListCollections returns the collections of a scope, newest first."""
@@ -80,37 +121,87 @@ class SearchServiceStub:
     DATA_LOSS (CORRUPT_DATASET); FAILED_PRECONDITION (EMBEDDER_MISMATCH, MISSING_KEY);
     RESOURCE_EXHAUSTED (STORAGE_FULL).
     """
+    Snapshot: _grpc.UnaryUnaryMultiCallable[_search_service_pb2.SnapshotRequest, _search_service_pb2.SnapshotResponse]
+    """Snapshot merges what was added and removed online into the indexes of a
+    collection and writes them to disk, so that the next start replays nothing.
+    It happens by itself in the background too; this RPC returns when it is done.
+
+    Errors: RESOURCE_EXHAUSTED (STORAGE_FULL).
+    """
+    GetShardMap: _grpc.UnaryUnaryMultiCallable[_search_service_pb2.GetShardMapRequest, _search_service_pb2.GetShardMapResponse]
+    """GetShardMap returns which replica serves which part of the collections.
+
+    Errors: FAILED_PRECONDITION (NOT_READY) where this replica is not part of any.
+    """
 
 @_typing.type_check_only
 class SearchServiceAsyncStub(SearchServiceStub):
-    """SearchService owns the spans that are served, and finds the nearest to a text.
+    """SearchService owns the spans that are served, and finds the nearest to a vector or
+    a text.
 
     A collection is one dataset in one scope: the spans of its live version plus
-    the spans added online since. Every RPC may return UNAVAILABLE / NOT_READY while
-    the store is loading, and INVALID_ARGUMENT / INVALID_ARGUMENT for a field outside
-    its documented range.
+    the spans added online since. Every change is on disk before it is acknowledged,
+    is seen by every search that begins after that, and never by half. Vectors are
+    float32, little-endian, packed; span ids are packed as the 16 bytes of the UUID.
+
+    Every RPC may return UNAVAILABLE / NOT_READY while the store is loading or an index
+    server cannot be reached, and INVALID_ARGUMENT / INVALID_ARGUMENT for a field
+    outside its documented range. RPCs that read return NOT_FOUND (UNKNOWN_DATASET) and
+    FAILED_PRECONDITION (NO_DATASET) for a collection that is not there.
     """
 
     def __init__(self, channel: _aio.Channel) -> None: ...
     Search: _aio.UnaryUnaryMultiCallable[_search_service_pb2.SearchRequest, _search_service_pb2.SearchResponse]  # type: ignore[assignment]
-    """Search embeds the text and returns the nearest spans that pass the filter.
+    """Search returns ids and similarities of the spans nearest to a vector.
 
-    Errors: INVALID_ARGUMENT (EMPTY_TEXT, TOO_LARGE, INVALID_ARGUMENT); NOT_FOUND
-    (UNKNOWN_DATASET); FAILED_PRECONDITION (NO_DATASET); RESOURCE_EXHAUSTED
-    (OVERLOADED) when the embedder's queue is full.
+    Errors: INVALID_ARGUMENT (INVALID_VECTOR, TOO_LARGE, INVALID_ARGUMENT);
+    RESOURCE_EXHAUSTED (OVERLOADED).
+    """
+    BatchSearch: _aio.UnaryUnaryMultiCallable[_search_service_pb2.BatchSearchRequest, _search_service_pb2.BatchSearchResponse]  # type: ignore[assignment]
+    """BatchSearch does several searches that share filter, limit and plan in one call.
+
+    Errors: as Search.
+    """
+    SearchText: _aio.UnaryUnaryMultiCallable[_search_service_pb2.SearchTextRequest, _search_service_pb2.SearchTextResponse]  # type: ignore[assignment]
+    """SearchText embeds a text, plans, searches and reads the spans, in one hop.
+
+    Errors: INVALID_ARGUMENT (EMPTY_TEXT, TOO_LARGE, INVALID_ARGUMENT);
+    RESOURCE_EXHAUSTED (OVERLOADED) when the queue is full.
     """
     AddSpans: _aio.UnaryUnaryMultiCallable[_search_service_pb2.AddSpansRequest, _search_service_pb2.AddSpansResponse]  # type: ignore[assignment]
     """AddSpans stores spans durably, embeds them and makes them searchable at once.
 
     All or nothing; adding a span that is there already, byte for byte, changes
-    nothing. Errors: INVALID_ARGUMENT (INVALID_SPAN, TOO_LARGE); NOT_FOUND
-    (UNKNOWN_DATASET); RESOURCE_EXHAUSTED (STORAGE_FULL, OVERLOADED).
+    nothing. Errors: INVALID_ARGUMENT (INVALID_SPAN, TOO_LARGE; INVALID_ARGUMENT for
+    an id that another span has); RESOURCE_EXHAUSTED (STORAGE_FULL, OVERLOADED).
+    """
+    UpdateSpans: _aio.UnaryUnaryMultiCallable[_search_service_pb2.UpdateSpansRequest, _search_service_pb2.UpdateSpansResponse]  # type: ignore[assignment]
+    """UpdateSpans replaces spans by others with the same ids, all or nothing.
+
+    Weight and quarantine of the span stay as they are. Errors: as AddSpans;
+    NOT_FOUND (UNKNOWN_SPAN) for the first id that is not there.
+    """
+    DeleteSpans: _aio.UnaryUnaryMultiCallable[_search_service_pb2.DeleteSpansRequest, _search_service_pb2.DeleteSpansResponse]  # type: ignore[assignment]
+    """DeleteSpans removes spans for good. Ids that are not there are counted, not refused.
+
+    A version that is published later brings back the spans that it holds. Errors:
+    RESOURCE_EXHAUSTED (STORAGE_FULL).
+    """
+    ReweightSpans: _aio.UnaryUnaryMultiCallable[_search_service_pb2.ReweightSpansRequest, _search_service_pb2.ReweightSpansResponse]  # type: ignore[assignment]
+    """ReweightSpans sets how much spans count, all or nothing.
+
+    Errors: NOT_FOUND (UNKNOWN_SPAN); RESOURCE_EXHAUSTED (STORAGE_FULL).
+    """
+    QuarantineSpans: _aio.UnaryUnaryMultiCallable[_search_service_pb2.QuarantineSpansRequest, _search_service_pb2.QuarantineSpansResponse]  # type: ignore[assignment]
+    """QuarantineSpans hides spans from every search, or shows them again, all or
+    nothing. GetSpans returns hidden spans too.
+
+    Errors: NOT_FOUND (UNKNOWN_SPAN); RESOURCE_EXHAUSTED (STORAGE_FULL).
     """
     GetSpans: _aio.UnaryUnaryMultiCallable[_search_service_pb2.GetSpansRequest, _search_service_pb2.GetSpansResponse]  # type: ignore[assignment]
     """GetSpans returns spans by id, in the order asked for.
 
-    Errors: NOT_FOUND (UNKNOWN_DATASET; UNKNOWN_SPAN for the first id that is not
-    there); FAILED_PRECONDITION (NO_DATASET).
+    Errors: NOT_FOUND (UNKNOWN_SPAN for the first id that is not there).
     """
     Embed: _aio.UnaryUnaryMultiCallable[_search_service_pb2.EmbedRequest, _search_service_pb2.EmbedResponse]  # type: ignore[assignment]
     """Embed returns the vectors of texts.
@@ -118,9 +209,12 @@ class SearchServiceAsyncStub(SearchServiceStub):
     Errors: INVALID_ARGUMENT (EMPTY_TEXT, TOO_LARGE); RESOURCE_EXHAUSTED (OVERLOADED).
     """
     Stats: _aio.UnaryUnaryMultiCallable[_search_service_pb2.StatsRequest, _search_service_pb2.StatsResponse]  # type: ignore[assignment]
-    """Stats returns exact counts of a collection, from which the planner plans.
-
-    Errors: NOT_FOUND (UNKNOWN_DATASET); FAILED_PRECONDITION (NO_DATASET).
+    """Stats returns exact counts of a collection, the state of its indexes and the
+    cost model of the machine.
+    """
+    Count: _aio.UnaryUnaryMultiCallable[_search_service_pb2.CountRequest, _search_service_pb2.CountResponse]  # type: ignore[assignment]
+    """Count returns how many spans pass a filter and each of its conditions: exact,
+    from which the planner plans.
     """
     ListCollections: _aio.UnaryUnaryMultiCallable[_search_service_pb2.ListCollectionsRequest, _search_service_pb2.ListCollectionsResponse]  # type: ignore[assignment]
     """ListCollections returns the collections of a scope, newest first."""
@@ -133,14 +227,32 @@ class SearchServiceAsyncStub(SearchServiceStub):
     DATA_LOSS (CORRUPT_DATASET); FAILED_PRECONDITION (EMBEDDER_MISMATCH, MISSING_KEY);
     RESOURCE_EXHAUSTED (STORAGE_FULL).
     """
+    Snapshot: _aio.UnaryUnaryMultiCallable[_search_service_pb2.SnapshotRequest, _search_service_pb2.SnapshotResponse]  # type: ignore[assignment]
+    """Snapshot merges what was added and removed online into the indexes of a
+    collection and writes them to disk, so that the next start replays nothing.
+    It happens by itself in the background too; this RPC returns when it is done.
+
+    Errors: RESOURCE_EXHAUSTED (STORAGE_FULL).
+    """
+    GetShardMap: _aio.UnaryUnaryMultiCallable[_search_service_pb2.GetShardMapRequest, _search_service_pb2.GetShardMapResponse]  # type: ignore[assignment]
+    """GetShardMap returns which replica serves which part of the collections.
+
+    Errors: FAILED_PRECONDITION (NOT_READY) where this replica is not part of any.
+    """
 
 class SearchServiceServicer(metaclass=_abc_1.ABCMeta):
-    """SearchService owns the spans that are served, and finds the nearest to a text.
+    """SearchService owns the spans that are served, and finds the nearest to a vector or
+    a text.
 
     A collection is one dataset in one scope: the spans of its live version plus
-    the spans added online since. Every RPC may return UNAVAILABLE / NOT_READY while
-    the store is loading, and INVALID_ARGUMENT / INVALID_ARGUMENT for a field outside
-    its documented range.
+    the spans added online since. Every change is on disk before it is acknowledged,
+    is seen by every search that begins after that, and never by half. Vectors are
+    float32, little-endian, packed; span ids are packed as the 16 bytes of the UUID.
+
+    Every RPC may return UNAVAILABLE / NOT_READY while the store is loading or an index
+    server cannot be reached, and INVALID_ARGUMENT / INVALID_ARGUMENT for a field
+    outside its documented range. RPCs that read return NOT_FOUND (UNKNOWN_DATASET) and
+    FAILED_PRECONDITION (NO_DATASET) for a collection that is not there.
     """
 
     @_abc_1.abstractmethod
@@ -149,11 +261,33 @@ class SearchServiceServicer(metaclass=_abc_1.ABCMeta):
         request: _search_service_pb2.SearchRequest,
         context: _ServicerContext,
     ) -> _typing.Union[_search_service_pb2.SearchResponse, _abc.Awaitable[_search_service_pb2.SearchResponse]]:
-        """Search embeds the text and returns the nearest spans that pass the filter.
+        """Search returns ids and similarities of the spans nearest to a vector.
 
-        Errors: INVALID_ARGUMENT (EMPTY_TEXT, TOO_LARGE, INVALID_ARGUMENT); NOT_FOUND
-        (UNKNOWN_DATASET); FAILED_PRECONDITION (NO_DATASET); RESOURCE_EXHAUSTED
-        (OVERLOADED) when the embedder's queue is full.
+        Errors: INVALID_ARGUMENT (INVALID_VECTOR, TOO_LARGE, INVALID_ARGUMENT);
+        RESOURCE_EXHAUSTED (OVERLOADED).
+        """
+
+    @_abc_1.abstractmethod
+    def BatchSearch(
+        self,
+        request: _search_service_pb2.BatchSearchRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_search_service_pb2.BatchSearchResponse, _abc.Awaitable[_search_service_pb2.BatchSearchResponse]]:
+        """BatchSearch does several searches that share filter, limit and plan in one call.
+
+        Errors: as Search.
+        """
+
+    @_abc_1.abstractmethod
+    def SearchText(
+        self,
+        request: _search_service_pb2.SearchTextRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_search_service_pb2.SearchTextResponse, _abc.Awaitable[_search_service_pb2.SearchTextResponse]]:
+        """SearchText embeds a text, plans, searches and reads the spans, in one hop.
+
+        Errors: INVALID_ARGUMENT (EMPTY_TEXT, TOO_LARGE, INVALID_ARGUMENT);
+        RESOURCE_EXHAUSTED (OVERLOADED) when the queue is full.
         """
 
     @_abc_1.abstractmethod
@@ -165,8 +299,55 @@ class SearchServiceServicer(metaclass=_abc_1.ABCMeta):
         """AddSpans stores spans durably, embeds them and makes them searchable at once.
 
         All or nothing; adding a span that is there already, byte for byte, changes
-        nothing. Errors: INVALID_ARGUMENT (INVALID_SPAN, TOO_LARGE); NOT_FOUND
-        (UNKNOWN_DATASET); RESOURCE_EXHAUSTED (STORAGE_FULL, OVERLOADED).
+        nothing. Errors: INVALID_ARGUMENT (INVALID_SPAN, TOO_LARGE; INVALID_ARGUMENT for
+        an id that another span has); RESOURCE_EXHAUSTED (STORAGE_FULL, OVERLOADED).
+        """
+
+    @_abc_1.abstractmethod
+    def UpdateSpans(
+        self,
+        request: _search_service_pb2.UpdateSpansRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_search_service_pb2.UpdateSpansResponse, _abc.Awaitable[_search_service_pb2.UpdateSpansResponse]]:
+        """UpdateSpans replaces spans by others with the same ids, all or nothing.
+
+        Weight and quarantine of the span stay as they are. Errors: as AddSpans;
+        NOT_FOUND (UNKNOWN_SPAN) for the first id that is not there.
+        """
+
+    @_abc_1.abstractmethod
+    def DeleteSpans(
+        self,
+        request: _search_service_pb2.DeleteSpansRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_search_service_pb2.DeleteSpansResponse, _abc.Awaitable[_search_service_pb2.DeleteSpansResponse]]:
+        """DeleteSpans removes spans for good. Ids that are not there are counted, not refused.
+
+        A version that is published later brings back the spans that it holds. Errors:
+        RESOURCE_EXHAUSTED (STORAGE_FULL).
+        """
+
+    @_abc_1.abstractmethod
+    def ReweightSpans(
+        self,
+        request: _search_service_pb2.ReweightSpansRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_search_service_pb2.ReweightSpansResponse, _abc.Awaitable[_search_service_pb2.ReweightSpansResponse]]:
+        """ReweightSpans sets how much spans count, all or nothing.
+
+        Errors: NOT_FOUND (UNKNOWN_SPAN); RESOURCE_EXHAUSTED (STORAGE_FULL).
+        """
+
+    @_abc_1.abstractmethod
+    def QuarantineSpans(
+        self,
+        request: _search_service_pb2.QuarantineSpansRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_search_service_pb2.QuarantineSpansResponse, _abc.Awaitable[_search_service_pb2.QuarantineSpansResponse]]:
+        """QuarantineSpans hides spans from every search, or shows them again, all or
+        nothing. GetSpans returns hidden spans too.
+
+        Errors: NOT_FOUND (UNKNOWN_SPAN); RESOURCE_EXHAUSTED (STORAGE_FULL).
         """
 
     @_abc_1.abstractmethod
@@ -177,8 +358,7 @@ class SearchServiceServicer(metaclass=_abc_1.ABCMeta):
     ) -> _typing.Union[_search_service_pb2.GetSpansResponse, _abc.Awaitable[_search_service_pb2.GetSpansResponse]]:
         """GetSpans returns spans by id, in the order asked for.
 
-        Errors: NOT_FOUND (UNKNOWN_DATASET; UNKNOWN_SPAN for the first id that is not
-        there); FAILED_PRECONDITION (NO_DATASET).
+        Errors: NOT_FOUND (UNKNOWN_SPAN for the first id that is not there).
         """
 
     @_abc_1.abstractmethod
@@ -198,9 +378,18 @@ class SearchServiceServicer(metaclass=_abc_1.ABCMeta):
         request: _search_service_pb2.StatsRequest,
         context: _ServicerContext,
     ) -> _typing.Union[_search_service_pb2.StatsResponse, _abc.Awaitable[_search_service_pb2.StatsResponse]]:
-        """Stats returns exact counts of a collection, from which the planner plans.
+        """Stats returns exact counts of a collection, the state of its indexes and the
+        cost model of the machine.
+        """
 
-        Errors: NOT_FOUND (UNKNOWN_DATASET); FAILED_PRECONDITION (NO_DATASET).
+    @_abc_1.abstractmethod
+    def Count(
+        self,
+        request: _search_service_pb2.CountRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_search_service_pb2.CountResponse, _abc.Awaitable[_search_service_pb2.CountResponse]]:
+        """Count returns how many spans pass a filter and each of its conditions: exact,
+        from which the planner plans.
         """
 
     @_abc_1.abstractmethod
@@ -224,6 +413,30 @@ class SearchServiceServicer(metaclass=_abc_1.ABCMeta):
         Errors: NOT_FOUND (UNKNOWN_DATASET) when the version is not in the store;
         DATA_LOSS (CORRUPT_DATASET); FAILED_PRECONDITION (EMBEDDER_MISMATCH, MISSING_KEY);
         RESOURCE_EXHAUSTED (STORAGE_FULL).
+        """
+
+    @_abc_1.abstractmethod
+    def Snapshot(
+        self,
+        request: _search_service_pb2.SnapshotRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_search_service_pb2.SnapshotResponse, _abc.Awaitable[_search_service_pb2.SnapshotResponse]]:
+        """Snapshot merges what was added and removed online into the indexes of a
+        collection and writes them to disk, so that the next start replays nothing.
+        It happens by itself in the background too; this RPC returns when it is done.
+
+        Errors: RESOURCE_EXHAUSTED (STORAGE_FULL).
+        """
+
+    @_abc_1.abstractmethod
+    def GetShardMap(
+        self,
+        request: _search_service_pb2.GetShardMapRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_search_service_pb2.GetShardMapResponse, _abc.Awaitable[_search_service_pb2.GetShardMapResponse]]:
+        """GetShardMap returns which replica serves which part of the collections.
+
+        Errors: FAILED_PRECONDITION (NOT_READY) where this replica is not part of any.
         """
 
 def add_SearchServiceServicer_to_server(servicer: SearchServiceServicer, server: _typing.Union[_grpc.Server, _aio.Server]) -> None: ...
