@@ -1,0 +1,276 @@
+"""Repeating a sample of the approximate searches exactly, behind the answers.
+
+One thread does it, one scan at a time, and rests after each in proportion to how long it
+took: however much is offered, it takes no more than its share of one core. What does not
+fit the queue is dropped and counted; that loses samples, never an answer, and as it does
+not depend on what a search found, it leaves the estimate as it is.
+"""
+
+import logging
+import threading
+import time
+from collections import deque
+from collections.abc import Callable, Hashable, Iterable, Iterator
+from dataclasses import dataclass
+from enum import StrEnum
+from random import Random
+from typing import Final, NamedTuple, Protocol
+
+import numpy as np
+
+from arenalab.mesh import MeshError
+from arenalab.search.certificate import Band, Certificates, Share
+from arenalab.search.index.protocol import DEFAULT_EFFORT, Effort, FloatArray, Nearest, VectorIndex
+from arenalab.search.index.selection import IntArray
+
+_logger = logging.getLogger(__name__)
+
+DEFAULT_RATE: Final = 0.005
+DEFAULT_QUEUE_LIMIT: Final = 64
+DEFAULT_CORE_SHARE: Final = 0.1
+SELF_TESTS: Final = 64
+SELF_TEST_LIMIT: Final = 10
+
+# How far a question of a self-test is from the span that it was made of: a cosine of
+# about 0.8, as between two wordings of one question.
+_NOISE: Final = 0.75
+
+
+class Outcome(StrEnum):
+    """What became of a search that was picked."""
+
+    MEASURED = "measured"
+    DROPPED = "dropped"
+    FAILED = "failed"
+
+
+class Overlap(NamedTuple):
+    """How many of the true nearest were found."""
+
+    found: int
+    true: int
+
+
+class Job(Protocol):
+    """One search to repeat."""
+
+    @property
+    def band(self) -> Band:
+        """Where its recall belongs."""
+
+    def run(self) -> tuple[int, int]:
+        """Searches exactly; returns how many of the true nearest were found, of how many.
+
+        Raises:
+            MeshError: The index cannot be asked now; the search is left out.
+        """
+
+
+def overlap(found: Nearest, true: Nearest) -> Overlap:
+    """Returns how much of the truth was found, both asked for equally many.
+
+    A row that is as near as the last of the truth counts as found: which one of equals
+    is returned is chance. The similarities are those of `rescore`, equal to the bit.
+    """
+    if not len(true.rows):
+        return Overlap(0, 0)
+    near_enough = int(np.count_nonzero(found.similarities >= true.similarities[-1]))
+    return Overlap(min(near_enough, len(true.rows)), len(true.rows))
+
+
+@dataclass(frozen=True, kw_only=True, eq=False)
+class Repetition:
+    """A search of one index that was answered, to be repeated."""
+
+    band: Band
+    index: VectorIndex
+    query: FloatArray
+    limit: int
+    rows: Callable[[], IntArray | None]  # that could be found, ascending; None: all
+    found: Nearest
+
+    def run(self) -> tuple[int, int]:
+        """Returns the overlap with the truth."""
+        return overlap(self.found, self.index.scan(self.query, self.limit, self.rows()))
+
+
+@dataclass(frozen=True, kw_only=True, eq=False)
+class SelfTest:
+    """A question made of a row of the index itself, searched both ways."""
+
+    band: Band
+    index: VectorIndex
+    row: int
+    effort: Effort
+    seed: int
+
+    def run(self) -> tuple[int, int]:
+        """Returns the overlap of the index with the truth."""
+        query = self._question()
+        found = self.index.search(query, SELF_TEST_LIMIT, effort=self.effort)
+        return overlap(found, self.index.scan(query, SELF_TEST_LIMIT, None))
+
+    def _question(self) -> FloatArray:
+        vector = self.index.vectors(np.array([self.row]))[0]
+        noise = np.random.default_rng(self.seed).standard_normal(len(vector))
+        question = vector + _NOISE * noise / np.linalg.norm(noise)
+        unit: FloatArray = (question / np.linalg.norm(question)).astype(np.float32)
+        return unit
+
+
+def self_tests(
+    index: VectorIndex,
+    key: Hashable,
+    *,
+    effort: Effort = DEFAULT_EFFORT,
+    count: int = SELF_TESTS,
+    seed: int = 0,
+) -> Iterator[SelfTest]:
+    """Yields questions for a new index, so that it is measured before it has traffic.
+
+    Args:
+        index: What was built.
+        key: Tells it from every other, as in its bands.
+        effort: How hard it looks when it is asked.
+        count: How many questions; no more than the index has rows.
+        seed: Of the choice.
+    """
+    band = Band(key, index.engine, Share.UNFILTERED)
+    random = np.random.default_rng(seed)
+    rows = random.choice(index.size, min(count, index.size), replace=False)
+    for number, row in enumerate(rows.tolist()):
+        yield SelfTest(band=band, index=index, row=row, effort=effort, seed=seed + number)
+
+
+class Shadows:
+    """Picks searches, repeats them on a thread of its own, and records their recall."""
+
+    def __init__(
+        self,
+        certificates: Certificates,
+        *,
+        rate: float = DEFAULT_RATE,
+        queue_limit: int = DEFAULT_QUEUE_LIMIT,
+        core_share: float = DEFAULT_CORE_SHARE,
+        seed: int = 0,
+        observe: Callable[[Outcome, Band], None] = lambda _outcome, _band: None,
+        clock: Callable[[], float] = time.perf_counter,
+    ) -> None:
+        """Does nothing yet: call `start`.
+
+        Args:
+            certificates: Where the recalls go.
+            rate: Share of the searches to repeat, in [0, 1].
+            queue_limit: Searches that may wait; one more is dropped.
+            core_share: Share of one core that the thread may take, in (0, 1].
+            seed: Of the picking.
+            observe: Told what became of each search that was picked.
+            clock: Seconds, for the rests.
+
+        Raises:
+            ValueError: An argument is out of range.
+        """
+        if not 0 <= rate <= 1:
+            raise ValueError(f"rate must be in [0, 1], got {rate}")
+        if queue_limit < 1:
+            raise ValueError(f"queue_limit must be at least 1, got {queue_limit}")
+        if not 0 < core_share <= 1:
+            raise ValueError(f"core_share must be in (0, 1], got {core_share}")
+        self._certificates = certificates
+        self._rate = rate
+        self._queue_limit = queue_limit
+        self._rest_ratio = 1 / core_share - 1
+        self._random = Random(seed)  # noqa: S311 - a sample, not a secret
+        self._observe = observe
+        self._clock = clock
+        self._waiting: deque[Job] = deque()
+        self._seeds: deque[Job] = deque(maxlen=queue_limit * 4)
+        self._is_busy = False
+        self._is_stopped = False
+        self._state = threading.Condition()
+        self._thread: threading.Thread | None = None
+
+    def start(self) -> None:
+        """Begins the work."""
+        self._thread = threading.Thread(target=self._work, name="shadow-searches", daemon=True)
+        self._thread.start()
+
+    def stop(self) -> None:
+        """Ends the work after the scan that runs; returns when it has ended."""
+        with self._state:
+            self._is_stopped = True
+            self._waiting.clear()
+            self._seeds.clear()
+            self._state.notify_all()
+        if self._thread is not None:
+            self._thread.join()
+
+    def picks(self) -> bool:
+        """Returns whether the next search is to be repeated: build its job only then.
+
+        The same sequence for the same seed.
+        """
+        return self._random.random() < self._rate
+
+    def offer(self, job: Job) -> bool:
+        """Queues a search that was picked; returns whether there was room."""
+        with self._state:
+            if self._is_stopped:
+                return False
+            has_room = len(self._waiting) < self._queue_limit
+            if has_room:
+                self._waiting.append(job)
+                self._state.notify_all()
+        if not has_room:
+            self._observe(Outcome.DROPPED, job.band)
+        return has_room
+
+    def seed(self, jobs: Iterable[Job]) -> None:
+        """Queues the self-tests of a new index, before all traffic; the oldest give way."""
+        with self._state:
+            if not self._is_stopped:
+                self._seeds.extend(jobs)
+                self._state.notify_all()
+
+    def wait(self) -> None:
+        """Returns when nothing is left to do."""
+        with self._state:
+            self._state.wait_for(lambda: not (self._waiting or self._seeds or self._is_busy))
+
+    def _work(self) -> None:
+        while (taken := self._take()) is not None:
+            job, is_seed = taken
+            started = self._clock()
+            self._run(job, is_seed=is_seed)
+            # So that the index of a search is not kept from being freed during the rest.
+            del job, taken
+            self._rest(self._clock() - started)
+
+    def _take(self) -> tuple[Job, bool] | None:
+        with self._state:
+            self._state.wait_for(lambda: self._is_stopped or self._seeds or self._waiting)
+            if self._is_stopped:
+                return None
+            self._is_busy = True
+            if self._seeds:
+                return self._seeds.popleft(), True
+            return self._waiting.popleft(), False
+
+    def _run(self, job: Job, *, is_seed: bool) -> None:
+        try:
+            found, true = job.run()
+            self._certificates.record(job.band, found, true, seed=is_seed)
+        except MeshError as error:  # an index server is away: its searches say so themselves
+            _logger.debug("shadow search: %s", error)
+            self._observe(Outcome.FAILED, job.band)
+        except Exception:  # a defect here must end neither the thread nor the certificates
+            _logger.exception("shadow search failed")
+            self._observe(Outcome.FAILED, job.band)
+        else:
+            self._observe(Outcome.MEASURED, job.band)
+
+    def _rest(self, worked_s: float) -> None:
+        with self._state:
+            self._is_busy = False
+            self._state.notify_all()
+            self._state.wait_for(lambda: self._is_stopped, worked_s * self._rest_ratio)
