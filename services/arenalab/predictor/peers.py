@@ -1,5 +1,6 @@
 """The services that Predictor calls, as the few calls it makes of them."""
 
+import time
 from collections import OrderedDict
 from collections.abc import Sequence
 from typing import Final
@@ -15,6 +16,7 @@ from arenalab.api.search.v1 import search_service_pb2_grpc as search_grpc
 from arenalab.mesh import DeadlineError, NotFoundError, NotReadyError, scope_for
 from arenalab.predictor.config import PredictorConfig
 from arenalab.predictor.neighbourhood import Vectors
+from arenalab.predictor.plans import KeptPlans
 
 _SEARCH: Final = "arenalab.api.search.v1.SearchService"
 # Same request, same response: safe to ask again.
@@ -35,14 +37,20 @@ class Peers:
         self._config = config
         self._search = search_grpc.SearchServiceStub(search)
         self._planner = planner_grpc.PlannerServiceStub(planner)
+        self._plans = KeptPlans(time.monotonic)
         self._vectors: OrderedDict[str, Vectors] = OrderedDict()
 
     async def plan(self, request: planner_pb.PlanRequest) -> plan_pb2.QueryPlan | None:
         """Returns the plan; None when the planner cannot be reached."""
+        key = request.SerializeToString(deterministic=True)
+        plan = self._plans.get(key)
+        if plan is not None:
+            return plan
         try:
             response = await self._planner.Plan(request, timeout=self._config.planner_timeout_s)
         except (NotReadyError, DeadlineError):
             return None
+        self._plans.put(key, response.plan)
         return response.plan
 
     async def search(self, request: search_pb.SearchTextRequest) -> search_pb.SearchTextResponse:

@@ -33,7 +33,7 @@ def prediction_response(reading: Reading, request: pb.PredictRequest) -> pb.Pred
         creature=reading.creature,
         dataset=found.dataset,
         dataset_version=found.dataset_version,
-        plan=reading.plan,
+        plan=found.plan if found.HasField("plan") else reading.plan,
         exact=found.certificate.exact,
         features=features,
     )
