@@ -1,5 +1,35 @@
 """How a search is best carried out: facts, costs, plans. Pure; used by planner and search."""
 
+from arenalab.planning.cost import DEFAULT_MODEL, Correction, CostModel
 from arenalab.planning.engine import Engine, Strategy
+from arenalab.planning.explain import explain, explained
+from arenalab.planning.plan import (
+    DEFAULT_RECALL,
+    PROBE_HITS,
+    Choice,
+    Facts,
+    Plan,
+    Probe,
+    Step,
+    choose,
+    needs_probe,
+)
 
-__all__ = ["Engine", "Strategy"]
+__all__ = [
+    "DEFAULT_MODEL",
+    "DEFAULT_RECALL",
+    "PROBE_HITS",
+    "Choice",
+    "Correction",
+    "CostModel",
+    "Engine",
+    "Facts",
+    "Plan",
+    "Probe",
+    "Step",
+    "Strategy",
+    "choose",
+    "explain",
+    "explained",
+    "needs_probe",
+]
