@@ -1,0 +1,331 @@
+"""The methods of Search's stub, over shards.
+
+Reads go to the shards that may hold a match, at the same time, and end a little before the
+caller's deadline: a shard that fails or is late is named in `missing_shards`, and what the
+others found is returned. A request that a shard refuses as wrong is wrong. Counts cannot be
+marked as partial, so that they fail with the first shard that fails, unless the caller says
+that it can do with less.
+
+Writes go to the shard that holds the span's domain, to every replica of it. They are all or
+nothing in each replica, not over all of them; as they change nothing when repeated, a write
+that failed is simply made again.
+
+One shard alone is asked as it is, without all of this.
+"""
+
+# ruff: noqa: N802, ASYNC109 - named as in the proto, and called as a stub is
+
+from collections.abc import Callable, Sequence
+from typing import Any, Final, Protocol
+
+from arenalab.api.common.v1 import plan_pb2, span_pb2
+from arenalab.api.search.v1 import search_service_pb2 as pb
+from arenalab.mesh import InvalidInputError, PreconditionError, Reason, tenant_of
+from arenalab.mesh.client import DEFAULT_TIMEOUT_S
+from arenalab.sharding import fanning, merging
+from arenalab.sharding.replicas import Routes
+
+# Metadata of a refusal to store spans that another shard holds.
+MAP_VERSION_KEY: Final = "shard_map_version"
+
+
+class RoutesSource(Protocol):
+    """Where the current routes come from."""
+
+    async def routes(self) -> Routes:
+        """Returns them.
+
+        Raises:
+            NotReadyError: No replica can be reached.
+        """
+
+    async def newer_routes(self, than: int) -> Routes:
+        """Returns them, asked for anew if their version is not above `than`."""
+
+
+class ShardedSearch:
+    """Stands in for SearchServiceAsyncStub."""
+
+    def __init__(self, source: RoutesSource, *, partial_counts: bool = False) -> None:
+        """Keeps its arguments.
+
+        Args:
+            source: Where routes come from.
+            partial_counts: Whether Stats, Count and ListCollections leave out shards that
+                fail: enough to plan from, not to show.
+        """
+        self._source = source
+        self._partial_counts = partial_counts
+
+    # Searches.
+
+    async def Search(
+        self, request: pb.SearchRequest, *, timeout: float = DEFAULT_TIMEOUT_S
+    ) -> pb.SearchResponse:
+        ranking = request.plan.ranking if request.HasField("plan") else request.ranking
+        found: pb.SearchResponse = await self._searched(
+            "Search", request, merging.merged_search, timeout, unmergeable=ranking
+        )
+        return found
+
+    async def BatchSearch(
+        self, request: pb.BatchSearchRequest, *, timeout: float = DEFAULT_TIMEOUT_S
+    ) -> pb.BatchSearchResponse:
+        found: pb.BatchSearchResponse = await self._searched(
+            "BatchSearch",
+            request,
+            merging.merged_batch,
+            timeout,
+            unmergeable=request.plan.ranking,
+        )
+        return found
+
+    async def SearchText(
+        self, request: pb.SearchTextRequest, *, timeout: float = DEFAULT_TIMEOUT_S
+    ) -> pb.SearchTextResponse:
+        found: pb.SearchTextResponse = await self._searched(
+            "SearchText", request, merging.merged_text, timeout
+        )
+        return found
+
+    async def Embed(
+        self, request: pb.EmbedRequest, *, timeout: float = DEFAULT_TIMEOUT_S
+    ) -> pb.EmbedResponse:
+        routes = await self._source.routes()
+        embedded: pb.EmbedResponse = await routes.read_any(
+            routes.map.addresses, "Embed", request, timeout
+        )
+        return embedded
+
+    # Spans by id.
+
+    async def GetSpans(
+        self, request: pb.GetSpansRequest, *, timeout: float = DEFAULT_TIMEOUT_S
+    ) -> pb.GetSpansResponse:
+        routes = await self._source.routes()
+        shards = fanning.of_tenant(routes, request.scope)
+        if len(shards) == 1:
+            found: pb.GetSpansResponse = await routes.read(shards[0], "GetSpans", request, timeout)
+            return found
+        held = await fanning.held(routes, shards, request, timeout)
+        spans = {span.id: span for of_shard in held.values() for span in of_shard}
+        return pb.GetSpansResponse(spans=[spans[span_id] for span_id in request.span_ids])
+
+    async def DeleteSpans(
+        self, request: pb.DeleteSpansRequest, *, timeout: float = DEFAULT_TIMEOUT_S
+    ) -> pb.DeleteSpansResponse:
+        routes = await self._source.routes()
+        shards = fanning.of_tenant(routes, request.scope)
+        parts = await fanning.write_all(
+            routes, [(s, request) for s in shards], "DeleteSpans", timeout
+        )
+        deleted = sum(max(one.deleted for one in part) for part in parts)
+        asked_for = parts[0][0].deleted + parts[0][0].missing
+        return pb.DeleteSpansResponse(deleted=deleted, missing=asked_for - deleted)
+
+    async def ReweightSpans(
+        self, request: pb.ReweightSpansRequest, *, timeout: float = DEFAULT_TIMEOUT_S
+    ) -> pb.ReweightSpansResponse:
+        weights = {one.span_id: one for one in request.weights}
+
+        def part(span_ids: Sequence[str]) -> pb.ReweightSpansRequest:
+            return pb.ReweightSpansRequest(
+                scope=request.scope,
+                dataset=request.dataset,
+                weights=[weights[span_id] for span_id in span_ids],
+            )
+
+        parts = await self._write_where_held(request, list(weights), part, "ReweightSpans", timeout)
+        return pb.ReweightSpansResponse(changed=_sum_changed(parts))
+
+    async def QuarantineSpans(
+        self, request: pb.QuarantineSpansRequest, *, timeout: float = DEFAULT_TIMEOUT_S
+    ) -> pb.QuarantineSpansResponse:
+        def part(span_ids: Sequence[str]) -> pb.QuarantineSpansRequest:
+            return pb.QuarantineSpansRequest(
+                scope=request.scope,
+                dataset=request.dataset,
+                span_ids=span_ids,
+                release=request.release,
+            )
+
+        parts = await self._write_where_held(
+            request, request.span_ids, part, "QuarantineSpans", timeout
+        )
+        return pb.QuarantineSpansResponse(changed=_sum_changed(parts))
+
+    # Spans by domain.
+
+    async def AddSpans(
+        self, request: pb.AddSpansRequest, *, timeout: float = DEFAULT_TIMEOUT_S
+    ) -> pb.AddSpansResponse:
+        def part(spans: Sequence[span_pb2.Span]) -> pb.AddSpansRequest:
+            return pb.AddSpansRequest(scope=request.scope, dataset=request.dataset, spans=spans)
+
+        parts = await self._write_to_owners(request, part, "AddSpans", timeout)
+        most = [max(replicas, key=lambda one: one.added) for replicas in parts]
+        return pb.AddSpansResponse(
+            added=sum(one.added for one in most), unchanged=sum(one.unchanged for one in most)
+        )
+
+    async def UpdateSpans(
+        self, request: pb.UpdateSpansRequest, *, timeout: float = DEFAULT_TIMEOUT_S
+    ) -> pb.UpdateSpansResponse:
+        def part(spans: Sequence[span_pb2.Span]) -> pb.UpdateSpansRequest:
+            return pb.UpdateSpansRequest(scope=request.scope, dataset=request.dataset, spans=spans)
+
+        parts = await self._write_to_owners(request, part, "UpdateSpans", timeout)
+        most = [max(replicas, key=lambda one: one.updated) for replicas in parts]
+        return pb.UpdateSpansResponse(
+            updated=sum(one.updated for one in most), unchanged=sum(one.unchanged for one in most)
+        )
+
+    # Collections.
+
+    async def Stats(
+        self, request: pb.StatsRequest, *, timeout: float = DEFAULT_TIMEOUT_S
+    ) -> pb.StatsResponse:
+        counted: pb.StatsResponse = await self._counted(
+            "Stats", request, merging.merged_stats, timeout
+        )
+        return counted
+
+    async def Count(
+        self, request: pb.CountRequest, *, timeout: float = DEFAULT_TIMEOUT_S
+    ) -> pb.CountResponse:
+        # All shards, whatever the filter says: each of its conditions is counted alone.
+        counted: pb.CountResponse = await self._counted(
+            "Count", request, merging.merged_count, timeout
+        )
+        return counted
+
+    async def ListCollections(
+        self, request: pb.ListCollectionsRequest, *, timeout: float = DEFAULT_TIMEOUT_S
+    ) -> pb.ListCollectionsResponse:
+        listed: pb.ListCollectionsResponse = await self._counted(
+            "ListCollections", request, merging.merged_collections, timeout
+        )
+        return listed
+
+    async def Publish(
+        self, request: pb.PublishRequest, *, timeout: float = DEFAULT_TIMEOUT_S
+    ) -> pb.PublishResponse:
+        routes = await self._source.routes()
+        shards = fanning.of_tenant(routes, request.scope)
+        parts = await fanning.write_all(routes, [(s, request) for s in shards], "Publish", timeout)
+        return pb.PublishResponse(
+            collection=merging.merged_collection([part[0].collection for part in parts]),
+            previous_version=next(
+                (one.previous_version for part in parts for one in part if one.previous_version),
+                "",
+            ),
+        )
+
+    async def Snapshot(
+        self, request: pb.SnapshotRequest, *, timeout: float = DEFAULT_TIMEOUT_S
+    ) -> pb.SnapshotResponse:
+        routes = await self._source.routes()
+        shards = fanning.of_tenant(routes, request.scope)
+        parts = await fanning.write_all(routes, [(s, request) for s in shards], "Snapshot", timeout)
+        segments = [segment for part in parts for segment in part[0].segments]
+        return pb.SnapshotResponse(segments=sorted(segments, key=lambda one: -one.spans))
+
+    async def GetShardMap(
+        self,
+        request: pb.GetShardMapRequest,  # noqa: ARG002 - it says nothing
+        *,
+        timeout: float = DEFAULT_TIMEOUT_S,  # noqa: ARG002 - what is known is returned
+    ) -> pb.GetShardMapResponse:
+        routes = await self._source.routes()
+        return pb.GetShardMapResponse(shard_map=routes.map.to_proto())
+
+    async def _searched(
+        self,
+        method: str,
+        request: Any,
+        merge: Callable[[Any, int], Any],
+        timeout_s: float,
+        *,
+        unmergeable: plan_pb2.Ranking | None = None,
+    ) -> Any:
+        routes = await self._source.routes()
+        shards = fanning.asked(routes, request)
+        if len(shards) == 1:
+            return await routes.read(shards[0], method, request, timeout_s)
+        if unmergeable is not None:
+            _check_unranked(unmergeable)
+        answers = await fanning.read_all(routes, shards, method, request, timeout_s)
+        return merge(answers, request.limit)
+
+    async def _counted(
+        self, method: str, request: Any, merge: Callable[[Sequence[Any]], Any], timeout_s: float
+    ) -> Any:
+        routes = await self._source.routes()
+        shards = fanning.of_tenant(routes, request.scope)
+        if len(shards) == 1:
+            return await routes.read(shards[0], method, request, timeout_s)
+        answers = await fanning.read_all(routes, shards, method, request, timeout_s)
+        if answers.errors and not self._partial_counts:
+            raise fanning.gravest(answers.errors)
+        return merge(list(answers.responses.values()))
+
+    async def _write_to_owners(
+        self,
+        request: Any,
+        part: Callable[[Sequence[span_pb2.Span]], Any],
+        method: str,
+        timeout_s: float,
+    ) -> list[list[Any]]:
+        """Sends each span to the shard of its domain; once more if a newer map says otherwise."""
+        routes = await self._source.routes()
+        tenant = tenant_of(request.scope)
+        try:
+            return await fanning.write_all(
+                routes, fanning.by_owner(routes, tenant, request.spans, part), method, timeout_s
+            )
+        except InvalidInputError as error:
+            version = error.metadata.get(MAP_VERSION_KEY, "")
+            if not version.isdecimal() or int(version) <= routes.map.version:
+                raise
+        routes = await self._source.newer_routes(routes.map.version)
+        return await fanning.write_all(
+            routes, fanning.by_owner(routes, tenant, request.spans, part), method, timeout_s
+        )
+
+    async def _write_where_held(
+        self,
+        request: Any,
+        span_ids: Sequence[str],
+        part: Callable[[Sequence[str]], Any],
+        method: str,
+        timeout_s: float,
+    ) -> list[list[Any]]:
+        routes = await self._source.routes()
+        shards = fanning.of_tenant(routes, request.scope)
+        if len(shards) == 1 or not span_ids:  # the shard says what is wrong with none
+            return await fanning.write_all(routes, [(shards[0], request)], method, timeout_s)
+        wanted = pb.GetSpansRequest(scope=request.scope, dataset=request.dataset, span_ids=span_ids)
+        held = await fanning.held(routes, shards, wanted, timeout_s)
+        by_name = {shard.name: shard for shard in shards}
+        parts = [
+            (by_name[name], part([span.id for span in spans]))
+            for name, spans in held.items()
+            if spans
+        ]
+        return await fanning.write_all(routes, parts, method, timeout_s)
+
+
+def _check_unranked(ranking: plan_pb2.Ranking) -> None:
+    if ranking != plan_pb2.Ranking() and ranking != plan_pb2.Ranking(
+        rrf_constant=ranking.rrf_constant
+    ):
+        raise PreconditionError(
+            "hits for a vector carry no scores to merge a ranking of several shards by:"
+            " use SearchText, or filter by the domains of one shard",
+            Reason.UNSUPPORTED_REQUEST,
+            feature="ranking",
+        )
+
+
+def _sum_changed(parts: Sequence[Sequence[Any]]) -> int:
+    return sum(max(one.changed for one in replicas) for replicas in parts)

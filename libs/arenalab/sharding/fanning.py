@@ -1,0 +1,171 @@
+"""Carrying a call to several shards, and what their errors mean together."""
+
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from typing import Any, Final
+
+from arenalab.api.common.v1 import scope_pb2, span_pb2
+from arenalab.api.search.v1 import search_service_pb2 as pb
+from arenalab.mesh import (
+    DeadlineError,
+    InvalidInputError,
+    MeshError,
+    NotFoundError,
+    NotReadyError,
+    PreconditionError,
+    Reason,
+    tenant_of,
+)
+from arenalab.mesh.deadline import remaining_s
+from arenalab.sharding.merging import Answers
+from arenalab.sharding.replicas import Routes, settled
+from arenalab.sharding.shard_map import Shard
+
+# Of the time given, how much a shard gets where others answer too: the rest is for
+# merging, and for the caller to use what came.
+_SHARE_OF_TIME: Final = 0.9
+
+
+def of_tenant(routes: Routes, scope: scope_pb2.Scope) -> tuple[Shard, ...]:
+    tenant = tenant_of(scope)
+    shards = routes.map.of_tenant(tenant)
+    if not shards:
+        raise PreconditionError(f"no shard serves the tenant {tenant}", Reason.NO_DATASET)
+    return shards
+
+
+def asked(routes: Routes, request: Any) -> tuple[Shard, ...]:
+    """Returns the shards to search: one that has no match says so, and of which version."""
+    serving = of_tenant(routes, request.scope)
+    holding = routes.map.shards_for_filter(tenant_of(request.scope), request.filter)
+    return holding or serving[:1]
+
+
+def by_owner(
+    routes: Routes,
+    tenant: str,
+    spans: Iterable[span_pb2.Span],
+    part: Callable[[Sequence[span_pb2.Span]], Any],
+) -> list[tuple[Shard, Any]]:
+    owned: dict[Shard, list[span_pb2.Span]] = {}
+    for span in spans:
+        owner = routes.map.owner(tenant, span.context.environment)
+        owned.setdefault(owner, []).append(span)
+    if not owned:  # the shard says what is wrong with none
+        owned = {routes.map.shards[0]: []}
+    return [(shard, part(its)) for shard, its in owned.items()]
+
+
+async def read_all(
+    routes: Routes, shards: Sequence[Shard], method: str, request: Any, timeout_s: float
+) -> Answers[Any]:
+    """Returns what the shards say.
+
+    Raises:
+        InvalidInputError: A shard refuses the request.
+        MeshError: All of them fail.
+    """
+    share_s = remaining_s(timeout_s) * _SHARE_OF_TIME
+    done = await settled(routes.read(shard, method, request, share_s) for shard in shards)
+    responses: dict[str, Any] = {}
+    errors: dict[str, MeshError] = {}
+    for shard, one in zip(shards, done, strict=True):
+        if isinstance(one, InvalidInputError):
+            raise one
+        if isinstance(one, MeshError):
+            errors[shard.name] = one
+        else:
+            responses[shard.name] = one
+    if not responses:
+        raise gravest(errors)
+    return Answers(responses=responses, errors=errors)
+
+
+def gravest(errors: Mapping[str, MeshError]) -> MeshError:
+    """Returns the error to raise for all, naming its shard.
+
+    It is one that may pass, if there is one: nobody knows what that shard would have said.
+    """
+    name, error = next(
+        (
+            (name, error)
+            for name, error in errors.items()
+            if isinstance(error, (NotReadyError, DeadlineError))
+        ),
+        next(iter(errors.items())),
+    )
+    return _from_shard(name, error)
+
+
+def _from_shard(name: str, error: MeshError) -> MeshError:
+    named = type(error)(f"shard {name}: {error}", error.reason, **{**error.metadata, "shard": name})
+    named.__cause__ = error
+    return named
+
+
+async def write_all(
+    routes: Routes, parts: Sequence[tuple[Shard, Any]], method: str, timeout_s: float
+) -> list[list[Any]]:
+    """Returns what each replica of each shard says."""
+    if len(parts) == 1:
+        shard, request = parts[0]
+        return [await routes.write(shard, method, request, timeout_s)]
+    done = await settled(
+        routes.write(shard, method, request, timeout_s) for shard, request in parts
+    )
+    failed = {
+        shard.name: one
+        for (shard, _), one in zip(parts, done, strict=True)
+        if isinstance(one, MeshError)
+    }
+    if failed:
+        name, error = next(iter(failed.items()))
+        raise _from_shard(name, error)
+    return done  # type: ignore[return-value]  # no error among them
+
+
+async def held(
+    routes: Routes, shards: Sequence[Shard], request: pb.GetSpansRequest, timeout_s: float
+) -> dict[str, list[span_pb2.Span]]:
+    """Returns the spans that each shard has.
+
+    Raises:
+        NotFoundError: UNKNOWN_SPAN; the first id that no shard has.
+        MeshError: An id is not found, and a shard that may have it fails.
+    """
+    share_s = remaining_s(timeout_s) * _SHARE_OF_TIME
+    done = await settled(_held_by(routes, shard, request, share_s) for shard in shards)
+    held: dict[str, list[span_pb2.Span]] = {}
+    errors: dict[str, MeshError] = {}
+    for shard, one in zip(shards, done, strict=True):
+        if isinstance(one, InvalidInputError):
+            raise one
+        if isinstance(one, MeshError):
+            errors[shard.name] = one
+        else:
+            held[shard.name] = one
+    known = {span.id for spans in held.values() for span in spans}
+    lost = next((span_id for span_id in request.span_ids if span_id not in known), None)
+    if lost is None:
+        return held
+    if errors:
+        raise gravest(errors)
+    raise NotFoundError(f"no span has the id {lost[:80]!a}", Reason.UNKNOWN_SPAN, span_id=lost[:80])
+
+
+async def _held_by(
+    routes: Routes, shard: Shard, request: pb.GetSpansRequest, timeout_s: float
+) -> list[span_pb2.Span]:
+    """Returns the spans that one shard has: it names the first that it has not, one by one."""
+    wanted = list(dict.fromkeys(request.span_ids))
+    while True:
+        part = pb.GetSpansRequest(scope=request.scope, dataset=request.dataset, span_ids=wanted)
+        try:
+            response = await routes.read(shard, "GetSpans", part, timeout_s)
+            return list(response.spans)
+        except NotFoundError as error:
+            unknown = error.metadata.get("span_id", "")
+            if error.reason is not Reason.UNKNOWN_SPAN or unknown not in wanted:
+                raise
+            wanted.remove(unknown)
+            if not wanted:
+                return []
