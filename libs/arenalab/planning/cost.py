@@ -70,16 +70,16 @@ class CostModel:
         return dimension / self.dimension if dimension and self.dimension else 1.0
 
 
-# Two cores with AVX-512 and bfloat16, 100,000 vectors of 384 dimensions, one thread.
+# Two cores with AVX-512 and bfloat16, 40,000 vectors of 384 dimensions, one thread.
 DEFAULT_MODEL: Final = CostModel(
     dimension=384,
-    scan_ns=20.0,
-    gather_ns=124.0,  # between 88 and 175
-    graph_ns=150.0,
-    list_ns=30.0,
-    rescore_ns=150.0,
-    select_ns=0.5,
-    call_us=15.0,
+    scan_ns=25.0,
+    gather_ns=75.0,
+    graph_ns=140.0,
+    list_ns=25.0,
+    rescore_ns=320.0,
+    select_ns=0.6,
+    call_us=14.0,
 )
 
 

@@ -108,6 +108,11 @@ class Plan:
         return f"{self.engine.value}/{self.strategy.value}"
 
     @property
+    def order(self) -> tuple[str, ...]:
+        """The conditions in the order of evaluation."""
+        return tuple(step.condition for step in self.steps)
+
+    @property
     def is_exact(self) -> bool:
         return self.engine is Engine.EXACT
 

@@ -10,21 +10,21 @@ from arenalab.planning.cost import DEFAULT_MODEL, Correction, CostModel
 from arenalab.planning.engine import Engine, Strategy
 from arenalab.planning.plan import DEFAULT_RECALL, Plan, Step
 
-ENGINES: Final = {
+_ENGINES: Final = {
     plan_pb2.ENGINE_EXACT: Engine.EXACT,
     plan_pb2.ENGINE_HNSW: Engine.HNSW,
     plan_pb2.ENGINE_IVF: Engine.IVF,
     plan_pb2.ENGINE_MILVUS: Engine.MILVUS,
     plan_pb2.ENGINE_PGVECTOR: Engine.PGVECTOR,
 }
-ENGINE_NUMBERS: Final = {engine: number for number, engine in ENGINES.items()}
-STRATEGIES: Final = {
+_STRATEGIES: Final = {
     plan_pb2.FILTER_STRATEGY_NONE: Strategy.NONE,
     plan_pb2.FILTER_STRATEGY_SCAN: Strategy.SCAN,
     plan_pb2.FILTER_STRATEGY_SELECTOR: Strategy.SELECTOR,
     plan_pb2.FILTER_STRATEGY_POST: Strategy.POST,
 }
-STRATEGY_NUMBERS: Final = {strategy: number for number, strategy in STRATEGIES.items()}
+_ENGINE_NUMBERS: Final = {engine: number for number, engine in _ENGINES.items()}
+_STRATEGY_NUMBERS: Final = {strategy: number for number, strategy in _STRATEGIES.items()}
 _NS_PER_S: Final = 1_000_000_000
 _COSTS: Final = (
     "scan_ns",
@@ -37,13 +37,23 @@ _COSTS: Final = (
 )
 
 
+def engine_from_proto(number: "plan_pb2.Engine.ValueType") -> Engine | None:
+    """Returns the engine of a number; None for none, or one that is not known here."""
+    return _ENGINES.get(number)
+
+
+def engine_to_proto(engine: Engine) -> "plan_pb2.Engine.ValueType":
+    """Returns the number of an engine."""
+    return _ENGINE_NUMBERS[engine]
+
+
 def plan_to_proto(
     plan: Plan, stats_version: str = "", ranking: plan_pb2.Ranking | None = None
 ) -> plan_pb2.QueryPlan:
     """Returns the message of a plan made from the counts of a dataset version."""
     return plan_pb2.QueryPlan(
-        engine=ENGINE_NUMBERS[plan.engine],
-        filter_strategy=STRATEGY_NUMBERS[plan.strategy],
+        engine=_ENGINE_NUMBERS[plan.engine],
+        filter_strategy=_STRATEGY_NUMBERS[plan.strategy],
         ef_search=plan.ef_search,
         n_probe=plan.n_probe,
         candidates=plan.candidates,
@@ -63,29 +73,26 @@ def plan_to_proto(
 
 
 def plan_from_proto(message: plan_pb2.QueryPlan) -> Plan | None:
-    """Returns the plan of its message; None where it leaves engine or strategy to search.
+    """Returns the plan of its message; None where it leaves the engine to search.
 
+    A strategy that is left out is a scan for the exact engine, and a selector for others.
     The probe is not part of a message: a search makes it wherever it filters a graph.
 
     Raises:
         ValueError: The engine or strategy has no such value.
     """
-    if (
-        message.engine == plan_pb2.ENGINE_UNSPECIFIED
-        or message.filter_strategy == plan_pb2.FILTER_STRATEGY_UNSPECIFIED
-    ):
+    if message.engine == plan_pb2.ENGINE_UNSPECIFIED:
         return None
-    if message.engine not in ENGINES:
+    engine = _ENGINES.get(message.engine)
+    if engine is None:
         raise ValueError(f"engine has no value {message.engine}")
-    if message.filter_strategy not in STRATEGIES:
-        raise ValueError(f"filter_strategy has no value {message.filter_strategy}")
     steps = tuple(
         Step(condition=step.condition, matches=step.matches, share=step.selectivity)
         for step in message.filter_steps
     )
     return Plan(
-        engine=ENGINES[message.engine],
-        strategy=STRATEGIES[message.filter_strategy],
+        engine=engine,
+        strategy=_strategy(message.filter_strategy, engine),
         ef_search=message.ef_search,
         n_probe=message.n_probe,
         candidates=message.candidates,
@@ -97,7 +104,16 @@ def plan_from_proto(message: plan_pb2.QueryPlan) -> Plan | None:
     )
 
 
-def model_to_proto(model: CostModel) -> search_pb.CostModel:
+def _strategy(number: "plan_pb2.FilterStrategy.ValueType", engine: Engine) -> Strategy:
+    if number == plan_pb2.FILTER_STRATEGY_UNSPECIFIED:
+        return Strategy.SCAN if engine is Engine.EXACT else Strategy.SELECTOR
+    strategy = _STRATEGIES.get(number)
+    if strategy is None:
+        raise ValueError(f"filter_strategy has no value {number}")
+    return strategy
+
+
+def cost_model_to_proto(model: CostModel) -> search_pb.CostModel:
     """Returns the message of a cost model."""
     message = search_pb.CostModel(
         dimension=model.dimension,
@@ -115,7 +131,7 @@ def model_to_proto(model: CostModel) -> search_pb.CostModel:
     return message
 
 
-def model_from_proto(message: search_pb.CostModel) -> CostModel:
+def cost_model_from_proto(message: search_pb.CostModel) -> CostModel:
     """Returns the cost model of its message; DEFAULT_MODEL for one without costs."""
     costs = {name: getattr(message, name) for name in _COSTS}
     if not message.dimension or min(costs.values()) <= 0:
