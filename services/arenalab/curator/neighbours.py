@@ -7,6 +7,8 @@ from typing import Final, TypeAlias
 import numpy as np
 from numpy.typing import NDArray
 
+from arenalab.vectors import load_faiss
+
 Vectors: TypeAlias = NDArray[np.float32]
 
 # Up to here every pair is compared: 50,000 take two minutes on two cores.
@@ -74,8 +76,7 @@ def _exact(vectors: Vectors, count: int) -> _Find:
 
 
 def _approximate(vectors: Vectors, count: int) -> _Find:
-    import faiss
-
+    faiss = load_faiss()
     cells = int(4 * len(vectors) ** 0.5)
     index = faiss.IndexIVFFlat(
         faiss.IndexFlatIP(vectors.shape[1]), vectors.shape[1], cells, faiss.METRIC_INNER_PRODUCT

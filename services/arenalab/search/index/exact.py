@@ -1,53 +1,75 @@
 """The exact scan: right by construction, and without anything to build.
 
-A scan is bound by memory: it reads every vector once. So it reads bfloat16 codes, half
-the bytes, and compares in full precision only what the rounding of the codes leaves in
-doubt. No BLAS: its threads, one team for each search, fight over the cores as soon as
-two searches run at once (measured: a sixth of the throughput, and tails of 100 ms).
+One query reads bfloat16 codes, half the bytes of the vectors, and compares in full
+precision what their rounding leaves in doubt. No BLAS there: its threads, one team for
+each search, fight over the cores as soon as two searches run at once (measured: a sixth
+of the throughput, and tails of 100 ms). Several queries share one pass over the vectors,
+by faiss's BLAS kept to one thread, for there each byte read serves all of them.
 """
 
-from typing import Any, Final
+from pathlib import Path
+from typing import Any, Final, Self
 
 import numpy as np
 
-from arenalab.search.index.faiss_library import load_faiss
+from arenalab.planning import Engine
+from arenalab.search.index.codes import SUM_ERROR, Codes
+from arenalab.search.index.files import IndexFile, held_bytes
 from arenalab.search.index.protocol import (
-    DEFAULT_EF_SEARCH,
-    BoolArray,
-    Engine,
+    DEFAULT_EFFORT,
+    Effort,
     FloatArray,
-    IntArray,
     Nearest,
+    check_batch,
+    check_form,
     check_search,
     check_vectors,
     nearest_of,
 )
+from arenalab.search.index.selection import IntArray, Selection
+from arenalab.vectors import load_faiss
 
-# A float32 sum of d products of unit vectors is off by less than this for d <= 4096
-# (measured: 2e-7 at 384).
-_SUM_ERROR: Final = 1e-5
-# Rounding to the 8 bits of bfloat16 moves a component by 2^-9 of itself at most, hence
-# an inner product of unit vectors by 2^-9 at most.
-_CODE_ERROR: Final = 2.0**-9 + _SUM_ERROR
-
-# Below so many vectors all of them fit the nearest cache, and codes save nothing.
+# Below so many vectors all of them fit the nearest caches, and codes save nothing.
 _MIN_CODES: Final = 2000
-# Copying scattered rows together beats a look at every code below this share of them.
-_GATHER_SHARE: Final = 0.1
-# Rows fetched by code for each wanted, and besides: what may be in doubt.
-_DOUBT: Final = 2
-_MORE_DOUBT: Final = 50
+# Rows of vectors compared at once, and rows held besides those wanted.
+_CHUNK_ROWS: Final = 512
+_MORE_DOUBT: Final = 10
+
+_FILE: Final = IndexFile(Engine.EXACT, "faiss")
 
 
 class ExactIndex:
-    """Scores every allowed row, then re-scores the best."""
+    """Compares every row that is allowed."""
 
     engine = Engine.EXACT
+    library = "faiss"
 
-    def __init__(self, vectors: FloatArray) -> None:
-        """Keeps the vectors, and codes of them when they are many."""
+    def __init__(self, vectors: FloatArray, codes: Any = None) -> None:
+        """Keeps the vectors, and codes of them when they are many.
+
+        Args:
+            vectors: Unit vectors, shape (n, d); may be mapped from a file.
+            codes: Their bfloat16 codes, a faiss IndexScalarQuantizer; None: made here.
+
+        Raises:
+            ValueError: They are not unit vectors in float32.
+        """
+        if codes is not None:
+            self._vectors = check_form(vectors)
+            self._codes: Codes | None = Codes(codes)
+            return
         self._vectors = check_vectors(vectors)
-        self._codes = _codes_of(vectors) if len(vectors) >= _MIN_CODES else None
+        self._codes = Codes.of(self._vectors) if len(vectors) >= _MIN_CODES else None
+
+    @classmethod
+    def load(cls, folder: Path, vectors: FloatArray) -> Self:
+        """Returns the index of a folder that `save` wrote; its codes are made again.
+
+        Raises:
+            IndexFileError: The folder is of other vectors, or damaged.
+        """
+        _FILE.read(folder, vectors)
+        return cls(vectors)
 
     @property
     def size(self) -> int:
@@ -59,75 +81,115 @@ class ExactIndex:
 
     @property
     def memory_bytes(self) -> int:
-        codes = 0 if self._codes is None else self._vectors.nbytes // 2
-        return self._vectors.nbytes + codes
+        codes = 0 if self._codes is None else self._codes.nbytes
+        return held_bytes(self._vectors) + codes
 
     def search(
         self,
         query: FloatArray,
         limit: int,
         *,
-        allowed: BoolArray | None = None,
-        ef_search: int = DEFAULT_EF_SEARCH,  # noqa: ARG002 - of the protocol
-        candidates: int = 0,  # noqa: ARG002 - of the protocol
+        allowed: Selection | None = None,
+        effort: Effort = DEFAULT_EFFORT,  # noqa: ARG002 - of the protocol
     ) -> Nearest:
         check_search(self, query, limit, allowed)
-        rows = None if allowed is None else np.flatnonzero(allowed)
-        return self.scan(query, limit, rows)
+        return self.scan(query, limit, None if allowed is None else allowed.rows)
+
+    def search_batch(
+        self,
+        queries: FloatArray,
+        limit: int,
+        *,
+        allowed: Selection | None = None,
+        effort: Effort = DEFAULT_EFFORT,  # noqa: ARG002 - of the protocol
+    ) -> list[Nearest]:
+        check_batch(self, queries, limit, allowed)
+        if allowed is None and len(queries) > 1 and limit < self.size:
+            return scan_batch(self._vectors, queries, limit)
+        rows = None if allowed is None else allowed.rows
+        return scan(self._vectors, self._codes, queries, limit, rows)
 
     def scan(self, query: FloatArray, limit: int, rows: IntArray | None) -> Nearest:
-        """Returns the `limit` nearest of `rows`, ascending; None means all."""
-        count = self.size if rows is None else len(rows)
-        codes = self._codes if count > _GATHER_SHARE * self.size else None
-        best = None if codes is None else _best_by_code(codes, query, limit, rows, count)
-        if best is None:
-            best = self._best_by_vector(query, limit, rows)
-        return nearest_of(self._vectors, best, query, limit)
+        return scan(self._vectors, self._codes, query[None], limit, rows)[0]
 
-    def _best_by_vector(self, query: FloatArray, limit: int, rows: IntArray | None) -> IntArray:
-        scores = np.vecdot(self._vectors if rows is None else self._vectors[rows], query)
-        if len(scores) > limit:
-            last = np.partition(scores, len(scores) - limit)[len(scores) - limit]
-            best = np.flatnonzero(scores >= last - 2 * _SUM_ERROR)
-        else:
-            best = np.arange(len(scores))
-        return best if rows is None else rows[best]
+    def vectors(self, rows: IntArray) -> FloatArray:
+        return self._vectors[rows]
+
+    def save(self, folder: Path) -> None:
+        _FILE.write(folder, self._vectors)
 
 
-def _best_by_code(
-    codes: Any, query: FloatArray, limit: int, rows: IntArray | None, count: int
-) -> IntArray | None:
-    """Returns rows with the nearest among them; None if the codes cannot tell."""
-    wanted = min(count, _DOUBT * limit + _MORE_DOUBT)
-    parameters = None if rows is None else _selecting(rows, codes.ntotal)
-    found_scores, found_rows = codes.search(query[None], wanted, params=parameters)
-    scores: FloatArray = found_scores[0]
-    found: IntArray = found_rows[0].astype(np.int64)
-    if wanted == count:
-        return found[found >= 0]
-    # The best by code are at least this good in truth; what is not returned is at most
-    # as good as the last, give or take the rounding.
-    least = scores[limit - 1] - 2 * _CODE_ERROR
-    return found[scores >= least] if scores[-1] < least else None
+def scan(
+    vectors: FloatArray,
+    codes: Codes | None,
+    queries: FloatArray,
+    limit: int,
+    rows: IntArray | None,
+) -> list[Nearest]:
+    """Returns the true `limit` nearest of `rows`, ascending, for each query; None means all.
+
+    Args:
+        vectors: In full precision.
+        codes: Of the vectors; None: there are none.
+        queries: Unit vectors, shape (q, d).
+        limit: At least 1.
+        rows: Which rows to compare.
+    """
+    queries = np.ascontiguousarray(queries, np.float32)
+    count = len(vectors) if rows is None else len(rows)
+    if count <= limit:
+        every = np.arange(len(vectors)) if rows is None else rows
+        return [nearest_of(vectors, every, query, limit) for query in queries]
+    found: list[IntArray | None]
+    found = [None] * len(queries) if codes is None else codes.candidates(queries, limit, rows)
+    return [
+        nearest_of(
+            vectors,
+            _candidates(vectors, query, limit, rows) if candidates is None else candidates,
+            query,
+            limit,
+        )
+        for query, candidates in zip(queries, found, strict=True)
+    ]
 
 
-def _codes_of(vectors: FloatArray) -> Any:
+def _candidates(
+    vectors: FloatArray, query: FloatArray, limit: int, rows: IntArray | None
+) -> IntArray:
+    """Returns rows with the `limit` nearest among them, by their vectors."""
+    if rows is None:
+        scores = np.vecdot(vectors, query)
+    else:
+        scores = np.empty(len(rows), np.float32)
+        for start in range(0, len(rows), _CHUNK_ROWS):
+            chunk = slice(start, start + _CHUNK_ROWS)
+            scores[chunk] = np.vecdot(vectors[rows[chunk]], query)
+    last = np.partition(scores, len(scores) - limit)[len(scores) - limit]
+    best = np.flatnonzero(scores >= last - 2 * SUM_ERROR)
+    return best if rows is None else rows[best]
+
+
+def scan_batch(vectors: FloatArray, queries: FloatArray, limit: int) -> list[Nearest]:
+    """Returns the true `limit` nearest of all rows for each query, in one pass over them.
+
+    Args:
+        vectors: More of them than `limit`.
+        queries: Unit vectors, shape (q, d).
+        limit: At least 1.
+    """
     faiss = load_faiss()
-    codes = faiss.IndexScalarQuantizer(
-        vectors.shape[1], faiss.ScalarQuantizer.QT_bf16, faiss.METRIC_INNER_PRODUCT
+    faiss.omp_set_num_threads(1)  # of the calling thread only
+    wanted = min(len(vectors), limit + _MORE_DOUBT)
+    queries = np.ascontiguousarray(queries, np.float32)
+    scores, rows = faiss.knn(
+        queries, np.ascontiguousarray(vectors), wanted, metric=faiss.METRIC_INNER_PRODUCT
     )
-    codes.is_trained = True  # bfloat16 has no codebook
-    codes.add(np.ascontiguousarray(vectors))
-    return codes
-
-
-def _selecting(rows: IntArray, size: int) -> Any:
-    faiss = load_faiss()
-    allowed = np.zeros(size, bool)
-    allowed[rows] = True
-    bits = np.packbits(allowed, bitorder="little")
-    selector = faiss.IDSelectorBitmap(len(bits), faiss.swig_ptr(bits))
-    parameters = faiss.SearchParameters(sel=selector)
-    # Both are read through bare pointers for as long as the search lasts.
-    parameters.kept_alive = (selector, bits)
-    return parameters
+    found = []
+    for query, its_scores, its_rows in zip(queries, scores, rows, strict=True):
+        least = its_scores[limit - 1] - 2 * SUM_ERROR
+        if wanted == len(vectors) or its_scores[-1] < least:
+            candidates = its_rows[its_scores >= least]
+        else:  # more are equally near than are held
+            candidates = _candidates(vectors, query, limit, None)
+        found.append(nearest_of(vectors, candidates, query, limit))
+    return found

@@ -1,26 +1,39 @@
 """hnswlib behind the same protocol: an extra, because its package compiles from source."""
 
+import errno
+import os
 import threading
 from collections.abc import Callable
 from importlib.util import find_spec
+from pathlib import Path
 from typing import Any, Final, Self
 
 import numpy as np
 
-from arenalab.search.index.exact import ExactIndex
-from arenalab.search.index.hnsw import EF_CONSTRUCTION, LINKS, BuildStoppedError
+from arenalab.planning import Engine
+from arenalab.search.index.exact import scan
+from arenalab.search.index.files import IndexFile, IndexFileError, held_bytes
+from arenalab.search.index.hnsw import EF_CONSTRUCTION, LINKS
 from arenalab.search.index.protocol import (
     DEFAULT_EF_SEARCH,
-    BoolArray,
-    Engine,
+    DEFAULT_EFFORT,
+    BuildStoppedError,
+    Effort,
     FloatArray,
     Nearest,
+    check_batch,
     check_search,
     check_vectors,
-    nearest_of,
+    nearest_each,
 )
+from arenalab.search.index.selection import IntArray, Selection
 
+# Rows that each thread adds between two looks at `stopped`.
 _CHUNK_ROWS: Final = 1024
+# Makes a build on one thread the same each time.
+_SEED: Final = 100
+
+_FILE: Final = IndexFile(Engine.HNSW, "hnswlib")
 
 
 def is_installed() -> bool:
@@ -32,39 +45,64 @@ class HnswlibIndex:
     """A float32 graph. A filtered search scans: hnswlib's filters call back into Python."""
 
     engine = Engine.HNSW
+    library = "hnswlib"
 
     def __init__(self, vectors: FloatArray, graph: Any) -> None:
         self._vectors = vectors
         self._graph = graph
-        self._exact = ExactIndex(vectors)
         # `set_ef` is state that all threads share, so it belongs to one search at a time.
         self._lock = threading.Lock()
 
     @classmethod
-    def build(cls, vectors: FloatArray, stopped: Callable[[], bool] = lambda: False) -> Self:
-        """Builds on one thread, so that the graph is always the same one.
+    def build(
+        cls,
+        vectors: FloatArray,
+        *,
+        threads: int = 1,
+        stopped: Callable[[], bool] = lambda: False,
+    ) -> Self:
+        """Builds the graph; arguments and errors as of `HnswIndex.build`.
 
         Raises:
             ImportError: The extra `hnswlib` is not installed.
-            BuildStoppedError: `stopped` returned true.
         """
         import hnswlib
 
-        check_vectors(vectors)
+        vectors = check_vectors(vectors)
         graph = hnswlib.Index(space="ip", dim=vectors.shape[1])
         graph.init_index(
             max_elements=max(1, len(vectors)),
             ef_construction=EF_CONSTRUCTION,
             M=LINKS,
-            random_seed=100,
+            random_seed=_SEED,
         )
-        graph.set_num_threads(1)
-        for start in range(0, len(vectors), _CHUNK_ROWS):
+        rows = _CHUNK_ROWS * threads
+        for start in range(0, len(vectors), rows):
             if stopped():
                 raise BuildStoppedError
-            chunk = vectors[start : start + _CHUNK_ROWS]
-            graph.add_items(chunk, np.arange(start, start + len(chunk)), num_threads=1)
+            chunk = vectors[start : start + rows]
+            graph.add_items(chunk, np.arange(start, start + len(chunk)), num_threads=threads)
         return cls(vectors, graph)
+
+    @classmethod
+    def load(cls, folder: Path, vectors: FloatArray) -> Self:
+        """Returns the index of a folder that `save` wrote.
+
+        Raises:
+            ImportError: The extra `hnswlib` is not installed.
+            IndexFileError: The folder is of other vectors, or damaged.
+        """
+        import hnswlib
+
+        _FILE.read(folder, vectors)
+        graph = hnswlib.Index(space="ip", dim=vectors.shape[1])
+        try:
+            graph.load_index(str(_FILE.content(folder)), max_elements=max(1, len(vectors)))
+        except RuntimeError as error:
+            raise IndexFileError(f"the graph cannot be read: {error}") from error
+        if graph.get_current_count() != len(vectors):
+            raise IndexFileError("the file holds another index than it should")
+        return cls(np.asarray(vectors), graph)
 
     @property
     def size(self) -> int:
@@ -76,27 +114,60 @@ class HnswlibIndex:
 
     @property
     def memory_bytes(self) -> int:
-        # The graph holds its own copy of the vectors.
-        links = 4 * (2 * LINKS + LINKS / (LINKS - 1))
-        return 2 * self._vectors.nbytes + int(self.size * links)
+        # The graph holds its own copy of the vectors beside links and labels.
+        return held_bytes(self._vectors) + int(self._graph.index_file_size())
 
     def search(
         self,
         query: FloatArray,
         limit: int,
         *,
-        allowed: BoolArray | None = None,
-        ef_search: int = DEFAULT_EF_SEARCH,
-        candidates: int = 0,
+        allowed: Selection | None = None,
+        effort: Effort = DEFAULT_EFFORT,
     ) -> Nearest:
         check_search(self, query, limit, allowed)
-        wanted = min(self.size, max(limit, candidates))
-        if allowed is not None or not wanted:
-            return self._exact.search(query, limit, allowed=allowed)
+        return self._search(query[None], limit, allowed, effort)[0]
+
+    def search_batch(
+        self,
+        queries: FloatArray,
+        limit: int,
+        *,
+        allowed: Selection | None = None,
+        effort: Effort = DEFAULT_EFFORT,
+    ) -> list[Nearest]:
+        check_batch(self, queries, limit, allowed)
+        return self._search(queries, limit, allowed, effort) if len(queries) else []
+
+    def scan(self, query: FloatArray, limit: int, rows: IntArray | None) -> Nearest:
+        return scan(self._vectors, None, query[None], limit, rows)[0]
+
+    def vectors(self, rows: IntArray) -> FloatArray:
+        return self._vectors[rows]
+
+    def save(self, folder: Path) -> None:
+        _FILE.write(folder, self._vectors, self._write)
+
+    def _write(self, path: str) -> None:
+        try:
+            self._graph.save_index(path)
+        except RuntimeError as error:
+            raise OSError(errno.EIO, str(error), path) from error
+        # hnswlib does not notice when a write fails half way.
+        if Path(path).stat().st_size != self._graph.index_file_size():
+            raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC), path)
+
+    def _search(
+        self, queries: FloatArray, limit: int, allowed: Selection | None, effort: Effort
+    ) -> list[Nearest]:
+        wanted = min(self.size, max(limit, effort.candidates))
+        if allowed is not None or wanted == self.size:
+            rows = None if allowed is None else allowed.rows
+            return scan(self._vectors, None, queries, limit, rows)
         with self._lock:
-            self._graph.set_ef(max(ef_search, wanted))
+            self._graph.set_ef(max(effort.ef_search or DEFAULT_EF_SEARCH, wanted))
             try:
-                rows, _ = self._graph.knn_query(query[None], k=wanted, num_threads=1)
+                found, _ = self._graph.knn_query(queries, k=wanted, num_threads=1)
             except RuntimeError:  # fewer than `wanted` can be reached from the entry
-                return self._exact.search(query, limit)
-        return nearest_of(self._vectors, rows[0].astype(np.int64), query, limit)
+                return scan(self._vectors, None, queries, limit, None)
+        return nearest_each(self._vectors, found.astype(np.int64), queries, limit)

@@ -16,12 +16,12 @@ import numpy as np
 import numpy.typing as npt
 
 from arenalab.planning import Engine
-from arenalab.search.index.selection import BoolArray, IntArray, Selection
+from arenalab.search.index.selection import IntArray, Selection
 
 FloatArray = npt.NDArray[np.float32]
 ScoreArray = npt.NDArray[np.float64]
 
-DEFAULT_EF_SEARCH: Final = 64
+DEFAULT_EF_SEARCH: Final = 128
 MAX_CANDIDATES: Final = 4096
 MAX_PROBES: Final = 65_536
 
@@ -35,6 +35,14 @@ class Effort(NamedTuple):
 
 
 DEFAULT_EFFORT: Final = Effort()
+
+# What a computation in float32 may leave of a unit vector, and more.
+_MAX_LENGTH_ERROR: Final = 1e-3
+_CHECKED_ROWS: Final = 8192
+
+
+class BuildStoppedError(Exception):
+    """A build was told to stop before its end."""
 
 
 class Nearest(NamedTuple):
@@ -91,7 +99,7 @@ class VectorIndex(Protocol):
             effort: How hard to look.
 
         Raises:
-            ValueError: An argument is of another shape or range.
+            ValueError: An argument is of another shape or range, or the query no unit vector.
             NotReadyError: A server that the engine asks cannot be reached.
         """
 
@@ -119,12 +127,34 @@ class VectorIndex(Protocol):
         """Writes what `load` of the engine needs beside the vectors, each file synced."""
 
 
-def check_vectors(vectors: FloatArray) -> FloatArray:
-    """Returns the vectors, or raises ValueError if they are not float32 of shape (n, d)."""
+def check_form(vectors: FloatArray) -> FloatArray:
+    """Returns the vectors, or raises ValueError if they are not float32 of shape (n, d).
+
+    A map of a file comes back as a plain array over the same map: rows are taken from
+    it without the cost of making each piece a map again.
+    """
     if vectors.ndim != 2 or vectors.shape[1] == 0:  # noqa: PLR2004 - rows and columns
         raise ValueError(f"vectors must have shape (n, d), got {vectors.shape}")
     if vectors.dtype != np.float32:
         raise ValueError(f"vectors must be float32, got {vectors.dtype}")
+    return np.asarray(vectors)
+
+
+def check_vectors(vectors: FloatArray) -> FloatArray:
+    """Returns the vectors as `check_form`; raises ValueError too for one that is no unit vector.
+
+    That is one of zeros, one with a NaN, or one of another length than 1: similarities
+    would not be cosines, and the error bounds of codes would not hold.
+    """
+    vectors = check_form(vectors)
+    for start in range(0, len(vectors), _CHECKED_ROWS):
+        chunk = vectors[start : start + _CHECKED_ROWS]
+        # Written so that a NaN counts as wrong.
+        wrong = ~(np.abs(np.vecdot(chunk, chunk) - 1) <= 2 * _MAX_LENGTH_ERROR)
+        if wrong.any():
+            row = int(np.argmax(wrong))
+            length = float(np.sqrt(np.vecdot(chunk[row], chunk[row])))
+            raise ValueError(f"vectors must have length 1, row {start + row} has {length:.6g}")
     return vectors
 
 
@@ -134,10 +164,27 @@ def check_search(
     """Raises ValueError for arguments that `VectorIndex.search` refuses."""
     if query.shape != (index.dimension,):
         raise ValueError(f"query must have shape ({index.dimension},), got {query.shape}")
+    _check_rest(index, query[None], limit, allowed)
+
+
+def check_batch(
+    index: VectorIndex, queries: FloatArray, limit: int, allowed: Selection | None
+) -> None:
+    """Raises ValueError for arguments that `VectorIndex.search_batch` refuses."""
+    if queries.ndim != 2 or queries.shape[1] != index.dimension:  # noqa: PLR2004 - rows and columns
+        raise ValueError(f"queries must have shape (q, {index.dimension}), got {queries.shape}")
+    _check_rest(index, queries, limit, allowed)
+
+
+def _check_rest(
+    index: VectorIndex, queries: FloatArray, limit: int, allowed: Selection | None
+) -> None:
     if limit < 1:
         raise ValueError(f"limit must be at least 1, got {limit}")
     if allowed is not None and allowed.size != index.size:
         raise ValueError(f"allowed must be of {index.size} rows, got {allowed.size}")
+    if not (np.abs(np.vecdot(queries, queries) - 1) <= 2 * _MAX_LENGTH_ERROR).all():
+        raise ValueError("query must have length 1")
 
 
 def rescore(vectors: FloatArray, rows: IntArray, query: FloatArray) -> ScoreArray:
@@ -156,3 +203,28 @@ def nearest_of(vectors: FloatArray, rows: IntArray, query: FloatArray, limit: in
     scores = rescore(vectors, rows, query)
     order = np.lexsort((rows, -scores))[:limit]
     return Nearest(rows[order], scores[order])
+
+
+def nearest_each(
+    vectors: FloatArray, found: IntArray, queries: FloatArray, limit: int
+) -> list[Nearest]:
+    """Returns the `limit` nearest of what was found for each query.
+
+    Args:
+        vectors: In full precision.
+        found: Rows, shape (q, w); -1 where there are no more.
+        queries: Shape (q, dimension).
+        limit: At least 1.
+    """
+    is_row = found >= 0
+    products = vectors[np.where(is_row, found, 0).ravel()].astype(np.float64)
+    products = products.reshape(*found.shape, -1)
+    products *= queries.astype(np.float64)[:, None]
+    scores = np.where(is_row, np.clip(products.sum(axis=2), -1.0, 1.0), -np.inf)
+    order = np.lexsort((found, -scores), axis=1)[:, :limit]
+    rows = np.take_along_axis(found, order, 1)
+    scores = np.take_along_axis(scores, order, 1)
+    counts = np.minimum(is_row.sum(axis=1), limit).tolist()
+    return [
+        Nearest(rows[query, :count], scores[query, :count]) for query, count in enumerate(counts)
+    ]
