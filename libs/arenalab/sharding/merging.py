@@ -221,7 +221,8 @@ def _best(
 ) -> tuple[npt.NDArray[np.uint64], npt.NDArray[np.float32]]:
     all_ids, nearness = np.concatenate(ids), np.concatenate(similarities)
     order = np.lexsort((all_ids[:, 1], all_ids[:, 0], -nearness))[:limit]
-    return all_ids[order], nearness[order]
+    # Concatenating made them native.
+    return all_ids[order].astype(">u8"), nearness[order].astype("<f4")
 
 
 def _summed(parts: Iterable[Iterable[pb.ValueCount]]) -> list[pb.ValueCount]:
