@@ -1,84 +1,136 @@
 """What is known of each span of a segment, one array a field: what filters read."""
 
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
-from typing import Self
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from functools import cached_property
+from itertools import repeat
+from operator import is_
+from pathlib import Path
+from typing import Any, Final, Self
 
 import numpy as np
 import numpy.typing as npt
 
-from arenalab.search.index import BoolArray, IntArray
+from arenalab.search.coded import Coded, Postings
+from arenalab.search.column_files import read_any, read_array, read_texts, write_columns
+from arenalab.search.index.selection import BoolArray, IntArray
 from arenalab.search.row import StoredRow
 
-CodeArray = npt.NDArray[np.int32]
 IdArray = npt.NDArray[np.bytes_]
 
-
-@dataclass(frozen=True, eq=False)
-class Coded:
-    """One text a row, held as a number into the texts that occur."""
-
-    codes: CodeArray
-    values: tuple[str, ...]
-
-    @classmethod
-    def of(cls, texts: Sequence[str]) -> Self:
-        numbers: dict[str, int] = {}
-        codes = [numbers.setdefault(text, len(numbers)) for text in texts]
-        return cls(np.array(codes, np.int32), tuple(numbers))
-
-    def joined(self, other: "Coded", order: IntArray) -> "Coded":
-        """Returns both, one after the other, then in another order."""
-        numbers = {value: number for number, value in enumerate(self.values)}
-        moved = [numbers.setdefault(value, len(numbers)) for value in other.values]
-        others = np.array(moved, np.int32)[other.codes] if moved else other.codes
-        return Coded(np.concatenate([self.codes, others])[order], tuple(numbers))
-
-    def counts(self) -> dict[str, int]:
-        """Returns how many rows have each value."""
-        counted = np.bincount(self.codes, minlength=len(self.values)).tolist()
-        return dict(zip(self.values, counted, strict=True))
+_ID_BYTES: Final = 36  # of a UUID's text
+# Of what is neither Coded nor Postings.
+_TYPES: Final[dict[str, npt.DTypeLike]] = {
+    "ids": f"S{_ID_BYTES}",
+    "rowids": np.int64,
+    "statuses": np.int8,
+    "when_s": np.int64,
+    "when_ns": np.int32,
+    "quality": np.float64,
+    "outcomes": np.int64,
+    "weights": np.float32,
+    "online": np.bool_,
+    "hidden": np.bool_,
+}
+_CODED: Final = ("domains", "actions", "sources", "creatures")
+_TAG_STARTS: Final = "tag_starts"
+_TAG_ROWS: Final = "tag_rows"
+_NO_ROWS: Final[tuple[Any, ...]] = ((),) * len(StoredRow._fields)
 
 
 @dataclass(frozen=True, eq=False)
 class Columns:
-    """The fields of n spans, by ascending span id; all arrays have shape (n,)."""
+    """The fields of n spans, by ascending span id; all arrays have shape (n,).
+
+    Arrays may be mapped from files and are never written to.
+    """
 
     ids: IdArray
     rowids: IntArray
     domains: Coded
     actions: Coded
+    sources: Coded
+    creatures: Coded  # empty for a span without one
     statuses: npt.NDArray[np.int8]
     when_s: IntArray
     when_ns: npt.NDArray[np.int32]
     quality: npt.NDArray[np.float64]  # NaN: not measured
     outcomes: IntArray  # NO_OUTCOME while pending
-    tags: Mapping[str, IntArray]  # rows that carry the tag, ascending
+    weights: npt.NDArray[np.float32]
+    online: BoolArray  # added, not of the published version
+    hidden: BoolArray  # in quarantine when these columns were made
+    tags: Postings
 
     @classmethod
     def of(cls, rows: Sequence[StoredRow]) -> Self:
         """Returns the columns of rows by ascending span id."""
-        tags: dict[str, list[int]] = {}
-        for number, row in enumerate(rows):
-            for tag in row.tags.split():
-                tags.setdefault(tag, []).append(number)
+        by_field: Any = StoredRow(*(zip(*rows, strict=True) if rows else _NO_ROWS))
+        arrays = {
+            "ids": _ids_of(by_field.span_id),
+            "rowids": by_field.rowid,
+            "statuses": by_field.status,
+            "when_s": by_field.when_s,
+            "when_ns": by_field.when_ns,
+            "quality": by_field.quality,  # numpy makes NaN of None
+            "outcomes": by_field.outcome_key,
+            "weights": by_field.weight,
+            "online": np.fromiter(map(is_, by_field.ordinal, repeat(None)), np.bool_, len(rows)),
+            "hidden": by_field.hidden,
+        }
         return cls(
-            ids=np.array([row.span_id.encode() for row in rows], "S36"),
-            rowids=np.array([row.rowid for row in rows], np.int64),
-            domains=Coded.of([row.domain for row in rows]),
-            actions=Coded.of([row.action for row in rows]),
-            statuses=np.array([row.status for row in rows], np.int8),
-            when_s=np.array([row.when_s for row in rows], np.int64),
-            when_ns=np.array([row.when_ns for row in rows], np.int32),
-            quality=np.array(
-                [np.nan if row.quality is None else row.quality for row in rows], np.float64
-            ),
-            outcomes=np.array([row.outcome_key for row in rows], np.int64),
-            tags={tag: np.array(numbers, np.int64) for tag, numbers in tags.items()},
+            **{name: np.array(values, _TYPES[name]) for name, values in arrays.items()},
+            domains=Coded.of(by_field.domain),
+            actions=Coded.of(by_field.action),
+            sources=Coded.of(by_field.source),
+            creatures=Coded.of(by_field.creature),
+            tags=Postings.of(by_field.tags),
         )
+
+    @classmethod
+    def load(cls, folder: Path) -> Self:
+        """Returns the columns that were saved to a folder, mapped from its files.
+
+        Raises:
+            OSError: A file is missing.
+            ValueError: A file is cut short, or does not fit the others.
+        """
+        texts = read_texts(folder)
+        if set(texts) != {"size", "tags", *_CODED}:
+            raise ValueError(f"expected texts of domains, actions and so on, got {sorted(texts)}")
+        count = int(texts["size"][0])
+        arrays: dict[str, Any] = {
+            name: read_array(folder, name, dtype, count) for name, dtype in _TYPES.items()
+        }
+        for name in _CODED:
+            codes = read_any(folder, name, count)
+            if codes.dtype.kind != "u" or (count and int(codes.max()) >= len(texts[name])):
+                raise ValueError(f"{name}.npy holds numbers of no text")
+            arrays[name] = Coded(codes, texts[name])
+        return cls(**arrays, tags=_load_tags(folder, texts["tags"], count))
+
+    def save(self, folder: Path) -> None:
+        """Writes the columns to a folder that exists; all is on disk afterwards.
+
+        Raises:
+            OSError: The disk is full, or the folder cannot be written to.
+        """
+        arrays: dict[str, npt.NDArray[Any]] = {name: getattr(self, name) for name in _TYPES}
+        texts: dict[str, Sequence[str]] = {"size": (str(len(self)),), "tags": self.tags.texts}
+        for name in _CODED:
+            coded: Coded = getattr(self, name)
+            arrays[name], texts[name] = coded.codes, coded.values
+        arrays[_TAG_STARTS], arrays[_TAG_ROWS] = self.tags.starts, self.tags.rows
+        write_columns(folder, arrays, texts)
 
     def __len__(self) -> int:
         return len(self.ids)
+
+    @cached_property
+    def memory_bytes(self) -> int:
+        """Bytes of all arrays and texts, whether held in memory or mapped from a file."""
+        plain: int = sum(getattr(self, name).nbytes for name in _TYPES)
+        coded: int = sum(getattr(self, name).memory_bytes for name in (*_CODED, "tags"))
+        return plain + coded
 
     def find(self, ids: Sequence[str]) -> IntArray:
         """Returns the row of each id, -1 for one that is not there."""
@@ -99,46 +151,48 @@ class Columns:
         """
         ids = np.concatenate([self.ids, other.ids])
         order = np.argsort(ids, kind="stable")
-        place = np.empty(len(order), np.int64)
-        place[order] = np.arange(len(order))
-        none = np.empty(0, np.int64)
-        tags = {
-            tag: np.sort(
-                place[
-                    np.concatenate(
-                        [self.tags.get(tag, none), len(self) + other.tags.get(tag, none)]
-                    )
-                ]
-            )
-            for tag in {**self.tags, **other.tags}
+        places = np.empty(len(order), np.int64)
+        places[order] = np.arange(len(order))
+        joined: dict[str, Any] = {
+            name: np.concatenate([getattr(self, name), getattr(other, name)])[order]
+            for name in _TYPES
         }
-        joined = Columns(
-            ids=ids[order],
-            rowids=np.concatenate([self.rowids, other.rowids])[order],
-            domains=self.domains.joined(other.domains, order),
-            actions=self.actions.joined(other.actions, order),
-            statuses=np.concatenate([self.statuses, other.statuses])[order],
-            when_s=np.concatenate([self.when_s, other.when_s])[order],
-            when_ns=np.concatenate([self.when_ns, other.when_ns])[order],
-            quality=np.concatenate([self.quality, other.quality])[order],
-            outcomes=np.concatenate([self.outcomes, other.outcomes])[order],
-            tags=tags,
-        )
-        return joined, order
+        for name in _CODED:
+            joined[name] = getattr(self, name).joined(getattr(other, name), order)
+        tags = self.tags.joined(other.tags, len(self), places)
+        return Columns(**joined, tags=tags), order
 
     def taken(self, keep: BoolArray) -> "Columns":
         """Returns the columns of the rows that `keep` marks."""
-        place = np.cumsum(keep) - 1
-        tags = {tag: place[rows[keep[rows]]] for tag, rows in self.tags.items()}
-        return Columns(
-            ids=self.ids[keep],
-            rowids=self.rowids[keep],
-            domains=Coded(self.domains.codes[keep], self.domains.values),
-            actions=Coded(self.actions.codes[keep], self.actions.values),
-            statuses=self.statuses[keep],
-            when_s=self.when_s[keep],
-            when_ns=self.when_ns[keep],
-            quality=self.quality[keep],
-            outcomes=self.outcomes[keep],
-            tags={tag: rows for tag, rows in tags.items() if len(rows)},
-        )
+        taken: dict[str, Any] = {name: getattr(self, name)[keep] for name in _TYPES}
+        taken |= {name: getattr(self, name).taken(keep) for name in (*_CODED, "tags")}
+        return Columns(**taken)
+
+    def with_weights(self, rows: IntArray, weights: npt.NDArray[np.float32]) -> "Columns":
+        """Returns these columns with other weights for some rows."""
+        changed = self.weights.copy()
+        changed[rows] = weights
+        return replace(self, weights=changed)
+
+    def with_hidden(self, rows: IntArray) -> "Columns":
+        """Returns these columns with some rows in quarantine, and no others."""
+        hidden = np.zeros(len(self), np.bool_)
+        hidden[rows] = True
+        return replace(self, hidden=hidden)
+
+
+def _ids_of(ids: Sequence[str]) -> IdArray:
+    if set(map(len, ids)) == {_ID_BYTES}:
+        # Their bytes in one go: numpy would encode them one by one.
+        return np.frombuffer("".join(ids).encode("ascii"), f"S{_ID_BYTES}")
+    return np.array(ids, f"S{_ID_BYTES}")
+
+
+def _load_tags(folder: Path, values: tuple[str, ...], count: int) -> Postings:
+    starts = read_array(folder, _TAG_STARTS, np.int64, len(values) + 1)
+    if starts[0] != 0 or np.any(np.diff(starts) <= 0):
+        raise ValueError(f"{_TAG_STARTS}.npy does not ascend")
+    rows = read_array(folder, _TAG_ROWS, np.uint32, int(starts[-1]))
+    if len(rows) and int(rows.max()) >= count:
+        raise ValueError(f"{_TAG_ROWS}.npy names rows that are not there")
+    return Postings(values, starts, rows)
