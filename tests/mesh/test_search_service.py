@@ -2,7 +2,7 @@
 
 import asyncio
 from collections import Counter
-from collections.abc import AsyncIterator, Awaitable, Iterator, Sequence
+from collections.abc import AsyncIterator, Awaitable, Iterator
 from dataclasses import replace
 from pathlib import Path
 
@@ -18,8 +18,7 @@ from arenalab.api.planner.v1 import planner_service_pb2 as planner_pb
 from arenalab.api.planner.v1 import planner_service_pb2_grpc as planner_grpc
 from arenalab.api.search.v1 import search_service_pb2 as pb
 from arenalab.api.search.v1 import search_service_pb2_grpc as pb_grpc
-from arenalab.atomic import Span, Status, to_proto
-from arenalab.dataset import DatasetStore
+from arenalab.atomic import to_proto
 from arenalab.mesh import (
     ConfigError,
     DataLossError,
@@ -35,25 +34,11 @@ from arenalab.mesh import (
 )
 from arenalab.planner.config import PlannerConfig
 from arenalab.planner.wiring import running_planner
-from arenalab.search.config import SearchConfig
 from arenalab.search.embedder.factory import open_embedder
 from arenalab.search.embedder.protocol import Embedder
 from arenalab.search.wiring import running_search
-from arenalab.testing.datasets import write_version
 from arenalab.testing.spans import make_span
-
-BALANCE = make_span(
-    "What is my account balance?", "show the balance", domain="banking", quality=90, tags=("money",)
-)
-CARD = make_span(
-    "My card was stolen", "block the card", domain="banking/cards", quality=40, tags=("cards",)
-)
-FLIGHT = make_span(
-    "Book a flight to Paris", "open the flight search", domain="travel", did="book",
-    when="2026-03-01T00:00:00Z", status=Status.FAILED,
-)  # fmt: skip
-WEATHER = make_span("Will it rain tomorrow?", "show the forecast", domain="bankingx")
-SPANS = [BALANCE, CARD, FLIGHT, WEATHER]
+from tests.mesh.search_desk import BALANCE, CARD, FLIGHT, SPANS, WEATHER, Desk
 
 
 @pytest.fixture(scope="module")
@@ -63,47 +48,6 @@ def embedder() -> Iterator[Embedder]:
     opened.close()
 
 
-class Desk:
-    """A folder of datasets, and the search that serves it."""
-
-    def __init__(self, root: Path, embedder: Embedder) -> None:
-        self.embedder = embedder
-        self.telemetry = Telemetry("search")
-        self.address = ""
-        self.datasets = DatasetStore(root / "datasets")
-        self.config = SearchConfig(
-            address="127.0.0.1:0",
-            store_path=root / "search" / "spans.sqlite",
-            datasets_dir=root / "datasets",
-        )
-
-    def build(
-        self,
-        spans: Sequence[Span],
-        *,
-        dataset: str = "faq",
-        tenant: str = "default",
-        digest: str | None = None,
-    ) -> str:
-        return write_version(
-            self.datasets,
-            spans,
-            self.embedder.embed_many([span.this for span in spans]),
-            embedder_id=self.embedder.id,
-            embedder_digest=digest or self.embedder.digest,
-            dataset=dataset,
-            tenant=tenant,
-        )
-
-    async def serve(self) -> "AsyncIterator[pb_grpc.SearchServiceAsyncStub]":
-        async with (
-            running_search(self.config, self.telemetry, self.embedder) as port,
-            connect(f"127.0.0.1:{port}", Telemetry("test")) as channel,
-        ):
-            self.address = address_of(port)
-            yield pb_grpc.SearchServiceStub(channel)
-
-
 @pytest.fixture
 def desk(tmp_path: Path, embedder: Embedder) -> Desk:
     return Desk(tmp_path, embedder)
@@ -111,7 +55,7 @@ def desk(tmp_path: Path, embedder: Embedder) -> Desk:
 
 @pytest.fixture
 async def search(desk: Desk) -> "AsyncIterator[pb_grpc.SearchServiceAsyncStub]":
-    async for stub in desk.serve():
+    async with desk.serving() as stub:
         yield stub
 
 
@@ -222,7 +166,7 @@ async def test_a_restart_serves_the_same(desk: Desk) -> None:
     ]
     answers = []
     for is_first in (True, False):
-        async for search in desk.serve():
+        async with desk.serving() as search:
             if is_first:
                 await search.Publish(pb.PublishRequest(dataset="faq", dataset_version=version))
                 await search.AddSpans(pb.AddSpansRequest(dataset="faq", spans=[to_proto(added)]))
@@ -500,7 +444,7 @@ async def test_a_damaged_store_stops_the_start(desk: Desk) -> None:
     desk.config.store_path.parent.mkdir(parents=True)
     desk.config.store_path.write_bytes(b"this is no database" * 100)
     with pytest.raises(DataLossError, match=r"spans\.sqlite") as caught:
-        async for _ in desk.serve():
+        async with desk.serving():
             pass
     assert caught.value.metadata == {"file": "spans.sqlite"}
 
@@ -508,18 +452,18 @@ async def test_a_damaged_store_stops_the_start(desk: Desk) -> None:
 @pytest.mark.usefixtures("search")
 async def test_a_second_process_on_one_store_is_refused(desk: Desk) -> None:
     with pytest.raises(NotReadyError, match="another process"):
-        async for _ in desk.serve():
+        async with desk.serving():
             pass
 
 
 async def test_a_collection_whose_files_are_gone_does_not_stop_the_others(desk: Desk) -> None:
     for dataset in ("faq", "travel"):
         version = desk.build(SPANS, dataset=dataset)
-        async for search in desk.serve():
+        async with desk.serving() as search:
             await search.Publish(pb.PublishRequest(dataset=dataset, dataset_version=version))
     path = desk.config.datasets_dir / "default" / "travel" / version / "embeddings.npy"
     path.write_bytes(b"")
-    async for search in desk.serve():
+    async with desk.serving() as search:
         with pytest.raises(DataLossError):
             await search.SearchText(pb.SearchTextRequest(text="card", limit=1))
         good = await search.SearchText(pb.SearchTextRequest(dataset="faq", text="card", limit=1))
@@ -589,7 +533,7 @@ async def test_a_search_shows_its_parts_in_the_trace(desk: Desk) -> None:
     provider.add_span_processor(SimpleSpanProcessor(exporter))
     desk.telemetry.tracer = provider.get_tracer("test")
     version = desk.build(SPANS)
-    async for search in desk.serve():
+    async with desk.serving() as search:
         await search.Publish(pb.PublishRequest(dataset="faq", dataset_version=version))
         exporter.clear()
         await search.SearchText(pb.SearchTextRequest(text="card", limit=1))

@@ -5,6 +5,7 @@ from arenalab.planning.engine import Engine, Strategy
 from arenalab.planning.explain import explain, explained
 from arenalab.planning.plan import (
     DEFAULT_RECALL,
+    LEAST_LOCAL_SHARE,
     PROBE_HITS,
     Choice,
     Facts,
@@ -18,6 +19,7 @@ from arenalab.planning.plan import (
 __all__ = [
     "DEFAULT_MODEL",
     "DEFAULT_RECALL",
+    "LEAST_LOCAL_SHARE",
     "PROBE_HITS",
     "Choice",
     "Correction",

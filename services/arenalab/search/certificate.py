@@ -158,9 +158,10 @@ class Certificates:
             exact: Whether the hits are the true nearest by construction.
             index: The index that was searched, as in its bands.
         """
-        if exact:
-            return EXACT
-        band = Band(index, engine, Share.of(share))
+        return EXACT if exact else self.of(Band(index, engine, Share.of(share)))
+
+    def of(self, band: Band) -> Certificate:
+        """Returns what is known of the approximate searches of a band."""
         window = self._bands.get(band)
         if window is None:
             return Certificate(exact=False, recall=None, recall_low=0.0, band=band.name, samples=0)

@@ -7,9 +7,12 @@ from typing import Final
 
 from arenalab.mesh import ConfigError, address_of, ports
 from arenalab.search.embedder.factory import DEFAULT_SPEC
+from arenalab.search.index.builders import LIBRARIES
 from arenalab.search.upkeep import DEFAULT_DELTA_LIMIT
 
-GRAPHS: Final = ("faiss", "hnswlib")
+AUTO: Final = "auto"
+INDEXES: Final = (AUTO, "hnsw", "ivf", "milvus", "pgvector")
+_AT_LEAST_0: Final = ("exact_limit", "delta_limit", "queue_limit", "memory_budget_mb")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -21,21 +24,40 @@ class SearchConfig:
     datasets_dir: Path = Path("datasets")  # the dataset store, written by curator
     dataset_public_key: Path | None = None  # of the one key that may sign; None: any
     embedder: str = DEFAULT_SPEC  # see `open_embedder`
-    exact_limit: int = 20_000  # spans above which a collection gets a graph
+    exact_limit: int = 20_000  # spans above which a segment gets an index
+    index: str = AUTO  # "auto", "hnsw", "ivf", "milvus" or "pgvector"
+    index_uri: str = ""  # of a Milvus or PostgreSQL server
     graph: str = "faiss"  # what builds graphs: "faiss", or "hnswlib" where that extra is
+    memory_budget_mb: int = 0  # for the vectors and index of one segment; 0: none
+    build_budget_s: float = 0.0  # for one index; 0: none
+    build_threads: int | None = None  # None: one a core
     delta_limit: int = DEFAULT_DELTA_LIMIT  # added spans above which they are merged
     workers: int | None = None  # searches at the same time; None: one a core, and at most that
     queue_limit: int = 256  # searches that may wait; one more is refused
+    shadow_rate: float = 0.005  # share of approximate searches that are repeated exactly
+    shard_map: Path | None = None  # who serves what, in JSON
+    shard: str = ""  # the part of the map that is served here
 
     def __post_init__(self) -> None:
-        for name in ("exact_limit", "delta_limit", "queue_limit"):
+        for name in _AT_LEAST_0:
             if getattr(self, name) < 0:
                 raise ConfigError(f"SEARCH_{name.upper()} must be >= 0")
-        if self.graph not in GRAPHS:
-            raise ConfigError(f"SEARCH_GRAPH must be one of {GRAPHS}, got {self.graph!r}")
-        if self.workers is not None and self.workers < 1:
-            raise ConfigError(f"SEARCH_WORKERS must be >= 1, got {self.workers}")
+        if not self.build_budget_s >= 0:
+            raise ConfigError("SEARCH_BUILD_BUDGET_S must be >= 0")
+        if not 0 <= self.shadow_rate <= 1:
+            raise ConfigError(f"SEARCH_SHADOW_RATE must be in [0, 1], got {self.shadow_rate}")
+        if self.graph not in LIBRARIES:
+            raise ConfigError(f"SEARCH_GRAPH must be one of {LIBRARIES}, got {self.graph!r}")
+        if self.index not in INDEXES:
+            raise ConfigError(f"SEARCH_INDEX must be one of {INDEXES}, got {self.index!r}")
+        for name in ("workers", "build_threads"):
+            if (value := getattr(self, name)) is not None and value < 1:
+                raise ConfigError(f"SEARCH_{name.upper()} must be >= 1, got {value}")
 
     def workers_of(self, cores: int = os.cpu_count() or 1) -> int:
         """Returns how many searches run at the same time on so many cores."""
         return min(self.workers or cores, cores)
+
+    def build_threads_of(self, cores: int = os.cpu_count() or 1) -> int:
+        """Returns how many threads build an index on so many cores."""
+        return min(self.build_threads or cores, cores)

@@ -48,6 +48,12 @@ class Database:
                 connection.close()
             self._process_lock.close()
 
+    @property
+    def disk_bytes(self) -> int:
+        """The size of the file and its log."""
+        files = [self.path, self.path.with_name(self.path.name + "-wal")]
+        return sum(file.stat().st_size for file in files if file.exists())
+
     @contextmanager
     def writing(self) -> Iterator[sqlite3.Connection]:
         """Yields the connection inside a transaction: all of the block happens, or nothing."""

@@ -9,14 +9,13 @@ import asyncio
 import threading
 from collections import OrderedDict
 from collections.abc import Callable, Sequence
-from concurrent.futures import ThreadPoolExecutor
-from contextlib import suppress
-from typing import Any, Final, TypeVar
+from typing import Final, TypeVar
 
 import numpy as np
 
-from arenalab.mesh import BudgetSpentError, InvalidInputError, Reason
+from arenalab.mesh import InvalidInputError, Reason
 from arenalab.search.embedder.protocol import Embedder, EmptyTextError, Vectors
+from arenalab.search.lane import Lane
 
 _T = TypeVar("_T")
 
@@ -40,8 +39,8 @@ class Embedding:
                 more is refused.
         """
         self.embedder = embedder
-        self._questions = _Lane("embed", workers, queue_limit)
-        self._batches = _Lane("batch", 1, queue_limit)
+        self._questions = Lane("embed", workers, queue_limit)
+        self._batches = Lane("batch", 1, queue_limit)
         self._kept = _KeptVectors(_KEPT_VECTORS)
         self._leaders: dict[str, asyncio.Future[None]] = {}
 
@@ -123,54 +122,6 @@ class Embedding:
         except EmptyTextError as error:
             place = f"{field}[{start}:{start + len(piece)}]"
             raise InvalidInputError(f"{place}: {error}", Reason.EMPTY_TEXT, field=field) from error
-
-
-class _Lane:
-    """Threads with a bounded queue before them."""
-
-    def __init__(self, name: str, workers: int, queue_limit: int) -> None:
-        self._name = name
-        self._most = workers + queue_limit
-        self._present = 0
-        self._pool = ThreadPoolExecutor(workers, thread_name_prefix=name)
-
-    async def run(self, work: Callable[[], _T]) -> _T:
-        if self._present >= self._most:
-            raise BudgetSpentError(
-                f"the {self._name} queue is full ({self._most} calls)", queue=self._name
-            )
-        self._present += 1
-        loop = asyncio.get_running_loop()
-        done: asyncio.Future[_T] = loop.create_future()
-        self._pool.submit(self._do, loop, done, work)
-        return await done
-
-    def close(self) -> None:
-        self._pool.shutdown(cancel_futures=True)
-
-    def _do(
-        self, loop: asyncio.AbstractEventLoop, done: asyncio.Future[Any], work: Callable[[], Any]
-    ) -> None:
-        """Works on a worker; what nobody waits for any more is not begun."""
-        result: Any = None
-        error: BaseException | None = None
-        if not done.cancelled():
-            try:
-                result = work()
-            except BaseException as caught:  # noqa: BLE001 - raised again where it is awaited
-                error = caught
-        with suppress(RuntimeError):  # the loop ended meanwhile
-            loop.call_soon_threadsafe(self._finish, done, result, error)
-
-    def _finish(self, done: asyncio.Future[Any], result: Any, error: BaseException | None) -> None:
-        # Counted until the worker is free, not until its caller gives up.
-        self._present -= 1
-        if done.cancelled():
-            return
-        if error is None:
-            done.set_result(result)
-        else:
-            done.set_exception(error)
 
 
 class _KeptVectors:

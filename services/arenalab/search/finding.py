@@ -1,7 +1,7 @@
-"""One search from text to spans, done by one worker in one go.
+"""Searches from vector or text to spans, each done in one go on one thread.
 
-Embedding, index and payloads follow each other on the same thread: handing the work to
-another between them would cost more than the index does.
+Embedding, planning, index and payloads follow each other on the same thread: handing
+the work to another between them would cost more than the index does.
 """
 
 import time
@@ -11,9 +11,12 @@ from typing import Final, TypeVar
 
 from arenalab.api.common.v1 import span_pb2
 from arenalab.search.embedding import Embedding
-from arenalab.search.filters import Filter
+from arenalab.search.index.protocol import FloatArray
 from arenalab.search.payloads import GoneError, Payloads
-from arenalab.search.retrieval import Found, Plan, retrieve
+from arenalab.search.query import Query, TextQuery
+from arenalab.search.ranked import Ranked
+from arenalab.search.ranking import Ranking
+from arenalab.search.retrieval import Found
 from arenalab.search.snapshot import Snapshot
 from arenalab.search.trajectory import walk_back
 
@@ -23,40 +26,38 @@ _T = TypeVar("_T")
 _ATTEMPTS: Final = 5
 
 
-@dataclass(frozen=True, kw_only=True, slots=True)
-class Query:
-    """What is looked for."""
-
-    text: str
-    limit: int
-    wanted: Filter
-    plan: Plan
-    depth: int = 0
-    extra_text: str = ""
-
-
 @dataclass(frozen=True, kw_only=True, slots=True, eq=False)
 class Answer:
-    """What was found; the lists are in the order of `found`."""
+    """What was found for a text; the lists are in the order of `found`."""
 
-    snapshot: Snapshot
     found: Found
     spans: list[span_pb2.Span]  # shared: not to be changed
     trajectories: list[list[span_pb2.Span]]
     extra_similarities: list[float]
+    vector: FloatArray  # of the text
+    ranking: Ranking | None  # that was done
     started_ns: int  # of time.time_ns, as are the two below
     embedded_ns: int
     searched_ns: int
 
 
 class Finder:
-    """Carries out queries."""
+    """Carries out searches."""
 
-    def __init__(self, embedding: Embedding, payloads: Payloads) -> None:
+    def __init__(self, embedding: Embedding, payloads: Payloads, ranked: Ranked) -> None:
         self._embedding = embedding
         self._payloads = payloads
+        self._ranked = ranked
 
-    async def find(self, query: Query, current: Callable[[], Snapshot]) -> Answer:
+    def nearest(self, snapshot: Snapshot, vector: FloatArray, query: Query) -> Found:
+        """Returns the spans nearest to a vector."""
+        return self._ranked.nearest(snapshot, vector, query)
+
+    def batch(self, snapshot: Snapshot, vectors: FloatArray, query: Query) -> list[Found]:
+        """Returns the spans nearest to each of several vectors."""
+        return self._ranked.batch(snapshot, vectors, query)
+
+    async def find(self, query: TextQuery, current: Callable[[], Snapshot]) -> Answer:
         """Returns the answer of a query over the collection as it is when a worker begins.
 
         Args:
@@ -82,25 +83,27 @@ class Finder:
 
         return _retried(read, current)
 
-    def _find(self, query: Query, current: Callable[[], Snapshot]) -> Answer:
+    def _find(self, query: TextQuery, current: Callable[[], Snapshot]) -> Answer:
         started_ns = time.time_ns()
         vector = self._embedding.vector(query.text)
         extra = self._embedding.vector(query.extra_text, "extra_text") if query.extra_text else None
         embedded_ns = time.time_ns()
 
         def look(snapshot: Snapshot) -> Answer:
-            found = retrieve(snapshot, vector, query.limit, query.wanted, query.plan)
+            found = self._ranked.nearest(snapshot, vector, query.query, query.text)
             searched_ns = time.time_ns()
-            payloads = self._payloads.read(found.rowids)
-            spans = [payloads[rowid] for rowid in found.rowids]
+            rowids = found.rowids
+            payloads = self._payloads.read(rowids)
+            spans = [payloads[rowid] for rowid in rowids]
             return Answer(
-                snapshot=snapshot,
                 found=found,
                 spans=spans,
                 trajectories=self._trajectories(snapshot, spans, query.depth),
                 extra_similarities=(
                     [0.0] * len(spans) if extra is None else found.similarities_to(extra)
                 ),
+                vector=vector,
+                ranking=query.query.ranking,
                 started_ns=started_ns,
                 embedded_ns=embedded_ns,
                 searched_ns=searched_ns,

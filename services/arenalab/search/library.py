@@ -7,22 +7,26 @@ never take it.
 
 import logging
 import threading
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
+from typing import Final
 
 import numpy as np
 
 from arenalab.atomic import Span
 from arenalab.mesh import InvalidInputError, MeshError, NotFoundError, PreconditionError, Reason
-from arenalab.search.columns import Columns
 from arenalab.search.datasets import Datasets, rows_of
-from arenalab.search.index import FloatArray
+from arenalab.search.index.protocol import FloatArray
+from arenalab.search.loading import Loader
 from arenalab.search.row import NewRow, is_same_span, message_of, row_of
 from arenalab.search.segment import Segment
-from arenalab.search.snapshot import Snapshot
+from arenalab.search.snapshot import Place, Snapshot
 from arenalab.search.store import NewVersion, Record, SpanStore
 
 _logger = logging.getLogger(__name__)
+
+# Added spans that may lie in one segment that each further addition copies: 6 MB.
+DEFAULT_JOINED_LIMIT: Final = 4096
 
 EmbedAll = Callable[[Sequence[str]], FloatArray]
 Key = tuple[str, str]  # tenant, dataset
@@ -36,13 +40,13 @@ class Damaged:
     error: MeshError
 
 
-@dataclass(frozen=True, kw_only=True, slots=True)
-class Added:
-    """What adding spans came to."""
+@dataclass(frozen=True, slots=True)
+class Changed:
+    """What a change came to."""
 
     snapshot: Snapshot
-    added: int
-    unchanged: int
+    changed: int  # spans that are different now
+    unchanged: int  # spans that were like that already, or not there
 
 
 class Library:
@@ -52,8 +56,12 @@ class Library:
         self,
         store: SpanStore,
         datasets: Datasets,
+        loader: Loader,
         *,
         now_ns: Callable[[], int],
+        joined_limit: int = DEFAULT_JOINED_LIMIT,
+        check_owner: Callable[[str, Iterable[str]], None] = lambda _tenant, _domains: None,
+        keeps: Callable[[str, str], bool] = lambda _tenant, _domain: True,
         changed: Callable[[Snapshot], None] = lambda _: None,
     ) -> None:
         """Starts empty: call `load`.
@@ -61,26 +69,44 @@ class Library:
         Args:
             store: Where collections are kept.
             datasets: Where versions come from.
+            loader: Makes segments of what is stored.
+            joined_limit: Added spans beyond which segments of them are not joined at once.
+            keeps: Whether spans of a tenant's domain are served here; a version's others
+                are left out.
+            check_owner: Raises InvalidInputError where spans of a tenant's domains may not
+                be added here.
             now_ns: The time, in nanoseconds since the epoch.
             changed: Told of each snapshot after it is shown; must not block.
         """
         self._store = store
         self._datasets = datasets
+        self._loader = loader
+        self._joined_limit = joined_limit
+        self._keeps = keeps
+        self._check_owner = check_owner
+        self._sealed: frozenset[int] = frozenset()
         self._now_ns = now_ns
         self._changed = changed
         self._changing = threading.Lock()
         # Replaced as a whole, never changed: readers iterate over it without a lock.
         self._served: dict[Key, Snapshot | Damaged] = {}
 
-    def load(self) -> None:
-        """Loads every collection of the store; one that is damaged does not stop the others."""
+    def load(self) -> list[Snapshot]:
+        """Loads every collection of the store, and returns those that can be served.
+
+        One that is damaged does not stop the others.
+        """
+        loaded = []
         with self._changing:
             for record in self._store.records():
                 try:
-                    self._show(self._loaded(record))
+                    snapshot = self._loaded(record)
+                    self._show(snapshot)
+                    loaded.append(snapshot)
                 except MeshError as error:
                     _logger.warning("collection %s of %s: %s", record.dataset, record.tenant, error)
                     self._served = {**self._served, _key(record): Damaged(record, error)}
+        return loaded
 
     def find(self, tenant: str, dataset: str) -> Snapshot:
         """Returns a collection as it is now; an empty name means the one published last.
@@ -142,58 +168,173 @@ class Library:
                 embedder_digest=manifest.embedder_digest,
                 dimension=manifest.dimension,
             )
-            rows = rows_of(opened)
+            rows = (
+                (ordinal, row)
+                for ordinal, row in enumerate(rows_of(opened))
+                if self._keeps(tenant, row.domain)
+            )
             added_vectors = None
             if before and before.record.embedder_digest != manifest.embedder_digest:
                 added_vectors = embed_all(self._added_texts(before.record))
             record = self._store.publish(new, rows, added_vectors=added_vectors)
-            snapshot = self._read(record, opened.embeddings())
+            snapshot = self._loader.read(record, opened.embeddings())
             self._show(snapshot)
             return snapshot, previous
 
-    def add(self, tenant: str, dataset: str, spans: Sequence[Span], vectors: FloatArray) -> Added:
+    def add(self, tenant: str, dataset: str, spans: Sequence[Span], vectors: FloatArray) -> Changed:
         """Adds spans with their vectors to a collection, all or none.
 
         Raises:
-            InvalidInputError: A span has the id of another one.
-            MeshError: As `find` and `SpanStore.add`; nothing was kept.
+            InvalidInputError: A span has the id of another one, or belongs elsewhere.
+            MeshError: As `find` and `SpanStore.change`; nothing was kept.
         """
         with self._changing:
             before = self.find(tenant, dataset)
             new = self._new_among(before, spans)
             if not new:
-                return Added(snapshot=before, added=0, unchanged=len(spans))
-            rows = list(new.values())
-            record, stored = self._store.add(before.record, rows, vectors[list(new)])
-            by_id = sorted(range(len(rows)), key=lambda place: rows[place].span_id)
-            arrived = Segment.of(
-                Columns.of([stored[place] for place in by_id]), vectors[list(new)][by_id]
+                return Changed(before, 0, len(spans))
+            self._check_owner(tenant, [row.domain for row in new.values()])
+            record, stored = self._store.change(
+                before.record, added=list(new.values()), vectors=vectors[list(new)]
             )
-            after = replace(before, record=record, delta=before.delta.joined(arrived))
+            arrived = self._loader.arrived(record, stored, vectors[list(new)])
+            after = replace(before, record=record).adding(arrived, self._joined_limit, self._sealed)
             self._show(after)
-            return Added(snapshot=after, added=len(new), unchanged=len(spans) - len(new))
+            return Changed(after, len(new), len(spans) - len(new))
+
+    def update(
+        self, tenant: str, dataset: str, spans: Sequence[Span], vectors: FloatArray
+    ) -> Changed:
+        """Replaces spans by others with the same ids, all or none.
+
+        Raises:
+            InvalidInputError: An id is there twice, or a span belongs elsewhere.
+            NotFoundError: UNKNOWN_SPAN.
+            MeshError: As `find` and `SpanStore.change`; nothing was kept.
+        """
+        with self._changing:
+            before = self.find(tenant, dataset)
+            ids = [span.id for span in spans]
+            places = _known(before, ids)
+            rows = [row_of(span) for span in spans]
+            old = self._store.payloads([before.rowid(place) for place in places])
+            new = [
+                number
+                for number, (row, place) in enumerate(zip(rows, places, strict=True))
+                if not is_same_span(old[before.rowid(place)], row.payload)
+            ]
+            if not new:
+                return Changed(before, 0, len(spans))
+            self._check_owner(tenant, [rows[number].domain for number in new])
+            gone = [places[number] for number in new]
+            record, stored = self._store.change(
+                before.record,
+                removed=[before.rowid(place) for place in gone],
+                added=[rows[number] for number in new],
+                vectors=vectors[new],
+                marks=[(before.weight(place), int(before.is_hidden(place))) for place in gone],
+            )
+            arrived = self._loader.arrived(record, stored, vectors[new])
+            after = replace(before, record=record).removing(gone)
+            after = after.adding(arrived, self._joined_limit, self._sealed)
+            self._show(after)
+            return Changed(after, len(new), len(spans) - len(new))
+
+    def delete(self, tenant: str, dataset: str, ids: Sequence[str]) -> Changed:
+        """Removes spans; ids that are not there count as unchanged.
+
+        Raises:
+            MeshError: As `find` and `SpanStore.change`; nothing was removed.
+        """
+        with self._changing:
+            before = self.find(tenant, dataset)
+            wanted = list(dict.fromkeys(ids))
+            gone = [place for place in before.places(wanted) if place is not None]
+            if not gone:
+                return Changed(before, 0, len(wanted))
+            record, _ = self._store.change(
+                before.record, removed=[before.rowid(place) for place in gone]
+            )
+            after = replace(before, record=record).removing(gone)
+            self._show(after)
+            return Changed(after, len(gone), len(wanted) - len(gone))
+
+    def reweight(self, tenant: str, dataset: str, weights: Mapping[str, float]) -> Changed:
+        """Sets how much spans count, all or none.
+
+        Raises:
+            NotFoundError: UNKNOWN_SPAN.
+            MeshError: As `find` and `SpanStore.change`; nothing was changed.
+        """
+        with self._changing:
+            before = self.find(tenant, dataset)
+            places = _known(before, list(weights))
+            new = {
+                place: float(np.float32(weight))
+                for place, weight in zip(places, weights.values(), strict=True)
+                if before.weight(place) != np.float32(weight)
+            }
+            if not new:
+                return Changed(before, 0, len(weights))
+            record, _ = self._store.change(
+                before.record,
+                weights={before.rowid(place): weight for place, weight in new.items()},
+            )
+            after = replace(before, record=record).weighing(new)
+            self._show(after)
+            return Changed(after, len(new), len(weights) - len(new))
+
+    def quarantine(self, tenant: str, dataset: str, ids: Sequence[str], *, hidden: bool) -> Changed:
+        """Hides spans from every search, or shows them again, all or none.
+
+        Raises:
+            NotFoundError: UNKNOWN_SPAN.
+            MeshError: As `find` and `SpanStore.change`; nothing was changed.
+        """
+        with self._changing:
+            before = self.find(tenant, dataset)
+            wanted = list(dict.fromkeys(ids))
+            places = [
+                place for place in _known(before, wanted) if before.is_hidden(place) != hidden
+            ]
+            if not places:
+                return Changed(before, 0, len(wanted))
+            record, _ = self._store.change(
+                before.record,
+                hidden={before.rowid(place): int(hidden) for place in places},
+            )
+            after = replace(before, record=record).hiding(places, hidden=hidden)
+            self._show(after)
+            return Changed(after, len(places), len(wanted) - len(places))
 
     def is_current(self, snapshot: Snapshot) -> bool:
         """Returns whether a snapshot is the one that is served."""
         return self._served.get(_key(snapshot.record)) is snapshot
 
-    def improve(self, before: Snapshot, after: Segment) -> None:
-        """Puts a better base in the place of a snapshot's, unless that was replaced.
+    def seal(self, segments: Sequence[Segment]) -> None:
+        """Keeps additions from joining some segments; an empty sequence lifts that."""
+        with self._changing:
+            self._sealed = frozenset(segment.serial for segment in segments)
 
-        The base may have a graph that the old one had not, and may have taken in spans
-        of the snapshot's delta; what was added since stays in the delta.
+    def improve(self, before: Snapshot, old: Sequence[Segment], new: Segment) -> Snapshot | None:
+        """Puts one segment in the place of some of a snapshot's.
+
+        Args:
+            before: The snapshot that the new segment was made from.
+            old: Those of its segments that `new` takes the place of.
+            new: Their spans. What was changed in them since is changed in it too.
+
+        Returns:
+            What is served now; None where another version was published meanwhile.
         """
         with self._changing:
             now = self._served.get(_key(before.record))
-            if not isinstance(now, Snapshot) or now.base is not before.base:
-                return
-            merged = len(after) - len(before.base)
-            left = now.delta
-            if merged:
-                gone = np.isin(left.columns.ids, before.delta.columns.ids)
-                left = left.taken(~gone)
-            base_added = now.base_added + merged
-            self._show(replace(now, base=after, delta=left, base_added=base_added))
+            if not isinstance(now, Snapshot) or now.record.live_part != before.record.live_part:
+                return None
+            after = now.improved(old, new)
+            if after is not None:
+                self._show(after)
+            return after
 
     def _of(self, tenant: str) -> list[Snapshot | Damaged]:
         found = [one for (owner, _), one in self._served.items() if owner == tenant]
@@ -205,18 +346,11 @@ class Library:
 
     def _loaded(self, record: Record) -> Snapshot:
         self._datasets.check_embedder(record.embedder_id, record.embedder_digest)
-        opened = self._datasets.open(record.tenant, record.dataset, record.version)
-        return self._read(record, opened.embeddings())
-
-    def _read(self, record: Record, embeddings: FloatArray) -> Snapshot:
-        added = self._store.rows(record.added_part)
-        return Snapshot(
-            record=record,
-            base=Segment.of_version(self._store.rows(record.live_part), embeddings),
-            delta=Segment.of(
-                Columns.of(added), self._store.vectors(record.added_part, record.dimension)
-            ),
-        )
+        found = self._loader.from_files(record)
+        if found is None:
+            opened = self._datasets.open(record.tenant, record.dataset, record.version)
+            found = self._loader.read(record, opened.embeddings())
+        return found
 
     def _added_texts(self, record: Record) -> list[str]:
         rowids = [row.rowid for row in self._store.rows(record.added_part)]
@@ -237,10 +371,30 @@ class Library:
                 seen[span.id] = row.payload
             elif not is_same_span(there, row.payload):
                 raise InvalidInputError(
-                    f"spans[{place}]: a span with the id {span.id} and other content exists",
+                    f"spans[{place}]: a span with the id {span.id} and other content exists;"
+                    " UpdateSpans replaces it",
                     field=f"spans[{place}].id",
                 )
         return new
+
+
+def _known(snapshot: Snapshot, ids: Sequence[str]) -> list[Place]:
+    """Returns the places of ids that must all be there, each once."""
+    if len(set(ids)) < len(ids):
+        twice = next(span_id for at, span_id in enumerate(ids) if span_id in ids[:at])
+        raise InvalidInputError(f"the id {twice[:80]!a} is there twice", field="span_ids")
+    places = snapshot.places(ids)
+    for span_id, place in zip(ids, places, strict=True):
+        if place is None:
+            raise unknown_span(span_id)
+    return [place for place in places if place is not None]
+
+
+def unknown_span(span_id: str) -> NotFoundError:
+    """Returns the error for an id that no span has."""
+    return NotFoundError(
+        f"no span has the id {span_id[:80]!a}", Reason.UNKNOWN_SPAN, span_id=span_id[:80]
+    )
 
 
 def _key(record: Record) -> Key:

@@ -4,15 +4,18 @@ import re
 from collections.abc import Sequence
 from typing import Final
 
-from google.protobuf import timestamp_pb2
+import numpy as np
 
-from arenalab.api.common.v1 import filter_pb2, plan_pb2, span_pb2
+from arenalab.api.common.v1 import plan_pb2, span_pb2
 from arenalab.api.search.v1 import search_service_pb2 as pb
 from arenalab.atomic import Span, SpanError, from_proto
 from arenalab.mesh import InvalidInputError, Reason
-from arenalab.search.filters import Filter, Instant
-from arenalab.search.index import MAX_CANDIDATES, Engine
-from arenalab.search.retrieval import Plan, Strategy
+from arenalab.planning import Plan
+from arenalab.planning.proto_form import plan_from_proto
+from arenalab.search.filter_requests import filter_of
+from arenalab.search.index.protocol import MAX_CANDIDATES, MAX_PROBES, FloatArray
+from arenalab.search.query import Query, TextQuery
+from arenalab.search.ranking import Ranking, ranking_of
 
 MAX_TEXT_BYTES: Final = 32_768
 MAX_LIMIT: Final = 1000
@@ -20,23 +23,11 @@ MAX_DEPTH: Final = 10
 MAX_SPANS: Final = 1000
 MAX_IDS: Final = 1000
 MAX_TEXTS: Final = 2048
-_MAX_VALUES: Final = 64  # of filter.domains and filter.actions
-_MAX_TAGS: Final = 32
-_NANOS: Final = 1_000_000_000
+MAX_BATCH: Final = 256
+MAX_WEIGHT: Final = 10
+DEFAULT_RECALL: Final = 0.99
 _VERSION: Final = re.compile(r"[0-9a-f]{64}")
 _DATASET: Final = re.compile(r"[a-z0-9_-]{1,64}")
-
-_ENGINES: Final = {
-    plan_pb2.ENGINE_UNSPECIFIED: None,
-    plan_pb2.ENGINE_EXACT: Engine.EXACT,
-    plan_pb2.ENGINE_HNSW: Engine.HNSW,
-}
-_STRATEGIES: Final = {
-    plan_pb2.FILTER_STRATEGY_UNSPECIFIED: None,
-    plan_pb2.FILTER_STRATEGY_NONE: Strategy.NONE,
-    plan_pb2.FILTER_STRATEGY_SCAN: Strategy.SCAN,
-    plan_pb2.FILTER_STRATEGY_SELECTOR: Strategy.SELECTOR,
-}
 
 
 def check_text(text: str, field: str) -> str:
@@ -53,13 +44,102 @@ def check_text(text: str, field: str) -> str:
     return text
 
 
-def check_search(request: pb.SearchTextRequest) -> None:
-    """Raises InvalidInputError for a field of a search outside its range."""
+def text_query_of(request: pb.SearchTextRequest) -> TextQuery:
+    """Returns what a search for a text looks for.
+
+    Raises:
+        InvalidInputError: EMPTY_TEXT, TOO_LARGE, or a field outside its range.
+    """
     check_text(request.text, "text")
     if request.extra_text:
         check_text(request.extra_text, "extra_text")
-    check_range("limit", request.limit, 1, MAX_LIMIT)
     check_range("trajectory_depth", request.trajectory_depth, 0, MAX_DEPTH)
+    return TextQuery(
+        text=request.text,
+        depth=request.trajectory_depth,
+        extra_text=request.extra_text,
+        query=_query(request, ranking_of(request.ranking)),
+    )
+
+
+def query_of(request: pb.SearchRequest) -> Query:
+    """Returns what a search for a vector looks for, the vector apart.
+
+    Raises:
+        InvalidInputError: A field is outside its range.
+    """
+    ranking = ranking_of(request.ranking)
+    query = _query(request, ranking, explain=request.explain)
+    if query.ranking is not None and query.ranking.lexical_weight:
+        raise InvalidInputError(
+            "ranking.lexical_weight must be 0 in a search for a vector: there is no text",
+            field="ranking.lexical_weight",
+        )
+    return query
+
+
+def batch_query_of(request: pb.BatchSearchRequest) -> Query:
+    """Returns what a search for several vectors looks for, the vectors apart."""
+    return _query(request, None)
+
+
+def _query(
+    request: pb.SearchTextRequest | pb.SearchRequest | pb.BatchSearchRequest,
+    ranking: Ranking | None,
+    *,
+    explain: bool = False,
+) -> Query:
+    check_range("limit", request.limit, 1, MAX_LIMIT)
+    recall = request.recall_target or DEFAULT_RECALL
+    if not 0.0 < recall <= 1.0:
+        raise InvalidInputError(
+            f"recall_target must be in (0, 1], got {request.recall_target}", field="recall_target"
+        )
+    plan = None
+    if request.HasField("plan"):
+        plan = plan_of(request.plan, request.limit)
+        ranking = ranking_of(request.plan.ranking)
+    return Query(
+        limit=request.limit,
+        wanted=filter_of(request.filter),
+        plan=plan,
+        recall_target=recall,
+        ranking=ranking,
+        explain=explain,
+    )
+
+
+def vectors_of(packed: bytes, dimension: int, field: str, most: int) -> FloatArray:
+    """Returns packed vectors at unit length, shape (n, dimension), n in [1, most].
+
+    Raises:
+        InvalidInputError: INVALID_VECTOR; another dimension, no length, or not a number.
+            TOO_LARGE; more than `most`.
+    """
+    row_bytes = 4 * dimension
+    count, rest = divmod(len(packed), row_bytes)
+    if rest or not count or (most == 1 and count != 1):
+        raise _invalid_vector(
+            field,
+            f"{field} must hold float32 vectors of dimension {dimension}, got {len(packed)} bytes",
+            expected=str(dimension),
+            found=str(len(packed) // 4),
+        )
+    if count > most:
+        raise too_large(field, most, count, "vectors")
+    vectors = np.frombuffer(packed, "<f4").reshape(count, dimension)
+    # In float64: the square of a float32 may be too large or too small for one.
+    lengths = np.sqrt(np.einsum("ij,ij->i", vectors, vectors, dtype=np.float64))
+    if not np.all(np.isfinite(lengths)):
+        raise _invalid_vector(field, f"{field} holds a component that is not a finite number")
+    if not np.all(lengths > 0):
+        raise _invalid_vector(field, f"{field} holds a vector of length 0, which has no direction")
+    unit: FloatArray = (vectors / lengths[:, None]).astype(np.float32)
+    return unit
+
+
+def _invalid_vector(field: str, message: str, **metadata: str) -> InvalidInputError:
+    return InvalidInputError(message, Reason.INVALID_VECTOR, field=field, **metadata)
 
 
 def check_range(field: str, value: int, least: int, most: int) -> None:
@@ -117,56 +197,53 @@ def span_ids_of(request: pb.GetSpansRequest) -> list[str]:
     return ids
 
 
-def filter_of(message: filter_pb2.SpanFilter) -> Filter:
-    """Returns the filter of its message.
-
-    Raises:
-        InvalidInputError: A condition is outside its range.
-    """
-    _check_values("filter.domains", message.domains, _MAX_VALUES)
-    _check_values("filter.actions", message.actions, _MAX_VALUES)
-    _check_values("filter.tags", message.tags, _MAX_TAGS)
-    quality = message.min_quality if message.HasField("min_quality") else None
-    if quality is not None and not 0 <= quality <= 100:  # noqa: PLR2004 - also refuses NaN
-        raise InvalidInputError(
-            f"filter.min_quality must be in [0, 100], got {quality}", field="filter.min_quality"
-        )
-    return Filter(
-        domains=tuple(message.domains),
-        actions=tuple(message.actions),
-        statuses=tuple(_status(number) for number in message.statuses),
-        not_before=_instant(
-            "filter.not_before", message.not_before, is_set=message.HasField("not_before")
-        ),
-        before=_instant("filter.before", message.before, is_set=message.HasField("before")),
-        min_quality=quality,
-        tags=tuple(message.tags),
-    )
-
-
-def plan_of(message: plan_pb2.QueryPlan, limit: int) -> Plan:
-    """Returns the plan of its message.
+def plan_of(message: plan_pb2.QueryPlan, limit: int) -> Plan | None:
+    """Returns the plan of its message; None where it leaves the choice to search.
 
     Raises:
         InvalidInputError: A field is outside its range.
     """
-    if message.engine not in _ENGINES:
+    if message.engine not in plan_pb2.Engine.values():
         raise InvalidInputError(f"plan.engine has no value {message.engine}", field="plan.engine")
-    if message.filter_strategy not in _STRATEGIES:
+    if message.filter_strategy not in plan_pb2.FilterStrategy.values():
         raise InvalidInputError(
             f"plan.filter_strategy has no value {message.filter_strategy}",
             field="plan.filter_strategy",
         )
     check_range("plan.ef_search", message.ef_search, 0, MAX_CANDIDATES)
+    check_range("plan.n_probe", message.n_probe, 0, MAX_PROBES)
     if message.candidates:
         check_range("plan.candidates", message.candidates, limit, MAX_CANDIDATES)
-    return Plan(
-        engine=_ENGINES[message.engine],
-        strategy=_STRATEGIES[message.filter_strategy],
-        ef_search=message.ef_search,
-        candidates=message.candidates,
-        order=tuple(step.condition for step in message.filter_steps),
-    )
+    return plan_from_proto(message)
+
+
+def span_ids_to_change(ids: Sequence[str]) -> list[str]:
+    """Returns the ids of a request to change spans."""
+    check_range("span_ids", len(ids), 1, MAX_IDS)
+    return list(ids)
+
+
+def weights_of(request: pb.ReweightSpansRequest) -> dict[str, float]:
+    """Returns the weight to set, by span id.
+
+    Raises:
+        InvalidInputError: A weight is outside its range, or an id is there twice.
+    """
+    check_range("weights", len(request.weights), 1, MAX_IDS)
+    weights: dict[str, float] = {}
+    for place, one in enumerate(request.weights):
+        if not 0 <= one.weight <= MAX_WEIGHT:  # also refuses NaN
+            raise InvalidInputError(
+                f"weights[{place}].weight must be in [0, {MAX_WEIGHT}], got {one.weight}",
+                field=f"weights[{place}].weight",
+            )
+        if one.span_id in weights:
+            raise InvalidInputError(
+                f"weights[{place}]: the id {one.span_id[:80]!a} is there twice",
+                field=f"weights[{place}].span_id",
+            )
+        weights[one.span_id] = one.weight
+    return weights
 
 
 def too_large(field: str, limit: int, got: int, unit: str) -> InvalidInputError:
@@ -186,28 +263,3 @@ def _span(message: span_pb2.Span, place: int) -> Span:
         raise InvalidInputError(
             f"spans[{place}]: {error}", Reason.INVALID_SPAN, field=f"spans[{place}].{error.field}"
         ) from error
-
-
-def _check_values(field: str, values: Sequence[str], most: int) -> None:
-    check_range(field, len(values), 0, most)
-    if "" in values:
-        raise InvalidInputError(f"{field} must hold no empty text", field=field)
-
-
-def _status(number: int) -> int:
-    if number not in span_pb2.SpanStatus.values() or number == span_pb2.SPAN_STATUS_UNSPECIFIED:
-        raise InvalidInputError(
-            f"filter.statuses must be pending, completed or failed, got {number}",
-            field="filter.statuses",
-        )
-    return number
-
-
-def _instant(field: str, value: timestamp_pb2.Timestamp, *, is_set: bool) -> Instant | None:
-    if not is_set:
-        return None
-    if not 0 <= value.nanos < _NANOS:
-        raise InvalidInputError(
-            f"{field}.nanos must be in [0, {_NANOS - 1}], got {value.nanos}", field=field
-        )
-    return Instant(seconds=value.seconds, nanos=value.nanos)

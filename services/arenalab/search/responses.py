@@ -1,46 +1,135 @@
 """The responses of SearchService, from what the domain found."""
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from typing import Final
 
+import numpy as np
 from google.protobuf import timestamp_pb2
 
 from arenalab.api.common.v1 import plan_pb2, span_pb2
 from arenalab.api.search.v1 import search_service_pb2 as pb
+from arenalab.planning import CostModel, Engine
+from arenalab.planning.proto_form import cost_model_to_proto, engine_to_proto, plan_to_proto
+from arenalab.search.certificate import Certificate
 from arenalab.search.finding import Answer
-from arenalab.search.index import Engine
+from arenalab.search.ranking import Ranking, ranking_to_proto
+from arenalab.search.retrieval import Found
+from arenalab.search.segment import Segment
 from arenalab.search.snapshot import Snapshot
 from arenalab.search.stats import Counts
 
 _NS_PER_S: Final = 1_000_000_000
-_ENGINES: Final = {
-    Engine.EXACT: plan_pb2.ENGINE_EXACT,
-    Engine.HNSW: plan_pb2.ENGINE_HNSW,
-}
 
 
-def search_response(answer: Answer) -> pb.SearchTextResponse:
-    """Returns the message of an answer."""
-    found, record = answer.found, answer.snapshot.record
+def search_response(
+    found: Found, certificate: Certificate, took_us: int, plan: plan_pb2.QueryPlan | None
+) -> pb.SearchResponse:
+    """Returns the message of what was found for a vector."""
+    record = found.snapshot.record
+    return pb.SearchResponse(
+        span_ids=packed_ids(found.ids),
+        similarities=found.similarities.astype("<f4").tobytes(),
+        dataset=record.dataset,
+        dataset_version=record.version,
+        engine=_engine(found),
+        certificate=certificate_of(certificate),
+        matches=found.matches,
+        search_us=took_us,
+        plan=plan,
+    )
+
+
+def batch_response(
+    found: Sequence[Found], certificate: Certificate, took_us: int
+) -> pb.BatchSearchResponse:
+    """Returns the message of what was found for several vectors, one at least."""
+    record = found[0].snapshot.record
+    return pb.BatchSearchResponse(
+        counts=[len(one.rows) for one in found],
+        span_ids=b"".join(packed_ids(one.ids) for one in found),
+        similarities=np.concatenate([one.similarities for one in found]).astype("<f4").tobytes(),
+        dataset=record.dataset,
+        dataset_version=record.version,
+        engine=max(_engine(one) for one in found),
+        certificate=certificate_of(certificate),
+        matches=found[0].matches,
+        search_us=took_us,
+    )
+
+
+def text_response(
+    answer: Answer, certificate: Certificate, plan: plan_pb2.QueryPlan
+) -> pb.SearchTextResponse:
+    """Returns the message of what was found for a text."""
+    found = answer.found
+    record = found.snapshot.record
     return pb.SearchTextResponse(
         hits=[
-            pb.Hit(span=span, similarity=similarity, trajectory=trajectory, extra_similarity=extra)
-            for span, similarity, trajectory, extra in zip(
+            pb.Hit(
+                span=span,
+                similarity=similarity,
+                trajectory=trajectory,
+                extra_similarity=extra,
+                score=score,
+                lexical_score=lexical,
+                weight=weight,
+            )
+            for span, similarity, trajectory, extra, score, lexical, weight in zip(
                 answer.spans,
-                found.similarities,
+                found.similarities.tolist(),
                 answer.trajectories,
                 answer.extra_similarities,
+                found.scores.tolist(),
+                found.lexical_scores.tolist(),
+                found.weights,
                 strict=True,
             )
         ],
         dataset=record.dataset,
         dataset_version=record.version,
-        engine=_ENGINES[found.engine],
-        certificate=plan_pb2.Certificate(exact=found.exact),
+        engine=_engine(found),
+        certificate=certificate_of(certificate),
         matches=found.matches,
         embed_us=(answer.embedded_ns - answer.started_ns) // 1000,
         search_us=(answer.searched_ns - answer.embedded_ns) // 1000,
+        plan=plan,
     )
+
+
+def plan_of(found: Found, ranking: Ranking | None) -> plan_pb2.QueryPlan:
+    """Returns the plan that ran on the part that matters most."""
+    if found.main is None:
+        return plan_pb2.QueryPlan(
+            engine=plan_pb2.ENGINE_EXACT,
+            filter_strategy=plan_pb2.FILTER_STRATEGY_SCAN,
+            explanation="No span passes the filter.",
+            ranking=None if ranking is None else ranking_to_proto(ranking),
+        )
+    message = plan_to_proto(found.main.plan, found.snapshot.record.version)
+    message.expected_matches = found.matches
+    if ranking is not None:
+        message.ranking.CopyFrom(ranking_to_proto(ranking))
+    return message
+
+
+def certificate_of(certificate: Certificate) -> plan_pb2.Certificate:
+    """Returns the message of a certificate."""
+    return plan_pb2.Certificate(
+        exact=certificate.exact,
+        recall=certificate.recall,
+        recall_low=certificate.recall_low,
+        band=certificate.band,
+        samples=certificate.samples,
+    )
+
+
+def packed_ids(ids: Iterable[bytes]) -> bytes:
+    """Returns span ids as the 16 bytes of each UUID."""
+    return bytes.fromhex(b"".join(ids).replace(b"-", b"").decode())
+
+
+def _engine(found: Found) -> plan_pb2.Engine.ValueType:
+    return plan_pb2.ENGINE_EXACT if found.main is None else engine_to_proto(found.main.plan.engine)
 
 
 def collection_of(snapshot: Snapshot) -> pb.Collection:
@@ -58,12 +147,10 @@ def collection_of(snapshot: Snapshot) -> pb.Collection:
     )
 
 
-def stats_response(snapshot: Snapshot) -> pb.StatsResponse:
+def stats_response(snapshot: Snapshot, model: CostModel, store_bytes: int) -> pb.StatsResponse:
     """Returns the message of a collection's counts."""
     stats = snapshot.stats
-    engines = [plan_pb2.ENGINE_EXACT]
-    if snapshot.base.graph is not None:
-        engines.append(_ENGINES[snapshot.base.graph.engine])
+    engines = {segment.index.engine for segment in snapshot.segments} | {Engine.EXACT}
     return pb.StatsResponse(
         collection=collection_of(snapshot),
         domains=_counts(stats.domains),
@@ -72,8 +159,41 @@ def stats_response(snapshot: Snapshot) -> pb.StatsResponse:
         tags=_counts(stats.tags),
         quality_buckets=stats.quality_buckets,
         when_quantiles=[_timestamp(when.seconds, when.nanos) for when in stats.when_quantiles],
-        engines=engines,
+        engines=sorted(engine_to_proto(engine) for engine in engines),
         distinct_outcomes=stats.distinct_outcomes,
+        segments=segments_of(snapshot),
+        cost_model=cost_model_to_proto(model),
+        quarantined=snapshot.hidden,
+        store_bytes=store_bytes,
+    )
+
+
+def segments_of(snapshot: Snapshot) -> list[pb.SegmentStats]:
+    """Returns the messages of the segments, the largest first."""
+    largest_first = sorted(snapshot.segments, key=len, reverse=True)
+    return [_segment(segment) for segment in largest_first]
+
+
+def count_response(
+    snapshot: Snapshot, matches: int, conditions: Iterable[tuple[str, int]]
+) -> pb.CountResponse:
+    """Returns the message of how many spans pass a filter."""
+    return pb.CountResponse(
+        matches=matches,
+        conditions=[pb.ConditionCount(condition=name, matches=count) for name, count in conditions],
+        collection=collection_of(snapshot),
+    )
+
+
+def _segment(segment: Segment) -> pb.SegmentStats:
+    return pb.SegmentStats(
+        engine=engine_to_proto(segment.index.engine),
+        spans=len(segment),
+        removed=len(segment.removed),
+        memory_bytes=segment.index.memory_bytes,
+        disk_bytes=segment.made.disk_bytes,
+        build_seconds=segment.made.build_s,
+        library=segment.index.library,
     )
 
 

@@ -1,154 +1,300 @@
-"""Finding the nearest spans of a snapshot by a plan.
+"""Finding the nearest spans of a snapshot, segment by segment, by a plan.
 
-The filter is exact whatever the plan says; a plan that cannot be carried out (its graph
-is not built) gives way to a scan, which is always right. A graph search under a filter
-is probed first: where the filter selects another region of the space than the query
-points to, a graph loses most of the true neighbours whatever its candidate list.
+The filter is exact whatever the plan says. A plan that cannot be carried out (its index
+is not built) gives way to a scan, which is always right. An index is asked under a
+filter only after a probe: where the filter selects another region of the space than the
+query points to, an approximate engine loses most of the true neighbours, however hard
+it looks.
 """
 
-import math
+import time
 from collections.abc import Sequence
 from dataclasses import dataclass
-from enum import StrEnum
-from typing import Final
 
 import numpy as np
 
-from arenalab.search.filters import Filter, passing_rows
-from arenalab.search.index import (
-    DEFAULT_EF_SEARCH,
-    Engine,
+from arenalab.planning import Engine, Plan, Probe, Strategy
+from arenalab.search.choosing import Chooser
+from arenalab.search.condition import EVERYTHING
+from arenalab.search.index.protocol import (
+    MAX_CANDIDATES,
+    Effort,
     FloatArray,
-    IntArray,
     Nearest,
-    VectorIndex,
+    ScoreArray,
     rescore,
 )
+from arenalab.search.index.selection import BoolArray, IntArray, Selection
+from arenalab.search.query import Query
 from arenalab.search.segment import Segment
 from arenalab.search.snapshot import Snapshot
 
-# Candidates below which scanning them costs less than a filtered graph search, per
-# square root of the segment's size. Measured at 100,000 and 1,000,000 vectors.
-SCAN_PER_ROOT: Final = 28
-# The share of a probe's hits that must pass for the graph to be trusted.
-_LOCAL_SHARE: Final = 0.05
-_PROBE_HITS: Final = 64
 
+@dataclass(frozen=True, slots=True)
+class Part:
+    """What one segment gave."""
 
-class Strategy(StrEnum):
-    """How a filter and a graph work together."""
+    number: int  # of the segment
+    segment: Segment
+    selection: Selection | None  # None: all rows
+    plan: Plan
+    near: Nearest
+    took_us: float
 
-    NONE = "none"
-    SCAN = "scan"
-    SELECTOR = "selector"
-
-
-@dataclass(frozen=True, kw_only=True, slots=True)
-class Plan:
-    """How to search; None leaves a choice to the search."""
-
-    engine: Engine | None = None
-    strategy: Strategy | None = None
-    ef_search: int = 0  # 0: DEFAULT_EF_SEARCH
-    candidates: int = 0  # 0: the limit
-    order: tuple[str, ...] = ()  # fields of Filter
+    @property
+    def exact(self) -> bool:
+        """Whether the rows are the true nearest by construction."""
+        return self.plan.engine is Engine.EXACT or self.plan.engine is not self.segment.index.engine
 
 
 @dataclass(frozen=True, kw_only=True, slots=True, eq=False)
 class Found:
-    """The nearest spans: similarity descending, ties by span id."""
+    """Hits, best first; all arrays have shape (k,)."""
 
-    span_ids: list[bytes]
-    rowids: list[int]
-    similarities: list[float]
-    vectors: FloatArray  # shape (k, d)
-    engine: Engine
-    exact: bool
+    snapshot: Snapshot
+    segments: IntArray  # number of each hit's segment
+    rows: IntArray  # row of each hit in it
+    similarities: ScoreArray
+    scores: ScoreArray
+    lexical_scores: ScoreArray
+    parts: tuple[Part, ...]  # of the segments that hold a match; the largest first
     matches: int  # spans that pass the filter
+    fetched: int  # hits asked of each segment
+
+    @property
+    def ids(self) -> list[bytes]:
+        """The span ids, as they are written."""
+        segments = self.snapshot.segments
+        return [
+            segments[number].columns.ids[row]
+            for number, row in zip(self.segments.tolist(), self.rows.tolist(), strict=True)
+        ]
+
+    @property
+    def rowids(self) -> list[int]:
+        """The store's rows."""
+        segments = self.snapshot.segments
+        return [
+            int(segments[number].columns.rowids[row])
+            for number, row in zip(self.segments.tolist(), self.rows.tolist(), strict=True)
+        ]
+
+    @property
+    def weights(self) -> list[float]:
+        """How much each hit counts."""
+        segments = self.snapshot.segments
+        return [
+            float(segments[number].columns.weights[row])
+            for number, row in zip(self.segments.tolist(), self.rows.tolist(), strict=True)
+        ]
+
+    @property
+    def main(self) -> Part | None:
+        """The part that decides engine, plan and certificate: an approximate one, if any."""
+        return next((part for part in self.parts if not part.exact), None) or next(
+            iter(self.parts), None
+        )
+
+    def vectors(self) -> FloatArray:
+        """Returns the vectors of the hits, shape (k, d)."""
+        return vectors_at(self.snapshot, self.segments, self.rows)
 
     def similarities_to(self, query: FloatArray) -> list[float]:
         """Returns the similarity of another vector to each hit."""
-        scores: list[float] = rescore(self.vectors, np.arange(len(self.vectors)), query).tolist()
+        scores: list[float] = rescore(self.vectors(), np.arange(len(self.rows)), query).tolist()
         return scores
 
 
-def retrieve(
-    snapshot: Snapshot, query: FloatArray, limit: int, wanted: Filter, plan: Plan
-) -> Found:
-    """Returns the `limit` spans nearest to the query among those that pass the filter."""
-    parts = []
-    engine, matches = Engine.EXACT, 0
-    for segment in snapshot.segments:
-        rows = passing_rows(segment.columns, wanted, plan.order)
-        count = len(segment) if rows is None else len(rows)
-        matches += count
-        if not count:
-            continue
-        graph = _usable_graph(segment, rows, query, plan)
-        if graph is None:
-            parts.append((segment, segment.exact.scan(query, limit, rows)))
+class Retrieval:
+    """Carries out searches over snapshots. Safe to use from several threads."""
+
+    def __init__(self, chooser: Chooser) -> None:
+        self._chooser = chooser
+
+    def nearest(self, snapshot: Snapshot, vector: FloatArray, query: Query, fetch: int) -> Found:
+        """Returns the `fetch` nearest spans among those that pass the query's filter."""
+        parts = []
+        matches = 0
+        for number, segment in enumerate(snapshot.segments):
+            selection = self._selection(segment, query)
+            count = len(segment) if selection is None else selection.count
+            if not count:
+                continue
+            matches += count
+            parts.append(self._search(number, segment, selection, vector, query, fetch))
+        return merged(snapshot, parts, matches, fetch)
+
+    def batch(
+        self, snapshot: Snapshot, vectors: FloatArray, query: Query, fetch: int
+    ) -> list[Found]:
+        """Returns what `nearest` returns for each vector; the filter is evaluated once."""
+        by_query: list[list[Part]] = [[] for _ in vectors]
+        matches = 0
+        for number, segment in enumerate(snapshot.segments):
+            selection = self._selection(segment, query)
+            count = len(segment) if selection is None else selection.count
+            if not count:
+                continue
+            matches += count
+            if selection is not None and not segment.is_scanned:
+                # Whether a filter agrees with a query is a matter of that query.
+                found = [
+                    self._search(number, segment, selection, vector, query, fetch)
+                    for vector in vectors
+                ]
+            else:
+                found = self._search_all(number, segment, selection, vectors, query, fetch)
+            for parts, part in zip(by_query, found, strict=True):
+                parts.append(part)
+        return [merged(snapshot, parts, matches, fetch) for parts in by_query]
+
+    def _selection(self, segment: Segment, query: Query) -> Selection | None:
+        if query.wanted == EVERYTHING and not segment.gone:
+            return None
+        order = () if query.plan is None else tuple(step.condition for step in query.plan.steps)
+        return segment.select(query.wanted, order)
+
+    def _search(
+        self,
+        number: int,
+        segment: Segment,
+        selection: Selection | None,
+        vector: FloatArray,
+        query: Query,
+        fetch: int,
+    ) -> Part:
+        began_ns = time.perf_counter_ns()
+        plan = self._chooser.choose(segment, selection, query, fetch)
+        near = None
+        if selection is not None and plan.probe is not None:
+            hits, passing = _probed(plan.probe, segment, selection, vector)
+            enough = min(fetch, selection.count)
+            if plan.probe.is_answered(int(passing.sum()), enough):
+                near = _passing(hits, passing, fetch)
+            else:
+                plan = self._chooser.again(
+                    segment, selection, query, fetch,
+                    passing=int(passing.sum()), hits=len(passing),
+                )  # fmt: skip
+        if near is None:
+            near = _carry_out(plan, segment, selection, vector, fetch)
+        took_us = (time.perf_counter_ns() - began_ns) / 1e3
+        self._chooser.observe(segment, plan, took_us)
+        return Part(number, segment, selection, plan, near, took_us)
+
+    def _search_all(
+        self,
+        number: int,
+        segment: Segment,
+        selection: Selection | None,
+        vectors: FloatArray,
+        query: Query,
+        fetch: int,
+    ) -> list[Part]:
+        began_ns = time.perf_counter_ns()
+        plan = self._chooser.choose(segment, selection, query, fetch)
+        if plan.engine is Engine.EXACT and not segment.is_scanned:
+            near = [_carry_out(plan, segment, selection, vector, fetch) for vector in vectors]
         else:
-            engine = graph.engine
-            parts.append((segment, _walk(graph, query, limit, rows, plan)))
-    return _merged(parts, limit, query, engine, matches)
+            near = segment.index.search_batch(
+                vectors, fetch, allowed=selection, effort=_effort(plan)
+            )
+        each_us = (time.perf_counter_ns() - began_ns) / 1e3 / len(vectors)
+        return [Part(number, segment, selection, plan, one, each_us) for one in near]
 
 
-def _usable_graph(
-    segment: Segment, rows: IntArray | None, query: FloatArray, plan: Plan
-) -> VectorIndex | None:
-    graph = segment.graph
-    if graph is None or plan.engine is Engine.EXACT or plan.strategy is Strategy.SCAN:
-        return None
-    if rows is None:
-        return graph
-    if plan.strategy is not Strategy.SELECTOR and len(rows) < SCAN_PER_ROOT * math.sqrt(
-        len(segment)
-    ):
-        return None
-    hits = graph.search(query, min(_PROBE_HITS, len(segment))).rows
-    return graph if np.isin(hits, rows).mean() >= _LOCAL_SHARE else None
+def exact_ids(snapshot: Snapshot, vector: FloatArray, query: Query) -> list[bytes]:
+    """Returns the ids of the true nearest, by scanning all that passes."""
+    parts = []
+    for number, segment in enumerate(snapshot.segments):
+        selection = segment.select(query.wanted)
+        rows = None if selection is None else selection.rows
+        if len(segment) and (rows is None or len(rows)):
+            near = segment.index.scan(vector, query.limit, rows)
+            parts.append((number, near))
+    ids = [
+        (-similarity, snapshot.segments[number].columns.ids[row])
+        for number, near in parts
+        for row, similarity in zip(near.rows.tolist(), near.similarities.tolist(), strict=True)
+    ]
+    return [span_id for _, span_id in sorted(ids)[: query.limit]]
 
 
-def _walk(
-    graph: VectorIndex, query: FloatArray, limit: int, rows: IntArray | None, plan: Plan
+def vectors_at(snapshot: Snapshot, segments: IntArray, rows: IntArray) -> FloatArray:
+    """Returns the vectors of rows of several segments, in the order given."""
+    found = np.empty((len(rows), snapshot.record.dimension), np.float32)
+    for number in np.unique(segments).tolist():
+        here = segments == number
+        found[here] = snapshot.segments[number].index.vectors(rows[here])
+    return found
+
+
+def _probed(
+    probe: Probe, segment: Segment, selection: Selection, vector: FloatArray
+) -> tuple[Nearest, BoolArray]:
+    """Returns the nearest rows, whatever they are, and which of them pass."""
+    effort = Effort(probe.ef_search, probe.n_probe, probe.hits)
+    hits = segment.index.search(vector, min(probe.hits, len(segment)), effort=effort)
+    return hits, _which_pass(hits, selection)
+
+
+def _which_pass(hits: Nearest, selection: Selection) -> BoolArray:
+    bitmap = selection.bitmap
+    return np.fromiter((row in bitmap for row in hits.rows.tolist()), np.bool_, len(hits.rows))
+
+
+def _passing(hits: Nearest, passing: BoolArray, fetch: int) -> Nearest:
+    return Nearest(hits.rows[passing][:fetch], hits.similarities[passing][:fetch])
+
+
+def _carry_out(
+    plan: Plan,
+    segment: Segment,
+    selection: Selection | None,
+    vector: FloatArray,
+    fetch: int,
 ) -> Nearest:
-    allowed = None
-    if rows is not None:
-        allowed = np.zeros(graph.size, bool)
-        allowed[rows] = True
-    return graph.search(
-        query,
-        limit,
-        allowed=allowed,
-        ef_search=plan.ef_search or DEFAULT_EF_SEARCH,
-        candidates=plan.candidates,
-    )
+    index = segment.index
+    if plan.engine is Engine.EXACT or plan.engine is not index.engine:
+        return index.scan(vector, fetch, None if selection is None else selection.rows)
+    if selection is None or plan.strategy is not Strategy.POST:
+        return index.search(vector, fetch, allowed=selection, effort=_effort(plan))
+    wanted = min(index.size, max(fetch, plan.candidates))
+    hits = index.search(vector, wanted, effort=_effort(plan))
+    passing = _which_pass(hits, selection)
+    if int(passing.sum()) >= min(fetch, selection.count):
+        return _passing(hits, passing, fetch)
+    return index.scan(vector, fetch, selection.rows)
 
 
-def _merged(
-    parts: Sequence[tuple[Segment, Nearest]],
-    limit: int,
-    query: FloatArray,
-    engine: Engine,
-    matches: int,
-) -> Found:
+def _effort(plan: Plan) -> Effort:
+    return Effort(plan.ef_search, plan.n_probe, min(plan.candidates, MAX_CANDIDATES))
+
+
+def merged(snapshot: Snapshot, parts: Sequence[Part], matches: int, fetch: int) -> Found:
+    """Returns the hits of all parts by similarity, ties by span id."""
     if not parts:
-        empty = np.empty((0, len(query)), np.float32)
-        return Found(
-            span_ids=[], rowids=[], similarities=[], vectors=empty,
-            engine=engine, exact=True, matches=0,
-        )  # fmt: skip
-    ids = np.concatenate([segment.columns.ids[near.rows] for segment, near in parts])
-    rowids = np.concatenate([segment.columns.rowids[near.rows] for segment, near in parts])
-    scores = np.concatenate([near.similarities for _, near in parts])
-    vectors = np.concatenate([segment.vectors[near.rows] for segment, near in parts])
-    order = np.lexsort((ids, -scores))[:limit]
+        numbers = rows = np.empty(0, np.int64)
+        similarities = np.empty(0, np.float64)
+    elif len(parts) == 1:  # by row is by span id already
+        (part,) = parts
+        rows, similarities = part.near
+        numbers = np.full(len(rows), part.number, np.int64)
+    else:
+        numbers = np.concatenate([np.full(len(p.near.rows), p.number, np.int64) for p in parts])
+        rows = np.concatenate([part.near.rows for part in parts])
+        similarities = np.concatenate([part.near.similarities for part in parts])
+        ids = np.concatenate([part.segment.columns.ids[part.near.rows] for part in parts])
+        order = np.lexsort((ids, -similarities))[:fetch]
+        numbers, rows, similarities = numbers[order], rows[order], similarities[order]
     return Found(
-        span_ids=ids[order].tolist(),
-        rowids=rowids[order].tolist(),
-        similarities=scores[order].tolist(),
-        vectors=vectors[order],
-        engine=engine,
-        exact=engine is Engine.EXACT,
+        snapshot=snapshot,
+        segments=numbers,
+        rows=rows,
+        similarities=similarities,
+        scores=similarities,
+        lexical_scores=np.zeros(len(rows)),
+        parts=tuple(parts),
         matches=matches,
+        fetched=fetch,
     )

@@ -3,13 +3,18 @@
 `spans` holds parts: the spans of one published version, or those added online to one
 collection. `collections` names the parts that are live; a part that it does not name is
 left over from a version that was replaced, and is removed in the background.
+
+`changes` is the log since the publication of the live version: which row was removed,
+weighed or hidden in which generation. A segment file holds rows as they were in one
+generation; at start, what the log has after it is done again, and the rows that it does
+not hold are read.
 """
 
 from typing import Final
 
 # "ALsp": tells our file from any other SQLite file.
 APPLICATION_ID: Final = 0x414C7370
-SCHEMA_VERSION: Final = 1
+SCHEMA_VERSION: Final = 2
 
 SCHEMA: Final = """
 CREATE TABLE parts (
@@ -44,10 +49,21 @@ CREATE TABLE spans (
   quality REAL,
   tags TEXT NOT NULL,
   outcome_key INTEGER NOT NULL,
+  source TEXT NOT NULL,
+  creature TEXT NOT NULL,
+  weight REAL NOT NULL DEFAULT 1,
+  hidden INTEGER NOT NULL DEFAULT 0,   -- 1: in quarantine
   payload BLOB NOT NULL,               -- arenalab.api.common.v1.Span
   vector BLOB                          -- float32, little-endian; of added spans only
 ) STRICT;
 CREATE UNIQUE INDEX spans_by_id ON spans (part, span_id);
+CREATE INDEX marked_spans ON spans (part) WHERE weight != 1 OR hidden != 0;
+CREATE TABLE changes (
+  added_part INTEGER NOT NULL,         -- of the collection
+  generation INTEGER NOT NULL,
+  span_row INTEGER NOT NULL            -- rowid of a span that was removed, weighed or hidden
+) STRICT;
+CREATE INDEX changes_by_generation ON changes (added_part, generation);
 """
 
 PRAGMAS: Final = (

@@ -1,13 +1,43 @@
-"""Some spans, their vectors and what finds them: never changed once made."""
+"""Some spans, their vectors and what finds them.
 
-from dataclasses import dataclass, replace
-from typing import Self
+A segment is never changed: to remove, hide or weigh spans, or to give it a better index,
+makes another one that shares everything else and keeps the serial number.
+"""
+
+from collections import OrderedDict
+from collections.abc import Sequence
+from dataclasses import dataclass, field, replace
+from functools import cached_property
+from itertools import count
+from typing import Final, NamedTuple, Self
 
 import numpy as np
+from pyroaring import BitMap, FrozenBitMap
 
+from arenalab.planning import Engine
 from arenalab.search.columns import Columns
-from arenalab.search.index import BoolArray, ExactIndex, FloatArray, VectorIndex
+from arenalab.search.condition import Filter
+from arenalab.search.filters import FilterIndex
+from arenalab.search.index.exact import ExactIndex
+from arenalab.search.index.protocol import FloatArray, VectorIndex
+from arenalab.search.index.selection import BoolArray, IntArray, Selection
 from arenalab.search.row import StoredRow
+from arenalab.search.words import Words
+
+_serials = count(1)
+_NONE: Final = FrozenBitMap()
+# Selections kept while rows are gone; without such rows the filters keep their own.
+_KEPT_SELECTIONS: Final = 64
+
+
+class Made(NamedTuple):
+    """How an index came about."""
+
+    build_s: float = 0.0
+    disk_bytes: int = 0
+
+
+_NOT_BUILT: Final = Made()
 
 
 @dataclass(frozen=True, eq=False)
@@ -15,38 +45,128 @@ class Segment:
     """Spans by ascending id; row i of everything in it belongs to the same span."""
 
     columns: Columns
-    vectors: FloatArray
-    exact: ExactIndex
-    graph: VectorIndex | None = None  # built when the segment is large
+    filters: FilterIndex
+    index: VectorIndex
+    removed: FrozenBitMap = _NONE  # tombstones: spans that were deleted or replaced since
+    hidden: FrozenBitMap = _NONE  # spans in quarantine
+    serial: int = field(default_factory=lambda: next(_serials))
+    made: Made = _NOT_BUILT
+    words: Words = field(default_factory=Words)  # built when a search first asks for words
+    _selections: OrderedDict[Filter, Selection] = field(
+        default_factory=OrderedDict, init=False, repr=False
+    )
 
     @classmethod
-    def of(cls, columns: Columns, vectors: FloatArray) -> Self:
-        return cls(columns, vectors, ExactIndex(vectors))
+    def of(cls, columns: Columns, index: VectorIndex, version: str) -> Self:
+        """Returns the segment of an index over the vectors of the columns' spans."""
+        return cls(
+            columns=columns,
+            filters=FilterIndex.of(columns, version),
+            index=index,
+            hidden=FrozenBitMap(np.flatnonzero(columns.hidden).astype(np.uint32)),
+        )
 
     @classmethod
-    def of_version(cls, rows: list[StoredRow], embeddings: FloatArray) -> Self:
-        """Returns the segment of a version.
-
-        Args:
-            rows: The version's spans by ascending id.
-            embeddings: Its vectors, shape (n, d), in the order of its ordinals.
-        """
-        ordinals = np.array([row.ordinal for row in rows], np.int64)
-        # A scan reads every vector, so they are held in memory, in the order of the ids.
-        return cls.of(Columns.of(rows), np.asarray(embeddings, np.float32)[ordinals])
+    def of_rows(cls, rows: Sequence[StoredRow], vectors: FloatArray, version: str) -> Self:
+        """Returns the segment of rows by ascending span id and their vectors."""
+        return cls.of(Columns.of(rows), ExactIndex(vectors), version)
 
     def __len__(self) -> int:
         return len(self.columns)
 
-    def with_graph(self, graph: VectorIndex) -> Self:
-        """Returns this segment with a graph over the same vectors."""
-        return replace(self, graph=graph)
+    @cached_property
+    def gone(self) -> FrozenBitMap:
+        """The rows that no search may find."""
+        return self.removed | self.hidden
 
-    def joined(self, other: "Segment") -> "Segment":
-        """Returns one segment of the spans of both, which share none."""
-        columns, order = self.columns.joined(other.columns)
-        return Segment.of(columns, np.concatenate([self.vectors, other.vectors])[order])
+    @property
+    def live(self) -> int:
+        """The number of spans that a search may find."""
+        return len(self) - len(self.gone)
 
-    def taken(self, keep: BoolArray) -> "Segment":
-        """Returns the segment of the rows that `keep` marks."""
-        return Segment.of(self.columns.taken(keep), self.vectors[keep])
+    @property
+    def is_scanned(self) -> bool:
+        """Whether there is no index but the exact scan."""
+        return self.index.engine is Engine.EXACT
+
+    def select(self, wanted: Filter, order: Sequence[str] = ()) -> Selection | None:
+        """Returns the rows that pass and are not gone; None stands for all of them."""
+        if not self.gone:
+            return self.filters.select(wanted, order)
+        found = self._selections.get(wanted)
+        if found is None:
+            passing = self.filters.select(wanted, order)
+            if passing is None:
+                rows = BitMap(self.gone)
+                rows.flip_inplace(0, len(self))
+                found = Selection(rows, len(self), wanted)
+            else:
+                found = Selection(passing.bitmap - self.gone, len(self), wanted)
+            # Two threads may both compute it: the same value, so the race is harmless.
+            self._selections[wanted] = found
+            if len(self._selections) > _KEPT_SELECTIONS:
+                self._selections.pop(next(iter(self._selections)), None)
+        return found
+
+    def counts(self, wanted: Filter) -> dict[str, int]:
+        """Returns how many spans that a search may find pass each condition alone."""
+        if not self.gone:
+            return self.filters.counts_by_condition(wanted)
+        return {
+            name: self._count(Filter(**{name: getattr(wanted, name)}))
+            for name in wanted.conditions()
+        }
+
+    def _count(self, wanted: Filter) -> int:
+        selected = self.select(wanted)
+        return self.live if selected is None else selected.count
+
+    def removing(self, rows: Sequence[int]) -> Self:
+        """Returns the segment without some rows."""
+        return replace(self, removed=self.removed | BitMap(rows))
+
+    def hiding(self, rows: Sequence[int], *, hidden: bool) -> Self:
+        """Returns the segment with some rows in quarantine, or out of it."""
+        changed = BitMap(rows)
+        return replace(self, hidden=self.hidden | changed if hidden else self.hidden - changed)
+
+    def weighing(self, rows: IntArray, weights: FloatArray) -> Self:
+        """Returns the segment with other weights for some rows."""
+        return replace(self, columns=self.columns.with_weights(rows, weights))
+
+    def with_index(self, index: VectorIndex, made: Made) -> Self:
+        """Returns this segment with another index over the same vectors."""
+        return replace(self, index=index, made=made)
+
+    def restored(
+        self, *, removed: Sequence[int], hidden: Sequence[int], made: Made, words: Words
+    ) -> Self:
+        """Returns the segment in the state that a file tells of."""
+        return replace(
+            self,
+            removed=FrozenBitMap(removed),
+            hidden=FrozenBitMap(hidden),
+            made=made,
+            words=words,
+        )
+
+    @classmethod
+    def merged(cls, segments: "Sequence[Segment]", version: str) -> "Segment":
+        """Returns one segment of what is not removed of all, to be scanned."""
+        parts = [segment.compact for segment in segments]
+        columns, order = parts[0][0], np.arange(len(parts[0][0]))
+        for other, _ in parts[1:]:
+            columns, joined = columns.joined(other)
+            order = np.concatenate([order, len(order) + np.arange(len(other))])[joined]
+        vectors = np.concatenate([vectors for _, vectors in parts])
+        in_order = len(parts) == 1
+        return Segment.of(columns, ExactIndex(vectors if in_order else vectors[order]), version)
+
+    @property
+    def compact(self) -> tuple[Columns, FloatArray]:
+        """The columns and vectors of the rows that are not removed, hidden as they are now."""
+        keep: BoolArray = np.ones(len(self), np.bool_)
+        keep[np.array(self.removed.to_array(), np.int64)] = False
+        columns = self.columns.with_hidden(np.array(self.hidden.to_array(), np.int64))
+        rows = np.flatnonzero(keep)
+        return columns if keep.all() else columns.taken(keep), self.index.vectors(rows)

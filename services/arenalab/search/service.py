@@ -1,71 +1,170 @@
 """SearchService over a library of collections: protobuf in, protobuf out."""
 
 import asyncio
+import time
+from collections.abc import Callable, Sequence
 from functools import partial
+from typing import Final
 
 import grpc
 
 from arenalab.api.search.v1 import search_service_pb2 as pb
 from arenalab.api.search.v1 import search_service_pb2_grpc as pb_grpc
-from arenalab.mesh import InvalidInputError, NotFoundError, Reason, tenant_of
-from arenalab.search import requests
+from arenalab.atomic import Span
+from arenalab.mesh import InvalidInputError, PreconditionError, Reason, tenant_of
+from arenalab.planning import CostModel
+from arenalab.search import requests, responses
+from arenalab.search.embedder.protocol import Vectors
 from arenalab.search.embedding import Embedding
-from arenalab.search.finding import Finder, Query
-from arenalab.search.library import Library
+from arenalab.search.filter_requests import filter_of
+from arenalab.search.finding import Finder
+from arenalab.search.lane import Lane
+from arenalab.search.library import Library, unknown_span
+from arenalab.search.measuring import Measuring, weakest
 from arenalab.search.observing import Observer
-from arenalab.search.responses import collection_of, search_response, stats_response
+from arenalab.search.retrieval import Found
+from arenalab.search.upkeep import Upkeep
 
-SERVICE_NAME = pb.DESCRIPTOR.services_by_name["SearchService"].full_name
+_Change = (
+    pb.AddSpansRequest
+    | pb.UpdateSpansRequest
+    | pb.DeleteSpansRequest
+    | pb.ReweightSpansRequest
+    | pb.QuarantineSpansRequest
+    | pb.SnapshotRequest
+)
+SERVICE_NAME: Final = pb.DESCRIPTOR.services_by_name["SearchService"].full_name
 
 
 class SearchService(pb_grpc.SearchServiceServicer):
     """Answers from memory; changes go through the library to the disk."""
 
     def __init__(
-        self, library: Library, embedding: Embedding, finder: Finder, observer: Observer
+        self,
+        library: Library,
+        embedding: Embedding,
+        finder: Finder,
+        *,
+        upkeep: Upkeep,
+        lane: Lane,
+        measuring: Measuring,
+        model: Callable[[], CostModel],
+        store_bytes: Callable[[], int],
+        shard_map: pb.ShardMap | None,
+        observer: Observer,
     ) -> None:
         self._library = library
         self._embedding = embedding
         self._finder = finder
+        self._upkeep = upkeep
+        self._lane = lane
+        self._measuring = measuring
+        self._model = model
+        self._store_bytes = store_bytes
+        self._shard_map = shard_map
         self._observer = observer
 
     def register(self, server: grpc.aio.Server) -> None:
         """Adds this servicer to `server`."""
         pb_grpc.add_SearchServiceServicer_to_server(self, server)
 
+    async def Search(
+        self, request: pb.SearchRequest, context: grpc.ServicerContext
+    ) -> pb.SearchResponse:
+        snapshot = self._library.find(tenant_of(request.scope), request.dataset)
+        query = requests.query_of(request)
+        (vector,) = requests.vectors_of(request.vector, snapshot.record.dimension, "vector", 1)
+
+        def search() -> tuple[Found, int]:
+            began_ns = time.perf_counter_ns()
+            found = self._finder.nearest(snapshot, vector, query)
+            return found, (time.perf_counter_ns() - began_ns) // 1000
+
+        found, took_us = await self._lane.run(search)
+        certificate = self._measuring.certificate(found)
+        self._measuring.offer(found, vector)
+        self._observer.searched(found, took_us)
+        plan = responses.plan_of(found, query.ranking) if request.explain else None
+        return responses.search_response(found, certificate, took_us, plan)
+
+    async def BatchSearch(
+        self, request: pb.BatchSearchRequest, context: grpc.ServicerContext
+    ) -> pb.BatchSearchResponse:
+        snapshot = self._library.find(tenant_of(request.scope), request.dataset)
+        query = requests.batch_query_of(request)
+        vectors = requests.vectors_of(
+            request.vectors, snapshot.record.dimension, "vectors", requests.MAX_BATCH
+        )
+
+        def search() -> tuple[list[Found], int]:
+            began_ns = time.perf_counter_ns()
+            found = self._finder.batch(snapshot, vectors, query)
+            return found, (time.perf_counter_ns() - began_ns) // 1000
+
+        found, took_us = await self._lane.run(search)
+        certificates = [self._measuring.certificate(one) for one in found]
+        for one, vector in zip(found, vectors, strict=True):
+            self._measuring.offer(one, vector)
+        self._observer.searched(found[0], took_us)
+        return responses.batch_response(found, weakest(certificates), took_us)
+
     async def SearchText(
         self, request: pb.SearchTextRequest, context: grpc.ServicerContext
     ) -> pb.SearchTextResponse:
         tenant = tenant_of(request.scope)
-        requests.check_search(request)
-        query = Query(
-            text=request.text,
-            limit=request.limit,
-            wanted=requests.filter_of(request.filter),
-            plan=requests.plan_of(request.plan, request.limit),
-            depth=request.trajectory_depth,
-            extra_text=request.extra_text,
-        )
+        text_query = requests.text_query_of(request)
         current = partial(self._library.find, tenant, request.dataset)
         current()  # an unknown dataset is not worth an embedding
-        answer = await self._finder.find(query, current)
-        self._observer.searched(answer)
-        return search_response(answer)
+        answer = await self._finder.find(text_query, current)
+        certificate = self._measuring.certificate(answer.found)
+        self._measuring.offer(answer.found, answer.vector)
+        plan = responses.plan_of(answer.found, answer.ranking)
+        self._observer.answered(answer, plan)
+        return responses.text_response(answer, certificate, plan)
 
     async def AddSpans(
         self, request: pb.AddSpansRequest, context: grpc.ServicerContext
     ) -> pb.AddSpansResponse:
-        tenant = tenant_of(request.scope)
-        dataset = requests.check_dataset(request.dataset)
+        tenant, dataset = self._named(request)
         spans = requests.spans_of(request.spans)
-        self._library.find(tenant, dataset)
-        try:
-            vectors = await self._embedding.batch([span.this for span in spans], "spans")
-        except InvalidInputError as error:
-            # A span must be about something that can be embedded to be found at all.
-            raise InvalidInputError(str(error), Reason.INVALID_SPAN, field="this") from error
-        added = await asyncio.to_thread(self._library.add, tenant, dataset, spans, vectors)
-        return pb.AddSpansResponse(added=added.added, unchanged=added.unchanged)
+        vectors = await self._vectors_of(spans)
+        done = await asyncio.to_thread(self._library.add, tenant, dataset, spans, vectors)
+        return pb.AddSpansResponse(added=done.changed, unchanged=done.unchanged)
+
+    async def UpdateSpans(
+        self, request: pb.UpdateSpansRequest, context: grpc.ServicerContext
+    ) -> pb.UpdateSpansResponse:
+        tenant, dataset = self._named(request)
+        spans = requests.spans_of(request.spans)
+        vectors = await self._vectors_of(spans)
+        done = await asyncio.to_thread(self._library.update, tenant, dataset, spans, vectors)
+        return pb.UpdateSpansResponse(updated=done.changed, unchanged=done.unchanged)
+
+    async def DeleteSpans(
+        self, request: pb.DeleteSpansRequest, context: grpc.ServicerContext
+    ) -> pb.DeleteSpansResponse:
+        tenant, dataset = self._named(request)
+        ids = requests.span_ids_to_change(request.span_ids)
+        done = await asyncio.to_thread(self._library.delete, tenant, dataset, ids)
+        return pb.DeleteSpansResponse(deleted=done.changed, missing=done.unchanged)
+
+    async def ReweightSpans(
+        self, request: pb.ReweightSpansRequest, context: grpc.ServicerContext
+    ) -> pb.ReweightSpansResponse:
+        tenant, dataset = self._named(request)
+        weights = requests.weights_of(request)
+        done = await asyncio.to_thread(self._library.reweight, tenant, dataset, weights)
+        return pb.ReweightSpansResponse(changed=done.changed)
+
+    async def QuarantineSpans(
+        self, request: pb.QuarantineSpansRequest, context: grpc.ServicerContext
+    ) -> pb.QuarantineSpansResponse:
+        tenant, dataset = self._named(request)
+        ids = requests.span_ids_to_change(request.span_ids)
+        done = await asyncio.to_thread(
+            partial(self._library.quarantine, tenant, dataset, ids, hidden=not request.release)
+        )
+        return pb.QuarantineSpansResponse(changed=done.changed)
 
     async def GetSpans(
         self, request: pb.GetSpansRequest, context: grpc.ServicerContext
@@ -76,10 +175,7 @@ class SearchService(pb_grpc.SearchServiceServicer):
         try:
             spans = await asyncio.to_thread(self._finder.spans, ids, current)
         except KeyError as error:
-            span_id = str(error.args[0])[:80]
-            raise NotFoundError(
-                f"no span has the id {span_id!a}", Reason.UNKNOWN_SPAN, span_id=span_id
-            ) from error
+            raise unknown_span(str(error.args[0])) from error
         return pb.GetSpansResponse(spans=spans)
 
     async def Embed(
@@ -100,13 +196,23 @@ class SearchService(pb_grpc.SearchServiceServicer):
         self, request: pb.StatsRequest, context: grpc.ServicerContext
     ) -> pb.StatsResponse:
         snapshot = self._library.find(tenant_of(request.scope), request.dataset)
-        return await asyncio.to_thread(stats_response, snapshot)
+        return await asyncio.to_thread(
+            responses.stats_response, snapshot, self._model(), self._store_bytes()
+        )
+
+    async def Count(
+        self, request: pb.CountRequest, context: grpc.ServicerContext
+    ) -> pb.CountResponse:
+        snapshot = self._library.find(tenant_of(request.scope), request.dataset)
+        wanted = filter_of(request.filter)
+        matches, conditions = await asyncio.to_thread(snapshot.counts, wanted)
+        return responses.count_response(snapshot, matches, conditions)
 
     async def ListCollections(
         self, request: pb.ListCollectionsRequest, context: grpc.ServicerContext
     ) -> pb.ListCollectionsResponse:
         served = self._library.collections(tenant_of(request.scope))
-        return pb.ListCollectionsResponse(collections=map(collection_of, served))
+        return pb.ListCollectionsResponse(collections=map(responses.collection_of, served))
 
     async def Publish(
         self, request: pb.PublishRequest, context: grpc.ServicerContext
@@ -118,4 +224,34 @@ class SearchService(pb_grpc.SearchServiceServicer):
             requests.check_version(request.dataset_version),
             partial(self._embedding.batch_now, field="spans"),
         )
-        return pb.PublishResponse(collection=collection_of(snapshot), previous_version=previous)
+        return pb.PublishResponse(
+            collection=responses.collection_of(snapshot), previous_version=previous
+        )
+
+    async def Snapshot(
+        self, request: pb.SnapshotRequest, context: grpc.ServicerContext
+    ) -> pb.SnapshotResponse:
+        tenant, dataset = self._named(request)
+        written = self._upkeep.snapshot(self._library.find(tenant, dataset))
+        snapshot = await asyncio.wrap_future(written)
+        return pb.SnapshotResponse(segments=responses.segments_of(snapshot))
+
+    async def GetShardMap(
+        self, request: pb.GetShardMapRequest, context: grpc.ServicerContext
+    ) -> pb.GetShardMapResponse:
+        if self._shard_map is None:
+            raise PreconditionError("this search is not part of a shard map", Reason.NOT_READY)
+        return pb.GetShardMapResponse(shard_map=self._shard_map)
+
+    def _named(self, request: _Change) -> tuple[str, str]:
+        """Returns tenant and dataset of a request to change a collection, which must exist."""
+        tenant, dataset = tenant_of(request.scope), requests.check_dataset(request.dataset)
+        self._library.find(tenant, dataset)
+        return tenant, dataset
+
+    async def _vectors_of(self, spans: Sequence[Span]) -> Vectors:
+        try:
+            return await self._embedding.batch([span.this for span in spans], "spans")
+        except InvalidInputError as error:
+            # A span must be about something that can be embedded to be found at all.
+            raise InvalidInputError(str(error), Reason.INVALID_SPAN, field="this") from error

@@ -8,8 +8,9 @@ from typing import Final
 import numpy as np
 
 from arenalab.search.columns import Columns
-from arenalab.search.filters import Instant
+from arenalab.search.condition import Instant
 from arenalab.search.row import NO_OUTCOME
+from arenalab.search.segment import Segment
 
 MAX_TAGS: Final = 1000
 _BUCKETS: Final = 11  # [0, 10), …, [90, 100), and 100 by itself
@@ -31,8 +32,9 @@ class Stats:
     distinct_outcomes: int
 
 
-def stats_of(parts: Sequence[Columns]) -> Stats:
-    """Returns the counts over all parts together."""
+def stats_of(segments: Sequence[Segment]) -> Stats:
+    """Returns the counts of what a search may find in all segments together."""
+    parts = [_live(segment) for segment in segments]
     domains, actions, tags = Counter[str](), Counter[str](), Counter[str]()
     for part in parts:
         domains.update(part.domains.counts())
@@ -50,6 +52,14 @@ def stats_of(parts: Sequence[Columns]) -> Stats:
         when_quantiles=_when_quantiles(parts),
         distinct_outcomes=len(np.unique(outcomes[outcomes != NO_OUTCOME])),
     )
+
+
+def _live(segment: Segment) -> Columns:
+    if not segment.gone:
+        return segment.columns
+    keep = np.ones(len(segment), np.bool_)
+    keep[np.array(segment.gone.to_array(), np.int64)] = False
+    return segment.columns.taken(keep)
 
 
 def _by_count(counted: Counter[str]) -> Counts:

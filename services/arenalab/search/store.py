@@ -5,16 +5,16 @@ killed at any point leaves the state before or after the change, never a mixture
 """
 
 import sqlite3
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Final
+from typing import Any, Final
 
 import numpy as np
 
 from arenalab.search.database import Database
-from arenalab.search.index import FloatArray
-from arenalab.search.row import NewRow, StoredRow
+from arenalab.search.index.protocol import FloatArray
+from arenalab.search.row import NewRow, StoredRow, message_of
 
 ADDED: Final = "added"
 # Rows of a replaced version removed in one transaction: adding waits for no longer.
@@ -27,11 +27,13 @@ _COLLECTION: Final = (
     " dimension, live_part, added_part"
 )
 _STORED: Final = (
-    "rowid, ordinal, span_id, domain, action, status, when_s, when_ns, quality, tags, outcome_key"
+    "rowid, ordinal, span_id, domain, action, status, when_s, when_ns, quality, tags,"
+    " outcome_key, source, creature, weight, hidden"
 )
 _INSERT: Final = (
     "INSERT INTO spans (part, ordinal, span_id, domain, action, status, when_s, when_ns,"
-    " quality, tags, outcome_key, payload, vector) VALUES (?,?,?,?,?,?,?,?,?,?,?,?,?)"
+    " quality, tags, outcome_key, source, creature, payload, vector, weight, hidden)"
+    " VALUES (?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?)"
 )
 
 
@@ -92,40 +94,89 @@ class SpanStore:
             )
             return [StoredRow._make(row) for row in rows]
 
+    def rows_of(self, rowids: Sequence[int]) -> list[StoredRow]:
+        """Returns the rows of these numbers that are still there, by ascending span id."""
+        found = self._by_rowid(f"SELECT {_STORED} FROM spans", rowids)  # noqa: S608
+        return sorted((StoredRow._make(row) for row in found), key=lambda row: row.span_id)
+
     def vectors(self, part: int, dimension: int) -> FloatArray:
         """Returns the vectors of an added part by ascending span id."""
         with self._database.reading() as connection:
             blobs = connection.execute(
                 "SELECT vector FROM spans WHERE part = ? ORDER BY span_id", (part,)
             ).fetchall()
-        joined = b"".join(blob for (blob,) in blobs)
-        return np.frombuffer(joined, "<f4").reshape(-1, dimension).astype(np.float32)
+        return _matrix([blob for (blob,) in blobs], dimension)
+
+    def vectors_of(self, rowids: Sequence[int], dimension: int) -> FloatArray:
+        """Returns the vectors of added rows, in the order given; all must be there."""
+        blobs = dict(self._by_rowid("SELECT rowid, vector FROM spans", rowids))
+        return _matrix([blobs[rowid] for rowid in rowids], dimension)
+
+    def rowids(self, part: int) -> list[int]:
+        """Returns the numbers of a part's rows."""
+        with self._database.reading() as connection:
+            rows = connection.execute("SELECT rowid FROM spans WHERE part = ?", (part,)).fetchall()
+        return [rowid for (rowid,) in rows]
+
+    def changed_since(self, record: Record, generation: int) -> list[int]:
+        """Returns the numbers of the rows that went or changed after a generation."""
+        with self._database.reading() as connection:
+            rows = connection.execute(
+                "SELECT DISTINCT span_row FROM changes WHERE added_part = ? AND generation > ?",
+                (record.added_part, generation),
+            ).fetchall()
+        return [rowid for (rowid,) in rows]
+
+    def forget_changes(self, record: Record, generation: int) -> None:
+        """Drops the log up to a generation, whose segment file is on disk."""
+        with self._database.writing() as connection:
+            connection.execute(
+                "DELETE FROM changes WHERE added_part = ? AND generation <= ?",
+                (record.added_part, generation),
+            )
+
+    @property
+    def disk_bytes(self) -> int:
+        """The size of the store's files."""
+        return self._database.disk_bytes
 
     def payloads(self, rowids: Sequence[int]) -> dict[int, bytes]:
         """Returns the payloads of the rows that are still there."""
-        found: dict[int, bytes] = {}
+        return dict(self._by_rowid("SELECT rowid, payload FROM spans", rowids))
+
+    def texts(self, rowids: Sequence[int]) -> list[str]:
+        """Returns what spans are about, in the order given; empty for a row that is gone."""
+        texts: list[str] = []
+        for start in range(0, len(rowids), _MAX_VARIABLES):
+            some = rowids[start : start + _MAX_VARIABLES]
+            payloads = self.payloads(some)
+            texts += [message_of(payloads[r]).this if r in payloads else "" for r in some]
+        return texts
+
+    def _by_rowid(self, select: str, rowids: Sequence[int]) -> list[tuple[Any, ...]]:
+        found: list[tuple[Any, ...]] = []
         with self._database.reading() as connection:
             for start in range(0, len(rowids), _MAX_VARIABLES):
                 some = rowids[start : start + _MAX_VARIABLES]
                 marks = ",".join("?" * len(some))
-                found.update(
-                    connection.execute(
-                        f"SELECT rowid, payload FROM spans WHERE rowid IN ({marks})",  # noqa: S608
-                        some,
-                    ).fetchall()
-                )
+                found += connection.execute(f"{select} WHERE rowid IN ({marks})", some).fetchall()
         return found
 
     def publish(
-        self, new: NewVersion, rows: Iterable[NewRow], *, added_vectors: FloatArray | None = None
+        self,
+        new: NewVersion,
+        rows: Iterable[tuple[int, NewRow]],
+        *,
+        added_vectors: FloatArray | None = None,
     ) -> Record:
         """Writes the rows of a version and makes it the live one, in one transaction.
 
         Spans that were added online stay, but for those that are now in the version.
+        Weights and quarantine go with the span ids to the rows of the version.
 
         Args:
             new: The version.
-            rows: Its spans in the order of its vectors.
+            rows: Its spans, each with the number of its vector, ascending.
             added_vectors: New vectors of the added spans by ascending span id, when
                 the version comes from another embedder. None keeps those they have.
 
@@ -136,7 +187,7 @@ class SpanStore:
             part = _new_part(connection, new.tenant, new.dataset, new.version)
             connection.executemany(
                 _INSERT,
-                ((part, ordinal, *row, None) for ordinal, row in enumerate(rows)),
+                ((part, ordinal, *row, None, 1.0, 0) for ordinal, row in rows),
             )
             old = _find(connection, new.tenant, new.dataset)
             if old is None:
@@ -145,11 +196,13 @@ class SpanStore:
                 added_part = old.added_part
                 if added_vectors is not None:
                     _replace_vectors(connection, added_part, added_vectors)
+                _carry_marks(connection, old, part)
                 connection.execute(
                     "DELETE FROM spans WHERE part = ? AND span_id IN"
                     " (SELECT span_id FROM spans WHERE part = ?)",
                     (added_part, part),
                 )
+                connection.execute("DELETE FROM changes WHERE added_part = ?", (added_part,))
             record = Record(
                 tenant=new.tenant,
                 dataset=new.dataset,
@@ -165,30 +218,52 @@ class SpanStore:
             _write(connection, record)
         return record
 
-    def add(
-        self, record: Record, rows: Sequence[NewRow], vectors: FloatArray
+    def change(
+        self,
+        record: Record,
+        *,
+        added: Sequence[NewRow] = (),
+        vectors: FloatArray | None = None,
+        marks: Sequence[tuple[float, int]] | None = None,
+        removed: Sequence[int] = (),
+        weights: Mapping[int, float] | None = None,
+        hidden: Mapping[int, int] | None = None,
     ) -> tuple[Record, list[StoredRow]]:
-        """Adds spans to a collection in one transaction.
+        """Changes a collection in one transaction.
 
         Args:
             record: The collection, as the store has it now.
-            rows: Spans that neither the version nor the added part holds.
+            added: Spans whose ids no row holds, those of `removed` apart.
             vectors: Their vectors, row by row.
+            marks: Their weight and hidden; None: 1 and 0 for all.
+            removed: Rows to remove, before any is added.
+            weights: Rows to weigh anew.
+            hidden: Rows to hide (1) or to show (0).
 
         Returns:
-            The collection after it, and the rows in the order given.
+            The collection after it, and the rows added, in the order given.
 
         Raises:
             BudgetSpentError: STORAGE_FULL; nothing was kept.
         """
-        stored = []
-        little_endian = vectors.astype("<f4")
+        after = _next_generation(record)
+        marks = [(1.0, 0)] * len(added) if marks is None else marks
+        blobs = [] if vectors is None else [vector.tobytes() for vector in vectors.astype("<f4")]
         with self._database.writing() as connection:
-            for row, vector in zip(rows, little_endian, strict=True):
-                values = (record.added_part, None, *row, vector.tobytes())
-                cursor = connection.execute(_INSERT, values)
-                stored.append(StoredRow(cursor.lastrowid or 0, None, *row[:-1]))
-            after = _next_generation(record)
+            connection.executemany(
+                "DELETE FROM spans WHERE rowid = ?", [(rowid,) for rowid in removed]
+            )
+            stored = [
+                _insert(connection, record.added_part, row, blob, mark)
+                for row, blob, mark in zip(added, blobs, marks, strict=True)
+            ]
+            _set(connection, "weight", weights or {})
+            _set(connection, "hidden", hidden or {})
+            touched = [*removed, *(weights or ()), *(hidden or ())]
+            connection.executemany(
+                "INSERT INTO changes (added_part, generation, span_row) VALUES (?, ?, ?)",
+                [(record.added_part, after.generation, rowid) for rowid in touched],
+            )
             _write(connection, after)
         return after, stored
 
@@ -242,6 +317,34 @@ def _write(connection: sqlite3.Connection, record: Record) -> None:
         " VALUES (?,?,?,?,?,?,?,?,?,?)",
         [getattr(record, name) for name in Record.__slots__],
     )
+
+
+def _insert(
+    connection: sqlite3.Connection, part: int, row: NewRow, vector: bytes, mark: tuple[float, int]
+) -> StoredRow:
+    cursor = connection.execute(_INSERT, (part, None, *row, vector, *mark))
+    return StoredRow(cursor.lastrowid or 0, None, *row[:-1], *mark)
+
+
+def _set(connection: sqlite3.Connection, column: str, values: Mapping[int, float]) -> None:
+    connection.executemany(
+        f"UPDATE spans SET {column} = ? WHERE rowid = ?",  # noqa: S608 - one of two literals
+        [(value, rowid) for rowid, value in values.items()],
+    )
+
+
+def _carry_marks(connection: sqlite3.Connection, old: Record, part: int) -> None:
+    connection.execute(
+        "UPDATE spans SET weight = old.weight, hidden = old.hidden FROM"
+        " (SELECT span_id, weight, hidden FROM spans WHERE part IN (?, ?)"
+        " AND (weight != 1 OR hidden != 0)) AS old"
+        " WHERE spans.part = ? AND spans.span_id = old.span_id",
+        (old.live_part, old.added_part, part),
+    )
+
+
+def _matrix(blobs: Sequence[bytes], dimension: int) -> FloatArray:
+    return np.frombuffer(b"".join(blobs), "<f4").reshape(-1, dimension).astype(np.float32)
 
 
 def _replace_vectors(connection: sqlite3.Connection, part: int, vectors: FloatArray) -> None:

@@ -1,29 +1,38 @@
-"""Work behind the answers: graphs over large segments, merging, removing old rows.
+"""Work behind the answers: indexes, merging, files, removing old rows.
 
-One thread does it, one step at a time, so that it never takes more than a core from
-the searches. It is woken by changes and rests in between.
+One thread does it, one step at a time, so that it never takes more from the searches
+than its builders do. It is woken by changes and rests in between. What it makes takes
+the place of what is served by one assignment; what changed meanwhile is done to it too.
 """
 
 import logging
 import threading
+import time
 from collections.abc import Callable
+from concurrent.futures import Future
 from typing import Final, TypeAlias
 
-from arenalab.mesh import MeshError
-from arenalab.search.index import FloatArray, VectorIndex
-from arenalab.search.index.hnsw import BuildStoppedError, HnswIndex
+from arenalab.mesh import MeshError, NotReadyError
+from arenalab.search.index.protocol import BuildStoppedError, VectorIndex
 from arenalab.search.library import Library
-from arenalab.search.segment import Segment
+from arenalab.search.segment import Made, Segment
+from arenalab.search.segment_files import SegmentFiles
 from arenalab.search.snapshot import Snapshot
-from arenalab.search.store import SpanStore
+from arenalab.search.store import Record, SpanStore
 
 _logger = logging.getLogger(__name__)
 
-# Added spans beyond which they are merged: a scan of as many takes some 0.1 ms.
+# Newer spans beyond which they are merged into the first segment: scanning as many takes
+# some 0.1 ms.
 DEFAULT_DELTA_LIMIT: Final = 4096
-# Builds a graph over vectors, and gives up when told to stop.
-BuildGraph: TypeAlias = Callable[[FloatArray, Callable[[], bool]], VectorIndex]
-_MERGED_SHARE: Final = 20
+# A large segment is not built again for few spans: each time costs all of it.
+_MERGED_SHARE: Final = 10
+# The share of tombstones beyond which a segment is built again without them.
+_TOMBSTONE_SHARE: Final = 0.2
+
+# Builds the index of a segment, or returns None where the scan is best; gives up when told to.
+BuildIndex: TypeAlias = Callable[[Record, Segment, Callable[[], bool]], VectorIndex | None]
+Key: TypeAlias = tuple[str, str]
 
 
 class Upkeep:
@@ -32,26 +41,33 @@ class Upkeep:
     def __init__(
         self,
         store: SpanStore,
+        files: SegmentFiles,
         *,
+        build_index: BuildIndex,
         exact_limit: int,
         delta_limit: int = DEFAULT_DELTA_LIMIT,
-        build_graph: BuildGraph = HnswIndex.build,
+        indexed: Callable[[Record, Segment], None] = lambda _record, _segment: None,
     ) -> None:
         """Does nothing yet: call `start`.
 
         Args:
             store: Whose old rows are removed.
-            exact_limit: Spans above which a segment gets a graph.
-            delta_limit: Added spans above which they are merged into the base.
-            build_graph: Makes the graphs.
+            files: Where segments with an index are written to.
+            build_index: Makes the indexes.
+            exact_limit: Spans above which a segment gets an index.
+            delta_limit: Newer spans above which they are merged into the first segment.
+            indexed: Told of each segment that got an index.
         """
         self._store = store
+        self._files = files
+        self._build_index = build_index
         self._exact_limit = exact_limit
         self._delta_limit = delta_limit
-        self._build_graph = build_graph
+        self._indexed = indexed
         # The latest snapshot of each collection: older ones need no work, and would
-        # keep their vectors in memory for as long as a graph takes.
-        self._waiting: dict[tuple[str, str], Snapshot] = {}
+        # keep their vectors in memory for as long as an index takes.
+        self._waiting: dict[Key, Snapshot] = {}
+        self._asked: dict[Key, list[Future[Snapshot]]] = {}
         self._has_old_rows = True
         self._is_busy = False
         self._is_stopped = False
@@ -70,14 +86,29 @@ class Upkeep:
             self._state.notify_all()
         if self._thread is not None:
             self._thread.join()
+        for asked in self._asked.values():
+            for one in asked:
+                one.set_exception(NotReadyError("search is stopping"))
 
     def changed(self, snapshot: Snapshot) -> None:
         """Hears of a new snapshot."""
-        record = snapshot.record
         with self._state:
-            self._waiting[record.tenant, record.dataset] = snapshot
+            self._waiting[_key(snapshot)] = snapshot
             self._has_old_rows = True
             self._state.notify_all()
+
+    def snapshot(self, snapshot: Snapshot) -> "Future[Snapshot]":
+        """Has a collection merged and written; the result is what is served afterwards.
+
+        Raises (in the future):
+            MeshError: STORAGE_FULL; or NOT_READY, the service stops.
+        """
+        asked: Future[Snapshot] = Future()
+        with self._state:
+            self._asked.setdefault(_key(snapshot), []).append(asked)
+            self._waiting.setdefault(_key(snapshot), snapshot)
+            self._state.notify_all()
+        return asked
 
     def wait(self) -> None:
         """Returns when nothing is left to do."""
@@ -86,14 +117,17 @@ class Upkeep:
 
     def _work(self, library: Library) -> None:
         while self._next_is_there():
-            snapshot = self._take()
+            snapshot, asked = self._take()
             try:
-                self._step(library, snapshot)
+                self._step(library, snapshot, asked)
             except BuildStoppedError:
+                _fail(asked, NotReadyError("search is stopping"))
                 return
-            except MeshError as error:  # a full disk: old rows stay until the next change
+            except (MeshError, OSError) as error:  # a full disk: tried again with the next change
                 _logger.warning("upkeep: %s", error)
+                _fail(asked, error)
             finally:
+                library.seal(())
                 with self._state:
                     self._is_busy = False
                     self._state.notify_all()
@@ -103,30 +137,107 @@ class Upkeep:
             self._state.wait_for(lambda: self._is_stopped or self._waiting or self._has_old_rows)
             return not self._is_stopped
 
-    def _take(self) -> Snapshot | None:
+    def _take(self) -> "tuple[Snapshot | None, list[Future[Snapshot]]]":
         with self._state:
             self._is_busy = True
             self._has_old_rows = False
-            return self._waiting.pop(next(iter(self._waiting))) if self._waiting else None
+            if not self._waiting:
+                return None, []
+            key = next(iter(self._waiting))
+            return self._waiting.pop(key), self._asked.pop(key, [])
 
     def _must_stop(self) -> bool:
         return self._is_stopped
 
-    def _step(self, library: Library, snapshot: Snapshot | None) -> None:
+    def _step(
+        self, library: Library, snapshot: Snapshot | None, asked: "list[Future[Snapshot]]"
+    ) -> None:
         while not self._is_stopped and self._store.purge():
             pass
-        if snapshot is None or not library.is_current(snapshot):
+        if snapshot is None:
             return
-        base = snapshot.base
-        # A large base is not built again for few spans: each time costs all of it.
-        if len(snapshot.delta) > max(self._delta_limit, len(base) // _MERGED_SHARE):
-            base = base.joined(snapshot.delta)
-        if len(base) > self._exact_limit and base.graph is None:
-            base = self._with_graph(base, snapshot)
-        if base is not snapshot.base:
-            library.improve(snapshot, base)
+        if asked:
+            done = self._written(library, self._merged(library, snapshot))
+            for one in asked:
+                one.set_result(done)
+        elif not library.is_current(snapshot):
+            return
+        elif self._needs_merge(snapshot):
+            self._merged(library, snapshot)
+        elif (bare := self._without_index(snapshot)) is not None:
+            self._index(library, snapshot, bare)
+        elif not snapshot.base.is_scanned and not snapshot.base.made.disk_bytes:
+            self._written(library, snapshot)
 
-    def _with_graph(self, base: Segment, snapshot: Snapshot) -> Segment:
-        dataset = snapshot.record.dataset
-        _logger.info("building the graph of %s over %d spans", dataset, len(base))
-        return base.with_graph(self._build_graph(base.vectors, self._must_stop))
+    def _needs_merge(self, snapshot: Snapshot) -> bool:
+        base = snapshot.base
+        if len(snapshot.segments) > 1 and snapshot.newer > max(
+            self._delta_limit, len(base) // _MERGED_SHARE
+        ):
+            return True
+        return len(base.removed) > _TOMBSTONE_SHARE * max(self._delta_limit, len(base))
+
+    def _without_index(self, snapshot: Snapshot) -> Segment | None:
+        return next(
+            (
+                segment
+                for segment in snapshot.segments
+                if segment.is_scanned and len(segment) > self._exact_limit
+            ),
+            None,
+        )
+
+    def _merged(self, library: Library, snapshot: Snapshot) -> Snapshot:
+        """Returns what is served once all segments are one, without tombstones."""
+        old = snapshot.segments
+        if len(old) == 1 and not old[0].removed:
+            if self._without_index(snapshot) is None:
+                return snapshot
+            return self._index(library, snapshot, old[0])
+        library.seal(old)
+        version = snapshot.record.version
+        merged = Segment.merged(old, version)
+        merged = self._with_index(snapshot.record, merged)
+        return library.improve(snapshot, old, merged) or snapshot
+
+    def _index(self, library: Library, snapshot: Snapshot, segment: Segment) -> Snapshot:
+        better = self._with_index(snapshot.record, segment)
+        if better is segment:
+            return snapshot
+        return library.improve(snapshot, [segment], better) or snapshot
+
+    def _with_index(self, record: Record, segment: Segment) -> Segment:
+        if len(segment) <= self._exact_limit:
+            return segment
+        began_s = time.perf_counter()
+        index = self._build_index(record, segment, self._must_stop)
+        if index is None:
+            return segment
+        took_s = time.perf_counter() - began_s
+        _logger.info(
+            "%s: %s over %d spans built in %.1f s",
+            record.dataset, index.engine.value, len(segment), took_s,
+        )  # fmt: skip
+        indexed = segment.with_index(index, Made(took_s))
+        self._indexed(record, indexed)
+        return indexed
+
+    def _written(self, library: Library, snapshot: Snapshot) -> Snapshot:
+        """Returns what is served once its first segment is on disk."""
+        loaded = self._files.write(snapshot.record, snapshot.base)
+        after = library.improve(snapshot, [snapshot.base], loaded.segment_as(snapshot.base))
+        if after is None:
+            return snapshot
+        self._store.forget_changes(snapshot.record, loaded.generation)
+        self._files.tidy(self._store.records())
+        return after
+
+
+def _fail(asked: "list[Future[Snapshot]]", error: Exception) -> None:
+    for one in asked:
+        if not one.done():
+            one.set_exception(error)
+
+
+def _key(snapshot: Snapshot) -> Key:
+    return snapshot.record.tenant, snapshot.record.dataset

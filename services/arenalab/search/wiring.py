@@ -2,11 +2,14 @@
 
 import asyncio
 import time
-from collections.abc import AsyncGenerator
+from collections.abc import AsyncGenerator, Callable
 from contextlib import ExitStack, asynccontextmanager
 
 from arenalab.dataset import DatasetStore
 from arenalab.mesh import ConfigError, Telemetry, running_server
+from arenalab.search.calibration import Costs
+from arenalab.search.certificate import Band, Certificates
+from arenalab.search.choosing import Chooser
 from arenalab.search.config import SearchConfig
 from arenalab.search.datasets import Datasets, read_public_key
 from arenalab.search.embedder.factory import UnknownEmbedderError, open_embedder
@@ -16,14 +19,25 @@ from arenalab.search.embedder.sentence_transformers import MissingExtraError
 from arenalab.search.embedding import Embedding
 from arenalab.search.finding import Finder
 from arenalab.search.index import hnswlib
-from arenalab.search.index.hnsw import HnswIndex
+from arenalab.search.index.builders import HNSWLIB
+from arenalab.search.index.protocol import VectorIndex
+from arenalab.search.indexing import Indexing
+from arenalab.search.lane import Lane
 from arenalab.search.library import Library
+from arenalab.search.loading import Loader
+from arenalab.search.measuring import Measuring
 from arenalab.search.observing import Observer
 from arenalab.search.payloads import Payloads
+from arenalab.search.ranked import Ranked
+from arenalab.search.retrieval import Retrieval
+from arenalab.search.segment import Segment
+from arenalab.search.segment_files import SegmentFiles
 from arenalab.search.service import SERVICE_NAME, SearchService
+from arenalab.search.shadow import Outcome, Shadows
+from arenalab.search.shard_map import OwnShard, read_own_shard
 from arenalab.search.snapshot import Snapshot
-from arenalab.search.store import SpanStore
-from arenalab.search.upkeep import BuildGraph, Upkeep
+from arenalab.search.store import Record, SpanStore
+from arenalab.search.upkeep import Upkeep
 
 
 @asynccontextmanager
@@ -52,44 +66,103 @@ async def running_search(
 def _build(
     config: SearchConfig, telemetry: Telemetry, embedder: Embedder | None, stack: ExitStack
 ) -> SearchService:
+    if config.graph == HNSWLIB and not hnswlib.is_installed():
+        raise ConfigError("SEARCH_GRAPH: the extra hnswlib is not installed")
+    own_shard = read_own_shard(config.shard_map, config.shard)
     if embedder is None:
         embedder = _opened(config)
         stack.callback(embedder.close)
+    observer = Observer(telemetry, embedder.id)
+    costs = Costs(config.store_path.with_name("costs.json"), embedder.dimension)
+    stack.callback(costs.keep)
     store = SpanStore(config.store_path)
     stack.callback(store.close)
+    measuring = _measuring(config, observer, stack)
+    library, upkeep = _library(config, store, embedder, observer, costs, measuring, own_shard)
+    stack.callback(upkeep.stop)
+    upkeep.start(library)
+    embedding = Embedding(embedder, workers=config.workers_of(), queue_limit=config.queue_limit)
+    stack.callback(embedding.close)
+    lane = Lane("search", config.workers_of(), config.queue_limit)
+    stack.callback(lane.close)
+    ranked = Ranked(Retrieval(Chooser(costs.model, costs.latencies)), store.texts, time.time)
+    return SearchService(
+        library,
+        embedding,
+        Finder(embedding, Payloads(store), ranked),
+        upkeep=upkeep,
+        lane=lane,
+        measuring=measuring,
+        model=costs.model,
+        store_bytes=lambda: store.disk_bytes,
+        shard_map=None if own_shard is None else own_shard.shard_map.to_proto(),
+        observer=observer,
+    )
+
+
+def _measuring(config: SearchConfig, observer: Observer, stack: ExitStack) -> Measuring:
+    certificates = Certificates()
+
+    def repeated(outcome: Outcome, band: Band) -> None:
+        known = certificates.of(band) if outcome is Outcome.MEASURED else None
+        observer.repeated(outcome, known)
+
+    shadows = Shadows(certificates, rate=config.shadow_rate, observe=repeated)
+    stack.callback(shadows.stop)
+    shadows.start()
+    return Measuring(certificates, shadows)
+
+
+def _library(
+    config: SearchConfig,
+    store: SpanStore,
+    embedder: Embedder,
+    observer: Observer,
+    costs: Costs,
+    measuring: Measuring,
+    own_shard: OwnShard | None,
+) -> tuple[Library, Upkeep]:
+    files = SegmentFiles(config.store_path.with_name("segments"))
+    indexing = Indexing(config)
+
+    def build(record: Record, segment: Segment, stopped: Callable[[], bool]) -> VectorIndex | None:
+        # A machine is measured before its first index: without one there is no choice.
+        costs.calibrate()
+        return indexing.build(record, segment, stopped)
+
+    upkeep = Upkeep(
+        store,
+        files,
+        build_index=build,
+        exact_limit=config.exact_limit,
+        delta_limit=config.delta_limit,
+        indexed=lambda _, segment: measuring.indexed(segment),
+    )
+
+    def changed(snapshot: Snapshot) -> None:
+        observer.changed(snapshot)
+        upkeep.changed(snapshot)
+
     key_path = config.dataset_public_key
     datasets = Datasets(
         DatasetStore(config.datasets_dir),
         embedder.identity,
         lambda: None if key_path is None else read_public_key(key_path),
     )
-    upkeep = Upkeep(
+    library = Library(
         store,
-        exact_limit=config.exact_limit,
-        delta_limit=config.delta_limit,
-        build_graph=_graph_builder(config),
+        datasets,
+        Loader(store, files),
+        now_ns=time.time_ns,
+        keeps=(lambda _tenant, _domain: True) if own_shard is None else own_shard.keeps,
+        check_owner=(lambda _tenant, _domains: None) if own_shard is None else own_shard.check,
+        changed=changed,
     )
-    observer = Observer(telemetry, embedder.id)
-
-    def changed(snapshot: Snapshot) -> None:
-        observer.changed(snapshot)
-        upkeep.changed(snapshot)
-
-    library = Library(store, datasets, now_ns=time.time_ns, changed=changed)
-    library.load()
-    stack.callback(upkeep.stop)
-    upkeep.start(library)
-    embedding = Embedding(embedder, workers=config.workers_of(), queue_limit=config.queue_limit)
-    stack.callback(embedding.close)
-    return SearchService(library, embedding, Finder(embedding, Payloads(store)), observer)
-
-
-def _graph_builder(config: SearchConfig) -> BuildGraph:
-    if config.graph == "faiss":
-        return HnswIndex.build
-    if not hnswlib.is_installed():
-        raise ConfigError("SEARCH_GRAPH: the extra hnswlib is not installed")
-    return hnswlib.HnswlibIndex.build
+    for snapshot in library.load():
+        for segment in snapshot.segments:
+            if not segment.is_scanned:
+                measuring.indexed(segment)
+    return library, upkeep
 
 
 def _opened(config: SearchConfig) -> Embedder:

@@ -1,94 +1,24 @@
 """Collections in memory: changed as a whole, improved behind the answers."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from pathlib import Path
 
 import numpy as np
 import pytest
 
 from arenalab.atomic import Span
-from arenalab.dataset import DatasetStore
 from arenalab.mesh import DataLossError, PreconditionError, Reason
+from arenalab.planning import Engine, Strategy
+from arenalab.search.condition import Filter
 from arenalab.search.datasets import Datasets, read_public_key
 from arenalab.search.embedder.protocol import EmbedderIdentity
-from arenalab.search.filters import Filter
-from arenalab.search.index import Engine, FloatArray, hnswlib
-from arenalab.search.index.hnsw import HnswIndex
-from arenalab.search.library import Library
+from arenalab.search.index.protocol import FloatArray, VectorIndex
 from arenalab.search.payloads import GoneError, Payloads
-from arenalab.search.retrieval import Found, Plan, Strategy, retrieve
-from arenalab.search.snapshot import Snapshot
-from arenalab.search.store import SpanStore
-from arenalab.search.upkeep import BuildGraph, Upkeep
-from arenalab.testing.datasets import SIGNING_KEY, write_version
+from arenalab.search.query import Query
+from arenalab.search.segment import Segment
+from arenalab.testing.datasets import SIGNING_KEY
 from arenalab.testing.spans import make_span
-
-DIMENSION = 8
-PLAIN = Filter()
-
-
-def vectors_of(texts: Sequence[str], shift: int = 0) -> FloatArray:
-    """Returns a unit vector for each text, the same one for the same text."""
-    rows = [
-        np.random.default_rng([shift, *text.encode()]).standard_normal(DIMENSION) for text in texts
-    ]
-    unit = [row / np.linalg.norm(row) for row in rows]
-    return np.array(unit, np.float32).reshape(-1, DIMENSION)
-
-
-class Shelf:
-    """A store, its datasets, its library and its upkeep, for one embedder."""
-
-    def __init__(
-        self,
-        root: Path,
-        digest: str = "d1",
-        shift: int = 0,
-        build_graph: BuildGraph = HnswIndex.build,
-    ) -> None:
-        self.digest, self.shift = digest, shift
-        self.datasets = DatasetStore(root / "datasets")
-        self.store = SpanStore(root / "spans.sqlite")
-        self.upkeep = Upkeep(self.store, exact_limit=200, delta_limit=20, build_graph=build_graph)
-        self.library = Library(
-            self.store,
-            Datasets(self.datasets, EmbedderIdentity("e", digest, DIMENSION)),
-            now_ns=lambda: 7,
-            changed=self.upkeep.changed,
-        )
-        self.library.load()
-        self.upkeep.start(self.library)
-
-    def close(self) -> None:
-        self.upkeep.stop()
-        self.store.close()
-
-    def embed(self, texts: Sequence[str]) -> FloatArray:
-        return vectors_of(texts, self.shift)
-
-    def build(self, spans: Sequence[Span], vectors: FloatArray | None = None) -> str:
-        return write_version(
-            self.datasets,
-            spans,
-            self.embed([span.this for span in spans]) if vectors is None else vectors,
-            embedder_id="e",
-            embedder_digest=self.digest,
-        )
-
-    def publish(self, spans: Sequence[Span]) -> Snapshot:
-        return self.library.publish("default", "faq", self.build(spans), self.embed)[0]
-
-    def add(self, spans: Sequence[Span]) -> Snapshot:
-        vectors = self.embed([span.this for span in spans])
-        return self.library.add("default", "faq", spans, vectors).snapshot
-
-    @property
-    def now(self) -> Snapshot:
-        return self.library.find("default", "faq")
-
-    def nearest(self, text: str, plan: Plan | None = None, wanted: Filter = PLAIN) -> Found:
-        (query,) = self.embed([text])
-        return retrieve(self.now, query, 5, wanted, plan or Plan())
+from tests.unit.search.shelf import DIMENSION, Shelf, engine, exact, ids, scan, vectors_of, walk
 
 
 @pytest.fixture
@@ -102,79 +32,167 @@ def spans(count: int, prefix: str = "question", domain: str = "") -> list[Span]:
     return [make_span(f"{prefix} {n}", f"answer {n}", domain=domain) for n in range(count)]
 
 
-@pytest.mark.skipif(not hnswlib.is_installed(), reason="the extra hnswlib is not installed")
-def test_hnswlib_can_build_the_graphs(tmp_path: Path) -> None:
-    shelf = Shelf(tmp_path, build_graph=hnswlib.HnswlibIndex.build)
-    some = spans(300)
-    shelf.publish(some)
-    shelf.upkeep.wait()
-    found = shelf.nearest("question 7")
-    shelf.close()
-    assert isinstance(shelf.now.base.graph, hnswlib.HnswlibIndex)
-    assert (found.engine, found.span_ids[0].decode()) == (Engine.HNSW, some[7].id)
-
-
 def test_a_large_collection_gets_its_graph_in_the_background(shelf: Shelf) -> None:
     some = spans(300)
     before = shelf.publish(some)
-    assert before.base.graph is None  # searched exactly until the graph is there
+    assert before.base.is_scanned  # searched exactly until the graph is there
     shelf.upkeep.wait()
-    assert shelf.now.base.graph is not None
-    found = shelf.nearest("question 7")
-    assert (found.engine, found.exact) == (Engine.HNSW, False)
-    assert found.span_ids[0].decode() == some[7].id
-    exact = shelf.nearest("question 7", Plan(engine=Engine.EXACT))
-    assert exact.exact
-    assert exact.similarities[0] == found.similarities[0]
+    assert shelf.now.base.index.engine is Engine.HNSW
+    found = shelf.nearest("question 7", walk())
+    assert (engine(found), exact(found)) == (Engine.HNSW, False)
+    assert ids(found)[0] == some[7].id
+    scanned = shelf.nearest("question 7", scan())
+    assert exact(scanned)
+    assert scanned.similarities[0] == found.similarities[0]
 
 
 def test_a_small_collection_stays_exact_whatever_the_plan(shelf: Shelf) -> None:
     shelf.publish(spans(50))
     shelf.upkeep.wait()
-    found = shelf.nearest("question 7", Plan(engine=Engine.HNSW, ef_search=64))
-    assert (found.engine, found.exact) == (Engine.EXACT, True)
+    found = shelf.nearest("question 7", walk())
+    assert (engine(found), exact(found)) == (Engine.EXACT, True)
 
 
 def test_many_added_spans_are_merged_and_those_added_meanwhile_stay(shelf: Shelf) -> None:
     shelf.publish(spans(10))
     shelf.add(spans(30, "added"))
     shelf.upkeep.wait()
-    assert (len(shelf.now.base), len(shelf.now.delta)) == (40, 0)
+    assert [len(one) for one in shelf.now.segments] == [40]
     shelf.add(spans(5, "later"))
     shelf.upkeep.wait()
     now = shelf.now
-    assert (len(now.base), len(now.delta), now.added, len(now)) == (40, 5, 35, 45)
+    assert ([len(one) for one in now.segments], now.added, len(now)) == ([40, 5], 35, 45)
     for text in ("question 3", "added 29", "later 4"):
         assert shelf.nearest(text).similarities[0] == pytest.approx(1.0, abs=1e-6)
+
+
+def test_small_additions_share_a_segment_until_it_is_full(shelf: Shelf) -> None:
+    shelf.publish(spans(10))
+    sizes = []
+    for number in range(20):
+        shelf.add(spans(1, f"added {number}"))
+        sizes.append(len(shelf.now.segments))
+    assert max(sizes) <= 6
+    assert len(shelf.now) == 30
+    assert sorted(ids(shelf.nearest("anything", limit=100))) == sorted(
+        span_id.decode() for one in shelf.now.segments for span_id in one.columns.ids.tolist()
+    )
 
 
 def test_a_merge_that_is_overtaken_by_a_publication_is_dropped(shelf: Shelf) -> None:
     shelf.publish(spans(10))
     old = shelf.add(spans(3, "added"))
-    merged = old.base.joined(old.delta)
+    merged = Segment.merged(old.segments, old.record.version)
     now = shelf.publish(spans(12))
-    shelf.library.improve(old, merged)
+    assert shelf.library.improve(old, old.segments, merged) is None
     assert shelf.now.base is now.base
 
 
-def test_a_merge_keeps_what_was_added_while_it_ran(shelf: Shelf) -> None:
-    shelf.publish(spans(10))
-    old = shelf.add(spans(3, "added"))
-    merged = old.base.joined(old.delta)
+def test_a_merge_is_caught_up_with_all_that_happened_while_it_ran(shelf: Shelf) -> None:
+    base, added = spans(10), spans(3, "added")
+    shelf.publish(base)
+    old = shelf.add(added)
+    shelf.library.seal(old.segments)
+    merged = Segment.merged(old.segments, old.record.version)
     shelf.add(spans(2, "later"))
-    shelf.library.improve(old, merged)
+    library = shelf.library
+    library.delete("default", "faq", [base[0].id, added[0].id])
+    library.quarantine("default", "faq", [base[1].id, added[1].id], hidden=True)
+    library.reweight("default", "faq", {base[2].id: 0.5, added[2].id: 2.0})
+    library.improve(old, old.segments, merged)
     now = shelf.now
-    assert (len(now.base), len(now.delta), now.added) == (13, 2, 5)
+    assert [len(one) for one in now.segments] == [13, 2]
+    assert (len(now), now.hidden, now.added) == (11, 2, 3)
+    found = shelf.nearest("anything", limit=100)
+    weights = dict(zip(ids(found), found.weights, strict=True))
+    gone = {base[0].id, added[0].id, base[1].id, added[1].id}
+    assert not gone & set(weights)
+    assert (weights[base[2].id], weights[added[2].id], weights[base[3].id]) == (0.5, 2.0, 1.0)
+
+
+def test_many_tombstones_are_swept_out(shelf: Shelf) -> None:
+    some = spans(300)
+    shelf.publish(some)
+    shelf.upkeep.wait()
+    shelf.library.delete("default", "faq", [span.id for span in some[:100]])
+    shelf.upkeep.wait()
+    assert (len(shelf.now.base), len(shelf.now.base.removed)) == (200, 0)
+    assert ids(shelf.nearest("question 150"))[0] == some[150].id
+
+
+def test_a_segment_with_an_index_is_read_from_its_file_at_the_next_start(tmp_path: Path) -> None:
+    some = spans(300)
+    first = Shelf(tmp_path)
+    first.publish(some)
+    first.upkeep.wait()
+    first.add(spans(2, "added"))
+    first.library.delete("default", "faq", [some[0].id])
+    first.library.quarantine("default", "faq", [some[1].id], hidden=True)
+    first.library.reweight("default", "faq", {some[2].id: 0.25})
+    expected = first.nearest("question 5", limit=400)
+    first.close()
+    second = Shelf(tmp_path, build=_never)
+    try:
+        assert second.now.base.index.engine is Engine.HNSW
+        assert second.now.base.made.disk_bytes > 0
+        found = second.nearest("question 5", limit=400)
+        assert ids(found) == ids(expected)
+        assert found.weights == expected.weights
+        assert (len(second.now), second.now.hidden, second.now.added) == (300, 1, 2)
+    finally:
+        second.close()
+
+
+def _never(_record: object, _segment: Segment, _stopped: object) -> VectorIndex | None:
+    raise AssertionError("an index was built that a file holds")
+
+
+@pytest.mark.parametrize("damage", ["cut", "flip", "missing", "manifest"])
+def test_a_damaged_segment_file_costs_a_rebuild_and_no_span(tmp_path: Path, damage: str) -> None:
+    first = Shelf(tmp_path)
+    first.publish(spans(300))
+    first.upkeep.wait()
+    first.add(spans(2, "added"))
+    first.close()
+    (folder,) = (tmp_path / "segments").iterdir()
+    victim = next((folder / "index").iterdir())
+    if damage == "cut":
+        victim.write_bytes(victim.read_bytes()[:-100])
+    elif damage == "flip":
+        content = bytearray(victim.read_bytes())
+        content[len(content) // 2] ^= 1
+        victim.write_bytes(content)
+    elif damage == "missing":
+        victim.unlink()
+    else:
+        (folder / "segment.json").write_text("{}")
+    second = Shelf(tmp_path)
+    try:
+        second.upkeep.wait()
+        assert len(second.now) == 302
+        assert second.now.base.index.engine is Engine.HNSW
+        assert second.nearest("added 1").similarities[0] == pytest.approx(1.0, abs=1e-6)
+    finally:
+        second.close()
+
+
+def test_a_snapshot_leaves_one_segment_and_a_file(shelf: Shelf) -> None:
+    shelf.publish(spans(10))
+    shelf.add(spans(3, "added"))
+    done = shelf.upkeep.snapshot(shelf.now).result(timeout=30)
+    assert [len(one) for one in done.segments] == [13]
+    assert done.base.made.disk_bytes > 0
+    assert shelf.store.changed_since(done.record, 0) == []
 
 
 def test_a_filter_selects_in_a_graph_as_in_a_scan(shelf: Shelf) -> None:
     shelf.publish([*spans(200, "a", "left"), *spans(100, "b", "right")])
     shelf.upkeep.wait()
     wanted = Filter(domains=("right",))
-    scanned = shelf.nearest("b 3", Plan(strategy=Strategy.SCAN), wanted)
-    walked = shelf.nearest("b 3", Plan(strategy=Strategy.SELECTOR, ef_search=300), wanted)
-    assert (scanned.engine, walked.engine) == (Engine.EXACT, Engine.HNSW)
-    assert scanned.span_ids == walked.span_ids
+    scanned = shelf.nearest("b 3", scan(), wanted)
+    walked = shelf.nearest("b 3", walk(Strategy.SELECTOR, 300), wanted)
+    assert (engine(scanned), engine(walked)) == (Engine.EXACT, Engine.HNSW)
+    assert ids(scanned) == ids(walked)
     assert scanned.matches == walked.matches == 100
 
 
@@ -192,9 +210,9 @@ def test_a_filter_far_from_the_query_is_scanned(shelf: Shelf) -> None:
     version = shelf.build(made, unit)
     shelf.library.publish("default", "faq", version, shelf.embed)
     shelf.upkeep.wait()
-    plan = Plan(strategy=Strategy.SELECTOR)
-    found = retrieve(shelf.now, near, 5, Filter(domains=("far",)), plan)
-    assert found.exact
+    query = Query(limit=5, wanted=Filter(domains=("far",)), plan=walk(Strategy.SELECTOR))
+    found = shelf.retrieval.nearest(shelf.now, near, query, 5)
+    assert exact(found)
     assert found.matches == 210
 
 
@@ -202,9 +220,7 @@ def test_ties_are_broken_by_span_id_across_segments(shelf: Shelf) -> None:
     same = [make_span("same question", f"answer {n}") for n in range(6)]
     shelf.publish(same[::2])
     shelf.add(same[1::2])
-    (query,) = shelf.embed(["same question"])
-    found = retrieve(shelf.now, query, 6, PLAIN, Plan())
-    assert [one.decode() for one in found.span_ids] == sorted(span.id for span in same)
+    assert ids(shelf.nearest("same question", limit=6)) == sorted(span.id for span in same)
 
 
 def test_payloads_of_a_replaced_version_are_gone(shelf: Shelf) -> None:

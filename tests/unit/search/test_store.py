@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from arenalab.mesh import BudgetSpentError, DataLossError, NotReadyError, Reason
-from arenalab.search.index import FloatArray
+from arenalab.search.index.protocol import FloatArray
 from arenalab.search.row import NewRow, is_same_span, message_of, row_of
 from arenalab.search.store import PURGED_AT_ONCE, NewVersion, SpanStore
 from arenalab.testing.spans import make_span
@@ -18,6 +18,10 @@ DIMENSION = 4
 
 def rows(*questions: str) -> list[NewRow]:
     return [row_of(make_span(question, "an answer", tags=("a", "b"))) for question in questions]
+
+
+def numbered(*questions: str) -> list[tuple[int, NewRow]]:
+    return list(enumerate(rows(*questions)))
 
 
 def vectors(count: int, seed: int = 0) -> FloatArray:
@@ -55,8 +59,8 @@ def questions(store: SpanStore, part: int) -> list[str]:
 
 def test_what_was_written_is_there_after_reopening(path: Path) -> None:
     first = SpanStore(path)
-    record = first.publish(version(), rows("one", "two"))
-    record, stored = first.add(record, rows("three"), vectors(1))
+    record = first.publish(version(), numbered("one", "two"))
+    record, stored = first.change(record, added=rows("three"), vectors=vectors(1))
     first.close()
     second = SpanStore(path)
     assert second.records() == [record]
@@ -67,10 +71,64 @@ def test_what_was_written_is_there_after_reopening(path: Path) -> None:
     second.close()
 
 
+def test_a_change_is_one_transaction_of_all_its_parts(store: SpanStore) -> None:
+    record = store.publish(version(), numbered("one", "two", "three"))
+    gone, heavy, quiet = (row.rowid for row in store.rows(record.live_part))
+    after, (stored,) = store.change(
+        record,
+        removed=[gone],
+        added=rows("four"),
+        vectors=vectors(1),
+        marks=[(2.5, 1)],
+        weights={heavy: 3.0},
+        hidden={quiet: 1},
+    )
+    assert after.generation == record.generation + 1
+    assert store.payloads([gone]) == {}
+    marks = {row.rowid: (row.weight, row.hidden) for row in store.rows_of([heavy, quiet])}
+    assert marks == {heavy: (3.0, 0), quiet: (1.0, 1)}
+    assert store.rows(record.added_part) == [stored]
+    assert (stored.weight, stored.hidden, stored.ordinal) == (2.5, 1, None)
+
+
+def test_the_log_tells_what_changed_after_a_generation(store: SpanStore) -> None:
+    first = store.publish(version(), numbered("one", "two"))
+    one, two = (row.rowid for row in store.rows(first.live_part))
+    second, _ = store.change(first, weights={one: 2.0})
+    third, _ = store.change(second, removed=[two])
+    assert sorted(store.changed_since(third, first.generation)) == sorted([one, two])
+    assert store.changed_since(third, second.generation) == [two]
+    assert store.changed_since(third, third.generation) == []
+    store.forget_changes(third, second.generation)
+    assert store.changed_since(third, 0) == [two]
+    store.publish(version("b" * 64), numbered("one"))
+    assert store.changed_since(third, 0) == []
+
+
+def test_weight_and_quarantine_go_with_the_span_id_to_the_next_version(store: SpanStore) -> None:
+    same = rows("one", "two", "three")
+    record = store.publish(version(), enumerate(same))
+    one, two, _ = (row.rowid for row in store.rows(record.live_part))
+    record, _ = store.change(record, weights={one: 0.5}, hidden={two: 1})
+    after = store.publish(version("b" * 64), enumerate(same))
+    marks = {row.span_id: (row.weight, row.hidden) for row in store.rows(after.live_part)}
+    by_id = sorted(row.span_id for row in same)
+    assert marks == {by_id[0]: (0.5, 0), by_id[1]: (1.0, 1), by_id[2]: (1.0, 0)}
+
+
+def test_texts_come_in_the_order_asked_for(store: SpanStore) -> None:
+    record = store.publish(version(), numbered(*(f"question {n}" for n in range(1000))))
+    found = store.rows(record.live_part)
+    rowids = [row.rowid for row in reversed(found)]
+    texts = store.texts([*rowids, 10**9])
+    assert texts[-1] == ""
+    assert sorted(texts[:-1]) == sorted(f"question {n}" for n in range(1000))
+
+
 def test_publishing_replaces_the_version_and_keeps_what_was_added(store: SpanStore) -> None:
-    record = store.publish(version(), rows("one", "two"))
-    record, _ = store.add(record, rows("three", "four"), vectors(2))
-    after = store.publish(version("b" * 64), rows("two", "three"))
+    record = store.publish(version(), numbered("one", "two"))
+    record, _ = store.change(record, added=rows("three", "four"), vectors=vectors(2))
+    after = store.publish(version("b" * 64), numbered("two", "three"))
     assert after.version == "b" * 64
     assert after.generation == record.generation + 1
     assert questions(store, after.live_part) == ["three", "two"]
@@ -78,18 +136,18 @@ def test_publishing_replaces_the_version_and_keeps_what_was_added(store: SpanSto
 
 
 def test_vectors_of_added_spans_can_be_replaced_with_the_version(store: SpanStore) -> None:
-    record = store.publish(version(), rows("one"))
-    store.add(record, rows("two", "three"), vectors(2))
+    record = store.publish(version(), numbered("one"))
+    store.change(record, added=rows("two", "three"), vectors=vectors(2))
     new = vectors(2, seed=9)
-    after = store.publish(version("b" * 64, "d2"), rows("one"), added_vectors=new)
+    after = store.publish(version("b" * 64, "d2"), numbered("one"), added_vectors=new)
     np.testing.assert_array_equal(store.vectors(after.added_part, DIMENSION), new)
 
 
 def test_a_publication_that_fails_changes_nothing(store: SpanStore) -> None:
-    before = store.publish(version(), rows("one"))
+    before = store.publish(version(), numbered("one"))
 
-    def failing() -> Iterator[NewRow]:
-        yield from rows("two", "three")
+    def failing() -> Iterator[tuple[int, NewRow]]:
+        yield from numbered("two", "three")
         raise RuntimeError("the source ended")
 
     with pytest.raises(RuntimeError, match="the source ended"):
@@ -99,8 +157,8 @@ def test_a_publication_that_fails_changes_nothing(store: SpanStore) -> None:
 
 
 def test_rows_of_replaced_versions_are_removed(store: SpanStore) -> None:
-    old = store.publish(version(), rows(*(str(n) for n in range(PURGED_AT_ONCE + 1))))
-    live = store.publish(version("b" * 64), rows("one"))
+    old = store.publish(version(), numbered(*(str(n) for n in range(PURGED_AT_ONCE + 1))))
+    live = store.publish(version("b" * 64), numbered("one"))
     steps = 0
     while store.purge():
         steps += 1
@@ -110,23 +168,23 @@ def test_rows_of_replaced_versions_are_removed(store: SpanStore) -> None:
 
 
 def test_row_numbers_are_never_used_again(store: SpanStore) -> None:
-    old = store.publish(version(), rows("one", "two"))
+    old = store.publish(version(), numbered("one", "two"))
     used = {row.rowid for row in store.rows(old.live_part)}
-    live = store.publish(version("b" * 64), rows("three"))
+    live = store.publish(version("b" * 64), numbered("three"))
     while store.purge():
         pass
-    live = store.publish(version("c" * 64), rows("four"))
+    live = store.publish(version("c" * 64), numbered("four"))
     assert not used & {row.rowid for row in store.rows(live.live_part)}
     assert store.payloads(sorted(used)) == {}
 
 
 def test_a_full_disk_keeps_nothing_and_says_so(store: SpanStore) -> None:
-    record = store.publish(version(), rows("one"))
+    record = store.publish(version(), numbered("one"))
     _limit_pages(store, 0)
     long = [row_of(make_span(f"{n} " + "x" * 30_000, "y" * 60_000)) for n in range(20)]
     attempts = (
-        lambda: store.add(record, long, vectors(20)),
-        lambda: store.publish(version("b" * 64), long),
+        lambda: store.change(record, added=long, vectors=vectors(20)),
+        lambda: store.publish(version("b" * 64), enumerate(long)),
     )
     for attempt in attempts:
         with pytest.raises(BudgetSpentError) as caught:
@@ -136,7 +194,7 @@ def test_a_full_disk_keeps_nothing_and_says_so(store: SpanStore) -> None:
         assert store.records() == [record]
         assert store.rows(record.added_part) == []
     _limit_pages(store, 1_000_000)
-    _, stored = store.add(record, long, vectors(20))
+    _, stored = store.change(record, added=long, vectors=vectors(20))
     assert len(stored) == 20
 
 
@@ -166,7 +224,7 @@ def test_a_database_of_something_else_is_refused(path: Path) -> None:
 
 def test_a_damaged_page_is_found_at_the_start(path: Path) -> None:
     store = SpanStore(path)
-    store.publish(version(), rows(*(str(n) for n in range(200))))
+    store.publish(version(), numbered(*(str(n) for n in range(200))))
     store.close()
     content = bytearray(path.read_bytes())
     content[len(content) // 2 :] = b"\xff" * (len(content) - len(content) // 2)
@@ -195,6 +253,6 @@ def ids(store: SpanStore, part: int) -> Sequence[str]:
 
 
 def test_rows_come_by_ascending_id(store: SpanStore) -> None:
-    record = store.publish(version(), rows("c", "a", "b"))
+    record = store.publish(version(), numbered("c", "a", "b"))
     found = ids(store, record.live_part)
     assert found == sorted(found)

@@ -1,0 +1,126 @@
+"""Which plan each segment is searched by."""
+
+from collections.abc import Callable
+from dataclasses import replace
+from typing import Final
+
+from arenalab.planning import (
+    LEAST_LOCAL_SHARE,
+    PROBE_HITS,
+    CostModel,
+    Engine,
+    Facts,
+    Plan,
+    Probe,
+    Strategy,
+    choose,
+    explained,
+)
+from arenalab.search.index.selection import Selection
+from arenalab.search.latencies import Latencies
+from arenalab.search.query import Query
+from arenalab.search.segment import Segment
+
+# Engines whose filtered search is only to be trusted after a probe.
+_PROBED: Final = frozenset({Engine.HNSW, Engine.IVF})
+_PROBE: Final = Probe(hits=PROBE_HITS, ef_search=PROBE_HITS)
+
+
+class Chooser:
+    """Plans for segments from exact counts and the machine's costs."""
+
+    def __init__(self, model: Callable[[], CostModel], latencies: Latencies) -> None:
+        """Keeps its arguments.
+
+        Args:
+            model: Returns the cost model, the same object until it changes.
+            latencies: Learns how long plans take.
+        """
+        self._model = model
+        self._latencies = latencies
+
+    def choose(
+        self, segment: Segment, selection: Selection | None, query: Query, fetch: int
+    ) -> Plan:
+        """Returns the cheapest plan that reaches the wanted recall.
+
+        A query's own plan, where it has one, is followed as far as the segment can.
+
+        Args:
+            segment: What is searched.
+            selection: The rows that pass; None: all.
+            query: The search.
+            fetch: Hits wanted.
+        """
+        if query.plan is not None:
+            followed = _followed(query.plan, segment, selection)
+            if followed is not None:
+                return followed
+        facts = _facts(segment, selection, query)
+        return self._chosen(facts, query, fetch)
+
+    def again(
+        self,
+        segment: Segment,
+        selection: Selection,
+        query: Query,
+        fetch: int,
+        *,
+        passing: int,
+        hits: int,
+    ) -> Plan:
+        """Returns the plan once a probe has told how many of its hits pass.
+
+        A query's own plan is followed on, unless filter and query disagree.
+        """
+        if query.plan is not None and hits and passing / hits >= LEAST_LOCAL_SHARE:
+            followed = _followed(query.plan, segment, selection)
+            if followed is not None:
+                return replace(followed, probe=None)
+        facts = _facts(segment, selection, query).probed(passing, hits)
+        return self._chosen(facts, query, fetch)
+
+    def observe(self, segment: Segment, plan: Plan, took_us: float) -> None:
+        """Learns from a search of a segment that is large enough to have an index."""
+        if not segment.is_scanned and plan.cost_us > 0:
+            self._latencies.observe(plan.way, plan.cost_us, took_us)
+
+    def _chosen(self, facts: Facts, query: Query, fetch: int) -> Plan:
+        choice = choose(facts, limit=fetch, recall_target=query.recall_target, model=self._model())
+        return explained(choice).plan if query.explain else choice.plan
+
+
+def _facts(segment: Segment, selection: Selection | None, query: Query) -> Facts:
+    index = segment.index
+    conditions: tuple[tuple[str, int], ...] = ()
+    if query.explain:
+        conditions = tuple(segment.counts(query.wanted).items())
+    return Facts(
+        spans=len(segment),
+        matches=len(segment) if selection is None else selection.count,
+        conditions=conditions,
+        engines=_ENGINES[index.engine],
+        dimension=index.dimension,
+    )
+
+
+_ENGINES: Final = {
+    engine: frozenset() if engine is Engine.EXACT else frozenset({engine}) for engine in Engine
+}
+
+
+def _followed(given: Plan, segment: Segment, selection: Selection | None) -> Plan | None:
+    """Returns a given plan as far as a segment can follow it; None where it cannot."""
+    engine = segment.index.engine
+    if given.engine is Engine.EXACT:
+        strategy = Strategy.NONE if selection is None else Strategy.SCAN
+        return replace(given, strategy=strategy, probe=None)
+    if given.engine is not engine:
+        return None
+    if selection is None:
+        return replace(given, strategy=Strategy.NONE, probe=None)
+    if given.strategy is Strategy.SCAN:
+        return replace(given, engine=Engine.EXACT, probe=None)
+    # Rows may be gone that the planner did not know of, and then something is filtered.
+    strategy = Strategy.SELECTOR if given.strategy is Strategy.NONE else given.strategy
+    return replace(given, strategy=strategy, probe=_PROBE if engine in _PROBED else None)
