@@ -27,7 +27,7 @@ from arenalab.search.index.protocol import (
     nearest_of,
 )
 from arenalab.search.index.selection import IntArray, Selection
-from arenalab.vectors import load_faiss
+from arenalab.vectors import BLAS_WORK, load_faiss
 
 # Below so many vectors all of them fit the nearest caches, and codes save nothing.
 _MIN_CODES: Final = 2000
@@ -104,7 +104,7 @@ class ExactIndex:
         effort: Effort = DEFAULT_EFFORT,  # noqa: ARG002 - of the protocol
     ) -> list[Nearest]:
         check_batch(self, queries, limit, allowed)
-        if allowed is None and len(queries) > 1 and limit < self.size:
+        if allowed is None and queries.size >= BLAS_WORK and limit < self.size:
             return scan_batch(self._vectors, queries, limit)
         rows = None if allowed is None else allowed.rows
         return scan(self._vectors, self._codes, queries, limit, rows)

@@ -13,7 +13,7 @@ from typing import Any, Final, Self
 import numpy as np
 
 from arenalab.planning import Engine
-from arenalab.search.index.codes import Codes
+from arenalab.search.index.codes import SUM_ERROR, Codes
 from arenalab.search.index.exact import scan
 from arenalab.search.index.files import (
     IndexFile,
@@ -42,8 +42,9 @@ EF_CONSTRUCTION: Final = 150
 # Rows that each thread adds between two looks at `stopped`, less than a second of work.
 # Rows of one chunk link less well to each other: larger ones build faster, and recall less.
 _CHUNK_ROWS: Final = 1000
-# Rows re-scored for each wanted: codes confuse the last of them with the next.
-_RESCORED: Final = 2
+# Rows fetched for each wanted, and besides: codes take near duplicates for each other.
+_FETCHED: Final = 2
+_MORE_FETCHED: Final = 50
 
 _FILE: Final = IndexFile(Engine.HNSW, "faiss")
 
@@ -175,15 +176,17 @@ class HnswIndex:
     ) -> list[Nearest]:
         queries = np.ascontiguousarray(queries, np.float32)
         reachable = self.size if allowed is None else allowed.count
-        wanted = min(reachable, max(limit, effort.candidates or _RESCORED * limit))
-        ef_search = max(effort.ef_search or DEFAULT_EF_SEARCH, wanted)
+        kept = max(limit, effort.candidates)
+        ef_search = max(effort.ef_search or DEFAULT_EF_SEARCH, kept)
         if allowed is not None and reachable:
             # A filter thins out the candidate list: measured, a list that holds 2·k
             # passing rows besides its own length keeps the recall of an unfiltered walk.
-            ef_search += 2 * wanted * self.size // reachable
+            ef_search += 2 * kept * self.size // reachable
         if ef_search >= reachable:  # the list would hold every row: a scan costs less
             return self._scanned(queries, limit, allowed)
-        found = self._walked(queries, wanted, ef_search, allowed)
+        fetched = effort.candidates or min(ef_search, _FETCHED * limit + _MORE_FETCHED)
+        found = self._walked(queries, max(limit, fetched), ef_search, allowed)
+        found = self._in_doubt(*found, limit)
         nearest = nearest_each(self._vectors, found, queries, limit)
         for number, one in enumerate(nearest):
             # No links lead to the rest, or a filter hides what does.
@@ -198,7 +201,8 @@ class HnswIndex:
 
     def _walked(
         self, queries: FloatArray, wanted: int, ef_search: int, allowed: Selection | None
-    ) -> IntArray:
+    ) -> tuple[FloatArray, IntArray]:
+        """Returns the scores and rows found for each query, best first, -1 for none."""
         faiss = load_faiss()
         faiss.omp_set_num_threads(1)  # of the calling thread only
         # `bounded_queue` stays true: without it a selector lets excluded rows through.
@@ -207,8 +211,15 @@ class HnswIndex:
             # Both are read through bare pointers for as long as the search lasts.
             bits = allowed.bits
             parameters.sel = selector = faiss.IDSelectorBitmap(len(bits), faiss.swig_ptr(bits))
-        _, rows = self._graph.search(queries, wanted, params=parameters)
+        found: tuple[FloatArray, IntArray] = self._graph.search(queries, wanted, params=parameters)
         if allowed is not None:
             del selector, bits
-        found: IntArray = rows
         return found
+
+    def _in_doubt(self, scores: FloatArray, rows: IntArray, limit: int) -> IntArray:
+        """Returns the rows without those that cannot be among the `limit` nearest of them."""
+        error = self._codes.rounding + SUM_ERROR
+        # A missing row has the lowest score of all.
+        is_out = scores < scores[:, limit - 1, None] - 2 * error
+        width = max(limit, rows.shape[1] - int(is_out.sum(axis=1).min()))
+        return np.where(is_out, -1, rows)[:, :width]
