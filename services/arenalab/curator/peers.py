@@ -1,7 +1,7 @@
 """The services that Curator calls, as the few calls it makes of them."""
 
 from collections.abc import Sequence
-from typing import Final
+from typing import TYPE_CHECKING, Final
 
 import grpc
 
@@ -10,15 +10,13 @@ from arenalab.api.ledger.v1 import ledger_service_pb2_grpc as ledger_grpc
 from arenalab.api.predictor.v1 import predictor_service_pb2 as predictor_pb
 from arenalab.api.predictor.v1 import predictor_service_pb2_grpc as predictor_grpc
 from arenalab.api.search.v1 import search_service_pb2 as search_pb
-from arenalab.api.search.v1 import search_service_pb2_grpc as search_grpc
 from arenalab.curator.config import CuratorConfig
 from arenalab.mesh import scope_for
 
+if TYPE_CHECKING:
+    from arenalab.api.search.v1 import search_service_pb2_grpc as search_grpc
+
 # Same request, same effect: safe to ask again.
-IDEMPOTENT_SEARCH: Final = (
-    "arenalab.api.search.v1.SearchService/Embed",
-    "arenalab.api.search.v1.SearchService/Publish",
-)
 IDEMPOTENT_LEDGER: Final = ("arenalab.api.ledger.v1.LedgerService/Append",)
 
 
@@ -28,12 +26,12 @@ class Peers:
     def __init__(
         self,
         config: CuratorConfig,
-        search: grpc.aio.Channel,
+        search: "search_grpc.SearchServiceAsyncStub",
         predictor: grpc.aio.Channel,
         ledger: grpc.aio.Channel,
     ) -> None:
         self._config = config
-        self._search = search_grpc.SearchServiceStub(search)
+        self._search = search
         self._predictor = predictor_grpc.PredictorServiceStub(predictor)
         self._ledger = ledger_grpc.LedgerServiceStub(ledger)
 

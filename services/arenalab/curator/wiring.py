@@ -8,18 +8,19 @@ from contextlib import asynccontextmanager
 from arenalab.curator.catalogue import Catalogue
 from arenalab.curator.config import CuratorConfig
 from arenalab.curator.jobs import Jobs
-from arenalab.curator.peers import IDEMPOTENT_LEDGER, IDEMPOTENT_SEARCH, Peers
+from arenalab.curator.peers import IDEMPOTENT_LEDGER, Peers
 from arenalab.curator.service import SERVICE_NAME, CuratorService
 from arenalab.curator.workshop import Workshop
 from arenalab.dataset import DatasetStore
 from arenalab.mesh import Telemetry, connect, running_server
+from arenalab.sharding import connect_search
 
 
 @asynccontextmanager
 async def running_curator(config: CuratorConfig, telemetry: Telemetry) -> AsyncGenerator[int]:
     """Serves Curator for the length of the block; yields its port."""
     async with (
-        connect(config.search_address, telemetry, idempotent=IDEMPOTENT_SEARCH) as search,
+        connect_search(config.search_address, telemetry) as search,
         connect(config.predictor_address, telemetry) as predictor,
         connect(config.ledger_address, telemetry, idempotent=IDEMPOTENT_LEDGER) as ledger,
     ):

@@ -4,14 +4,12 @@ import asyncio
 import time
 from collections.abc import AsyncGenerator
 from contextlib import asynccontextmanager
-from typing import Final
+from typing import TYPE_CHECKING, Final
 
 import grpc
 
 from arenalab.api.ensemble.v1 import ensemble_service_pb2 as ensemble_pb
 from arenalab.api.ensemble.v1 import ensemble_service_pb2_grpc as ensemble_grpc
-from arenalab.api.search.v1 import search_service_pb2 as search_pb
-from arenalab.api.search.v1 import search_service_pb2_grpc as search_grpc
 from arenalab.gateway.app import Access, Gateway, Route
 from arenalab.gateway.chat import ChatEndpoint, ChatLimits
 from arenalab.gateway.config import GatewayConfig
@@ -23,9 +21,12 @@ from arenalab.gateway.models import ModelsEndpoint
 from arenalab.gateway.server import serving
 from arenalab.gateway.tokens import Tokens
 from arenalab.mesh import PreconditionError, Reason, Telemetry, connect
+from arenalab.sharding import connect_search
+
+if TYPE_CHECKING:
+    from arenalab.api.search.v1 import search_service_pb2_grpc as search_grpc
 
 _ENSEMBLE: Final = ensemble_pb.DESCRIPTOR.services_by_name["EnsembleService"].full_name
-_SEARCH: Final = search_pb.DESCRIPTOR.services_by_name["SearchService"].full_name
 _MODELS: Final = "/v1/models"
 
 
@@ -46,7 +47,7 @@ async def running_gateway(config: GatewayConfig, telemetry: Telemetry) -> AsyncG
         connect(
             config.ensemble_address, telemetry, idempotent=[f"{_ENSEMBLE}/ListModels"]
         ) as ensemble,
-        connect(config.search_address, telemetry, idempotent=[f"{_SEARCH}/Embed"]) as search,
+        connect_search(config.search_address, telemetry) as search,
         connect(config.ledger_address, telemetry) as ledger,
     ):
         tokens = Tokens()
@@ -74,7 +75,7 @@ def _gateway(
     keys: KeyRing,
     tokens: Tokens,
     ensemble: grpc.aio.Channel,
-    search: grpc.aio.Channel,
+    search: "search_grpc.SearchServiceAsyncStub",
     ledger: grpc.aio.Channel,
 ) -> Gateway:
     asking = ensemble_grpc.EnsembleServiceStub(ensemble)
@@ -89,7 +90,7 @@ def _gateway(
         ),
     )
     embeddings = EmbeddingsEndpoint(
-        search_grpc.SearchServiceStub(search),
+        search,
         tokens,
         max_body_bytes=config.max_body_bytes,
         body_timeout_s=config.body_timeout_s,

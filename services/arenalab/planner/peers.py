@@ -2,21 +2,13 @@
 
 from typing import TYPE_CHECKING, NamedTuple
 
-import grpc
-
 from arenalab.api.common.v1 import filter_pb2
 from arenalab.api.search.v1 import search_service_pb2 as search_pb
-from arenalab.api.search.v1 import search_service_pb2_grpc as search_grpc
 from arenalab.mesh import scope_for
 from arenalab.planner.requests import Counted, Known, counted_of, known_of
 
 if TYPE_CHECKING:
     from arenalab.api.search.v1.search_service_pb2_grpc import SearchServiceAsyncStub
-
-IDEMPOTENT = (
-    "arenalab.api.search.v1.SearchService/Stats",
-    "arenalab.api.search.v1.SearchService/Count",
-)
 
 
 class Collection(NamedTuple):
@@ -36,14 +28,14 @@ class Filtered(NamedTuple):
 class Search:
     """Asks SearchService for counts; errors are those of the mesh."""
 
-    def __init__(self, channel: grpc.aio.Channel, timeout_s: float) -> None:
+    def __init__(self, stub: "SearchServiceAsyncStub", timeout_s: float) -> None:
         """Keeps its arguments.
 
         Args:
-            channel: To search.
+            stub: Of search.
             timeout_s: Seconds that one question may take.
         """
-        self._stub: SearchServiceAsyncStub = search_grpc.SearchServiceStub(channel)
+        self._stub = stub
         self._timeout_s = timeout_s
 
     async def stats(self, of: Collection) -> Known:

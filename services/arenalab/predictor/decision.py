@@ -1,5 +1,6 @@
 """Answer or abstain, and why, in words that carry the figures."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from enum import StrEnum
 from typing import Final
@@ -58,6 +59,16 @@ def decide(appraisal: Appraisal, confidence: float, bound: Bound) -> Abstention 
         Reason.CONFLICTING_OUTCOMES,
         f"{len(appraisal.groups)} outcomes share the vote ({shares}), and {figures}.",
         "More spans with the right outcome for questions worded like this one.",
+    )
+
+
+def abstain_from_part(missing: Sequence[str]) -> Abstention:
+    """Returns why nothing is served while shards of memory do not answer."""
+    return Abstention(
+        Reason.GUARANTEE_VOID,
+        f"A part of memory did not answer ({', '.join(missing)}): the bound was computed with "
+        "all spans, and says nothing about a part of them.",
+        "The same question when all of memory answers.",
     )
 
 

@@ -3,7 +3,7 @@
 import time
 from collections import OrderedDict
 from collections.abc import Sequence
-from typing import Final
+from typing import TYPE_CHECKING, Final
 
 import grpc
 import numpy as np
@@ -12,17 +12,15 @@ from arenalab.api.common.v1 import plan_pb2, span_pb2
 from arenalab.api.planner.v1 import planner_service_pb2 as planner_pb
 from arenalab.api.planner.v1 import planner_service_pb2_grpc as planner_grpc
 from arenalab.api.search.v1 import search_service_pb2 as search_pb
-from arenalab.api.search.v1 import search_service_pb2_grpc as search_grpc
 from arenalab.mesh import DeadlineError, NotFoundError, NotReadyError, scope_for
 from arenalab.predictor.config import PredictorConfig
 from arenalab.predictor.neighbourhood import Vectors
 from arenalab.predictor.plans import KeptPlans
 
-_SEARCH: Final = "arenalab.api.search.v1.SearchService"
+if TYPE_CHECKING:
+    from arenalab.api.search.v1 import search_service_pb2_grpc as search_grpc
+
 # Same request, same response: safe to ask again.
-IDEMPOTENT_SEARCH: Final = tuple(
-    f"{_SEARCH}/{method}" for method in ("SearchText", "GetSpans", "Embed", "ListCollections")
-)
 IDEMPOTENT_PLANNER: Final = ("arenalab.api.planner.v1.PlannerService/Plan",)
 # Questions of spans added online: 384 float32 each, so 6 MB at most.
 _MAX_VECTORS: Final = 4096
@@ -32,10 +30,13 @@ class Peers:
     """Search and planner, with this service's time limits."""
 
     def __init__(
-        self, config: PredictorConfig, search: grpc.aio.Channel, planner: grpc.aio.Channel
+        self,
+        config: PredictorConfig,
+        search: "search_grpc.SearchServiceAsyncStub",
+        planner: grpc.aio.Channel,
     ) -> None:
         self._config = config
-        self._search = search_grpc.SearchServiceStub(search)
+        self._search = search
         self._planner = planner_grpc.PlannerServiceStub(planner)
         self._plans = KeptPlans(time.monotonic)
         self._vectors: OrderedDict[str, Vectors] = OrderedDict()

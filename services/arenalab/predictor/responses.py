@@ -1,11 +1,13 @@
 """A reading turned into a response, and into the trace."""
 
+from dataclasses import replace
+
 from arenalab.api.common.v1 import answer_pb2
 from arenalab.api.predictor.v1 import predictor_service_pb2 as pb
 from arenalab.mesh import annotate
 from arenalab.mesh import telemetry as names
 from arenalab.predictor import wire
-from arenalab.predictor.decision import decide
+from arenalab.predictor.decision import Abstention, abstain_from_part, decide
 from arenalab.predictor.outcomes import output_of, reasoning_of
 from arenalab.predictor.prediction import Reading
 
@@ -15,7 +17,11 @@ def prediction_response(reading: Reading, request: pb.PredictRequest) -> pb.Pred
     appraisal, calibrated, found = reading.appraisal, reading.calibrated, reading.found
     confidence, features = calibrated.confidence(appraisal)
     bound = calibrated.bound(request.alpha, request.delta)
-    abstention = decide(appraisal, confidence, bound)
+    if found.missing_shards:
+        bound = replace(bound, threshold=None)
+        abstention: Abstention | None = abstain_from_part(found.missing_shards)
+    else:
+        abstention = decide(appraisal, confidence, bound)
     similarities = appraisal.neighbourhood.similarities
     top = float(similarities[0]) if len(similarities) else 0.0
     notes = (reasoning_of(appraisal.groups, appraisal.method, top), *reading.notes)

@@ -9,10 +9,11 @@ from arenalab.predictor.calibrating import Calibrator
 from arenalab.predictor.config import PredictorConfig
 from arenalab.predictor.creatures import read_creatures
 from arenalab.predictor.overrides import Overrides
-from arenalab.predictor.peers import IDEMPOTENT_PLANNER, IDEMPOTENT_SEARCH, Peers
+from arenalab.predictor.peers import IDEMPOTENT_PLANNER, Peers
 from arenalab.predictor.prediction import Predictor
 from arenalab.predictor.service import SERVICE_NAME, PredictorService
 from arenalab.predictor.versions import Versions
+from arenalab.sharding import connect_search
 
 
 @asynccontextmanager
@@ -21,7 +22,7 @@ async def running_predictor(config: PredictorConfig, telemetry: Telemetry) -> As
     named = read_creatures(config.creatures_path)
     versions = Versions(DatasetStore(config.datasets_dir), Overrides(config.home))
     async with (
-        connect(config.search_address, telemetry, idempotent=IDEMPOTENT_SEARCH) as search,
+        connect_search(config.search_address, telemetry, partial_counts=True) as search,
         connect(config.planner_address, telemetry, idempotent=IDEMPOTENT_PLANNER) as planner,
     ):
         peers = Peers(config, search, planner)

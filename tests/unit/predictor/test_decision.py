@@ -1,7 +1,7 @@
 import numpy as np
 
 from arenalab.predictor.appraisal import Appraisal, appraise
-from arenalab.predictor.decision import Reason, decide
+from arenalab.predictor.decision import Reason, abstain_from_part, decide
 from arenalab.predictor.guarantee import Bound
 from arenalab.predictor.neighbourhood import Memory, Neighbourhood, Query
 
@@ -62,3 +62,9 @@ def test_an_uncertain_output_is_refused_however_confident() -> None:
     assert said is not None
     assert said.reason is Reason.CONFLICTING_OUTCOMES
     assert "below the threshold" not in said.explanation
+
+
+def test_a_part_of_memory_serves_nothing() -> None:
+    said = abstain_from_part(["cards", "rest"])
+    assert said.reason is Reason.GUARANTEE_VOID
+    assert "(cards, rest)" in said.explanation
