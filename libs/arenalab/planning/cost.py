@@ -30,6 +30,11 @@ _CACHED: Final = 0.34
 _CACHE_BYTES: Final = 8e6
 _MEMORY_BYTES: Final = 48e6
 _CODE_BYTES: Final = 2
+# Inverted lists keep no codes that a scan could read: what float32 costs instead.
+_FULL_PRECISION: Final = 1.7
+# Rows that a scan of codes leaves in doubt, at most.
+_DOUBT: Final = 2
+_MORE_DOUBT: Final = 50
 # Taking one hit of an unfiltered search and looking whether its row passes.
 _CHECK_NS: Final = 60.0
 # A server on another machine: a round trip and its work, until searches tell.
@@ -79,19 +84,31 @@ DEFAULT_MODEL: Final = CostModel(
     list_ns=25.0,
     rescore_ns=320.0,
     select_ns=0.6,
-    call_us=14.0,
+    call_us=25.0,
 )
 
 
-def scan_all_us(model: CostModel, spans: int) -> float:
+def scan_all_us(model: CostModel, spans: int, limit: int, *, has_codes: bool = True) -> float:
     """Returns the cost of comparing every row."""
-    return model.call_us + spans * model.scan_ns / _NS_PER_US
+    each_ns = model.scan_ns if has_codes else model.scan_ns * _FULL_PRECISION
+    return model.call_us + spans * each_ns / _NS_PER_US + _doubt_us(model, spans, limit)
 
 
-def scan_chosen_us(model: CostModel, spans: int, matches: int) -> float:
+def scan_chosen_us(
+    model: CostModel, spans: int, matches: int, limit: int, *, has_codes: bool = True
+) -> float:
     """Returns the cost of comparing chosen rows: one by one, or in a pass over all."""
-    gathered_us = model.call_us + matches * model.gather_ns / _NS_PER_US
-    return min(gathered_us, selector_us(model, spans) + scan_all_us(model, spans))
+    if matches <= limit:  # all of them are compared in full precision, and nothing else
+        return model.call_us + rescore_us(model, matches)
+    each_ns = model.gather_ns if has_codes else model.gather_ns * _FULL_PRECISION
+    gathered_us = model.call_us + matches * each_ns / _NS_PER_US
+    whole_us = selector_us(model, spans) + scan_all_us(model, spans, limit, has_codes=has_codes)
+    return min(gathered_us + _doubt_us(model, matches, limit), whole_us)
+
+
+def _doubt_us(model: CostModel, compared: int, limit: int) -> float:
+    """Returns the cost of comparing once more what rounding leaves in doubt."""
+    return rescore_us(model, min(compared, _DOUBT * limit + _MORE_DOUBT))
 
 
 def selector_us(model: CostModel, spans: int) -> float:
@@ -115,15 +132,14 @@ def graph_us(model: CostModel, spans: int, ef_search: int, dimension: int = 0) -
 
 def lists_of(spans: int) -> int:
     """Returns the number of inverted lists that an index of so many rows has."""
-    return max(1, min(65_536, round(4 * math.sqrt(spans))))
+    return max(1, min(65_536, int(4 * math.sqrt(spans)), spans // 40))
 
 
 def lists_us(model: CostModel, spans: int, n_probe: int) -> float:
     """Returns the cost of scanning the rows of some inverted lists."""
     lists = lists_of(spans)
     rows = min(float(spans), _FULL_LISTS * spans * n_probe / lists)
-    # The centres are compared in full precision, one after the other.
-    return model.call_us + (lists * model.gather_ns + rows * model.list_ns) / _NS_PER_US
+    return model.call_us + (lists * model.scan_ns + rows * model.list_ns) / _NS_PER_US
 
 
 def check_us(model: CostModel, hits: int) -> float:

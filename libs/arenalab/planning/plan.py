@@ -33,7 +33,7 @@ PROBE_HITS: Final = 64
 LEAST_LOCAL_SHARE: Final = 3 / PROBE_HITS
 # Engines that filter for themselves, and need no probe.
 REMOTE: Final = frozenset({Engine.MILVUS, Engine.PGVECTOR})
-_PROBE_RECALL: Final = 0.95
+_PROBE_LISTS: Final = 8
 _KEPT_CHOICES: Final = 4096
 
 
@@ -168,11 +168,15 @@ class _Search:
 
     def _scan(self) -> Plan:
         facts, model = self.facts, self.model
+        has_codes = Engine.IVF not in facts.engines
         if not facts.is_filtered:
-            strategy, cost_us = Strategy.NONE, cost.scan_all_us(model, facts.spans)
+            strategy = Strategy.NONE
+            cost_us = cost.scan_all_us(model, facts.spans, self.limit, has_codes=has_codes)
         elif facts.matches:
             strategy = Strategy.SCAN
-            cost_us = cost.scan_chosen_us(model, facts.spans, facts.matches)
+            cost_us = cost.scan_chosen_us(
+                model, facts.spans, facts.matches, self.limit, has_codes=has_codes
+            )
         else:
             strategy, cost_us = Strategy.SCAN, 0.0  # nothing passes, nothing is compared
         return Plan(engine=Engine.EXACT, strategy=strategy, candidates=self.limit, cost_us=cost_us)
@@ -200,42 +204,50 @@ class _Search:
         return self.facts.share if local is None else min(self.facts.share, local)
 
     def _walks(self) -> Iterator[Plan]:
-        facts, limit = self.facts, self.limit
-        share = self._share() if facts.is_filtered else 1.0
-        ef = recall.ef_for(self.recall_target, limit, facts.spans, share)
-        if ef is None:
-            return
-        candidates = recall.candidates_of(limit)
+        facts, limit, wanted = self.facts, self.limit, self.recall_target
+        plain = recall.ef_for(wanted, limit, facts.spans)
         if not facts.is_filtered:
-            yield self._walk(Strategy.NONE, ef, candidates)
+            if plain is not None:
+                yield self._walk(Strategy.NONE, plain, plain, recall.candidates_of(limit))
             return
-        selecting_us = cost.selector_us(self.model, facts.spans)
-        yield self._probed(self._walk(Strategy.SELECTOR, ef, candidates), selecting_us)
+        share = self._share()
+        ef = recall.ef_for(wanted, limit, facts.spans, share)
+        if plain is None or ef is None:
+            return
+        candidates = recall.filtered_candidates_of(limit)
+        widening = recall.widening_of(candidates, facts.share)
+        given = max(plain, ef - widening)
+        selected = self._walk(Strategy.SELECTOR, given, given + widening, candidates)
+        yield self._probed(selected, cost.selector_us(self.model, facts.spans))
         fetched = recall.fetch_for(limit, share)
         if fetched <= recall.MAX_EF:
+            ef = max(ef, fetched)
             checking_us = cost.check_us(self.model, fetched)
-            yield self._probed(self._walk(Strategy.POST, max(ef, fetched), fetched), checking_us)
+            yield self._probed(self._walk(Strategy.POST, ef, ef, fetched), checking_us)
 
     def _lists(self) -> Iterator[Plan]:
-        facts, limit = self.facts, self.limit
-        share = self._share() if facts.is_filtered else 1.0
-        n_probe = recall.probes_for(self.recall_target, limit, share)
-        if n_probe is None:
+        facts, limit, wanted = self.facts, self.limit, self.recall_target
+        plain = recall.probes_for(wanted, limit)
+        if plain is None:
             return
         candidates = recall.list_candidates_of(limit)
         if not facts.is_filtered:
-            yield self._list(Strategy.NONE, n_probe, candidates)
+            yield self._list(Strategy.NONE, plain, plain, candidates)
             return
-        selecting_us = cost.selector_us(self.model, facts.spans)
-        yield self._probed(self._list(Strategy.SELECTOR, n_probe, candidates), selecting_us)
+        share = self._share()
+        probes = recall.probes_for(wanted, limit, share) or plain
+        given = max(plain, recall.narrowed(probes, facts.share))
+        looked = recall.widened(given, facts.share)
+        selected = self._list(Strategy.SELECTOR, given, looked, candidates)
+        yield self._probed(selected, cost.selector_us(self.model, facts.spans))
         fetched = recall.fetch_for(candidates, share)
         if fetched <= recall.MAX_EF:
             checking_us = cost.check_us(self.model, fetched)
-            yield self._probed(self._list(Strategy.POST, n_probe, fetched), checking_us)
+            yield self._probed(self._list(Strategy.POST, probes, probes, fetched), checking_us)
 
-    def _walk(self, strategy: Strategy, ef_search: int, candidates: int) -> Plan:
+    def _walk(self, strategy: Strategy, ef_search: int, walked: int, candidates: int) -> Plan:
         spans, dimension = self.facts.spans, self.facts.dimension
-        cost_us = cost.graph_us(self.model, spans, ef_search, dimension)
+        cost_us = cost.graph_us(self.model, spans, walked, dimension)
         return Plan(
             engine=Engine.HNSW,
             strategy=strategy,
@@ -244,9 +256,9 @@ class _Search:
             cost_us=cost_us + cost.rescore_us(self.model, candidates),
         )
 
-    def _list(self, strategy: Strategy, n_probe: int, candidates: int) -> Plan:
+    def _list(self, strategy: Strategy, n_probe: int, looked: int, candidates: int) -> Plan:
         n_probe = min(n_probe, cost.lists_of(self.facts.spans))
-        cost_us = cost.lists_us(self.model, self.facts.spans, n_probe)
+        cost_us = cost.lists_us(self.model, self.facts.spans, looked)
         return Plan(
             engine=Engine.IVF,
             strategy=strategy,
@@ -278,9 +290,9 @@ class _Search:
             enough = plan.ef_search <= PROBE_HITS
             probe = Probe(hits=PROBE_HITS, ef_search=PROBE_HITS, is_search=enough)
             return probe, cost.graph_us(self.model, spans, PROBE_HITS, dimension)
-        n_probe = recall.probes_for(_PROBE_RECALL, PROBE_HITS) or plan.n_probe
-        probe = Probe(hits=PROBE_HITS, n_probe=n_probe, is_search=plan.n_probe <= n_probe)
-        return probe, cost.lists_us(self.model, spans, n_probe)
+        enough = plan.n_probe <= _PROBE_LISTS
+        probe = Probe(hits=PROBE_HITS, n_probe=_PROBE_LISTS, is_search=enough)
+        return probe, cost.lists_us(self.model, spans, _PROBE_LISTS)
 
 
 def _steps(facts: Facts) -> tuple[Step, ...]:

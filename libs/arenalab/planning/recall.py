@@ -2,6 +2,10 @@
 
 Measured with faiss HNSW16,SQbf16 and IVF,SQ8 on 300 questions over 10,000 and 39,000
 vectors of real questions, and 100,000 with near duplicates of them; filters are random.
+An engine that is handed a filter widens what it is given by the share that passes: a
+graph's list by twice its candidates over that share, inverted lists by its square root.
+Plans say what to hand over, costs count what is looked at.
+
 The tables hold what 100,000 needed, which was the hardest; between their rows both
 numbers are interpolated on a scale of logarithms, since misses fall as a power of effort.
 """
@@ -93,6 +97,27 @@ def candidates_of(limit: int) -> int:
 def list_candidates_of(limit: int) -> int:
     """Returns how many hits of inverted lists are compared once more."""
     return min(MAX_EF, _LISTS_RESCORED * limit + _MORE_RESCORED)
+
+
+def filtered_candidates_of(limit: int) -> int:
+    """Returns how many hits of a filtered graph are compared once more."""
+    # Each of them widens the list, so that they are fewer than without a filter.
+    return math.ceil(1.25 * limit) + 2
+
+
+def widening_of(candidates: int, share: float) -> int:
+    """Returns by how much a graph lengthens its list for a filter."""
+    return math.ceil(2 * candidates / share)
+
+
+def widened(n_probe: int, share: float) -> int:
+    """Returns how many lists are looked into for a filter, when given so many."""
+    return math.ceil(n_probe / math.sqrt(share))
+
+
+def narrowed(n_probe: int, share: float) -> int:
+    """Returns how many lists to give, so that so many are looked into."""
+    return math.ceil(n_probe * math.sqrt(share))
 
 
 def _at(recall: float, table: tuple[tuple[float, ...], ...], column: int) -> float:
