@@ -172,6 +172,7 @@ async def test_a_restart_serves_the_same(desk: Desk) -> None:
                 await search.AddSpans(pb.AddSpansRequest(dataset="faq", spans=[to_proto(added)]))
             found = [await search.SearchText(request) for request in asked]
             stats = await search.Stats(pb.StatsRequest())
+            stats.ClearField("store_bytes")  # the log of the file is emptied when it is closed
             answers.append(([list(one.hits) for one in found], stats))
     assert answers[0] == answers[1]
 
