@@ -205,10 +205,13 @@ class SmallSearch(pb_grpc.SearchServiceServicer):
         )
 
     def _check(self, spans: Iterable[span_pb2.Span]) -> None:
-        for span in spans:
+        for place, span in enumerate(spans):
             if not self._keeps(span.context.environment):
+                field = f"spans[{place}].context.environment"
                 raise InvalidInputError(
-                    "held by another shard", Reason.INVALID_ARGUMENT, **dict(self.refusal or {})
+                    f"{field}: held by another shard",
+                    Reason.INVALID_ARGUMENT,
+                    **{"field": field, **(self.refusal or {})},
                 )
 
     def _known(self, ids: Iterable[str]) -> None:

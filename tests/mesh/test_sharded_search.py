@@ -469,3 +469,14 @@ async def test_a_refusal_without_a_newer_map_is_the_callers(shards: Shards) -> N
 async def test_the_engine_of_an_answer_is_named(sharded: "Stub") -> None:
     found = await sharded.Search(vector_request("a", 1))
     assert found.engine == plan_pb2.ENGINE_EXACT
+
+
+async def test_an_error_names_the_place_in_the_whole_request(
+    shards: Shards, sharded: "Stub"
+) -> None:
+    shards.servers["rest"]._keeps = lambda domain: domain != "sports"
+    spans = [fresh("banking", 1), fresh("travel", 2), fresh("banking", 3), fresh("sports", 4)]
+    with pytest.raises(InvalidInputError, match=r"spans\[3\]\.context") as caught:
+        await sharded.AddSpans(pb.AddSpansRequest(dataset="faq", spans=spans))
+    assert caught.value.metadata["field"] == "spans[3].context.environment"
+    assert caught.value.metadata["shard"] == "rest"

@@ -20,7 +20,7 @@ from typing import Any, Final, Protocol
 
 from arenalab.api.common.v1 import plan_pb2, span_pb2
 from arenalab.api.search.v1 import search_service_pb2 as pb
-from arenalab.mesh import InvalidInputError, PreconditionError, Reason, tenant_of
+from arenalab.mesh import InvalidInputError, PreconditionError, Reason
 from arenalab.mesh.client import DEFAULT_TIMEOUT_S
 from arenalab.sharding import fanning, merging
 from arenalab.sharding.replicas import Routes
@@ -278,19 +278,14 @@ class ShardedSearch:
     ) -> list[list[Any]]:
         """Sends each span to the shard of its domain; once more if a newer map says otherwise."""
         routes = await self._source.routes()
-        tenant = tenant_of(request.scope)
         try:
-            return await fanning.write_all(
-                routes, fanning.by_owner(routes, tenant, request.spans, part), method, timeout_s
-            )
+            return await fanning.write_to_owners(routes, request, part, method, timeout_s)
         except InvalidInputError as error:
             version = error.metadata.get(MAP_VERSION_KEY, "")
             if not version.isdecimal() or int(version) <= routes.map.version:
                 raise
         routes = await self._source.newer_routes(routes.map.version)
-        return await fanning.write_all(
-            routes, fanning.by_owner(routes, tenant, request.spans, part), method, timeout_s
-        )
+        return await fanning.write_to_owners(routes, request, part, method, timeout_s)
 
     async def _write_where_held(
         self,

@@ -1,6 +1,7 @@
 """Carrying a call to several shards, and what their errors mean together."""
 
-from collections.abc import Callable, Iterable, Mapping, Sequence
+import re
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any, Final
 
 from arenalab.api.common.v1 import scope_pb2, span_pb2
@@ -23,6 +24,7 @@ from arenalab.sharding.shard_map import Shard
 # Of the time given, how much a shard gets where others answer too: the rest is for
 # merging, and for the caller to use what came.
 _SHARE_OF_TIME: Final = 0.9
+_PLACE: Final = re.compile(r"spans\[(\d+)\]")
 
 
 def of_tenant(routes: Routes, scope: scope_pb2.Scope) -> tuple[Shard, ...]:
@@ -40,19 +42,49 @@ def asked(routes: Routes, request: Any) -> tuple[Shard, ...]:
     return holding or serving[:1]
 
 
-def by_owner(
+async def write_to_owners(
     routes: Routes,
-    tenant: str,
-    spans: Iterable[span_pb2.Span],
+    request: Any,
     part: Callable[[Sequence[span_pb2.Span]], Any],
-) -> list[tuple[Shard, Any]]:
-    owned: dict[Shard, list[span_pb2.Span]] = {}
-    for span in spans:
+    method: str,
+    timeout_s: float,
+) -> list[list[Any]]:
+    """Sends each span of a request to the shard of its domain.
+
+    Args:
+        routes: Where to.
+        request: Has a scope and spans.
+        part: Makes the request of some of the spans.
+        method: Of the stub.
+        timeout_s: Seconds that it may take.
+
+    Raises:
+        MeshError: As `write_all`; a place in the request is that of the whole request.
+    """
+    tenant = tenant_of(request.scope)
+    places: dict[Shard, list[int]] = {}
+    for place, span in enumerate(request.spans):
         owner = routes.map.owner(tenant, span.context.environment)
-        owned.setdefault(owner, []).append(span)
-    if not owned:  # the shard says what is wrong with none
-        owned = {routes.map.shards[0]: []}
-    return [(shard, part(its)) for shard, its in owned.items()]
+        places.setdefault(owner, []).append(place)
+    if not places:  # the shard says what is wrong with none
+        places = {routes.map.shards[0]: []}
+    parts = [(shard, part([request.spans[at] for at in its])) for shard, its in places.items()]
+    try:
+        return await write_all(routes, parts, method, timeout_s)
+    except InvalidInputError as error:
+        named = {shard.name: its for shard, its in places.items()}
+        raise _replaced(error, named.get(error.metadata.get("shard", ""), [])) from error
+
+
+def _replaced(error: InvalidInputError, places: Sequence[int]) -> InvalidInputError:
+    """Returns the error with the place in its field counted over the whole request."""
+    field = error.metadata.get("field", "")
+    found = _PLACE.match(field)
+    if found is None or int(found[1]) >= len(places):
+        return error
+    here, there = found[0], f"spans[{places[int(found[1])]}]"
+    metadata = {**error.metadata, "field": field.replace(here, there, 1)}
+    return InvalidInputError(str(error).replace(here, there), error.reason, **metadata)
 
 
 async def read_all(
