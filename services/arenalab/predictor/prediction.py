@@ -142,11 +142,15 @@ class Predictor:
             memories,
             similarities,
             extra if extra_text else similarities,
-            await self._vectors(memories, version),
+            await self._vectors(memories, [hit.online for hit, _ in kept], version),
         )
 
-    async def _vectors(self, memories: Sequence[Memory], version: LoadedVersion) -> Vectors:
+    async def _vectors(
+        self, memories: Sequence[Memory], online: Sequence[bool], version: LoadedVersion
+    ) -> Vectors:
         rows = version.rows.rows([memory.span_id for memory in memories])
+        # A span that was replaced since has its id in the version, and another question.
+        rows[np.array(online, np.bool_)] = -1
         vectors = np.zeros((len(rows), version.vectors.shape[1]), dtype=np.float32)
         vectors[rows >= 0] = version.vectors[rows[rows >= 0]]
         added = np.flatnonzero(rows < 0)

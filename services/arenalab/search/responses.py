@@ -73,8 +73,9 @@ def text_response(
                 score=score,
                 lexical_score=lexical,
                 weight=weight,
+                online=online,
             )
-            for span, similarity, trajectory, extra, score, lexical, weight in zip(
+            for span, similarity, trajectory, extra, score, lexical, weight, online in zip(
                 answer.spans,
                 found.similarities.tolist(),
                 answer.trajectories,
@@ -82,6 +83,7 @@ def text_response(
                 found.scores.tolist(),
                 found.lexical_scores.tolist(),
                 found.weights,
+                found.online,
                 strict=True,
             )
         ],

@@ -89,6 +89,15 @@ class Found:
         ]
 
     @property
+    def online(self) -> list[bool]:
+        """Whether each hit was added or replaced since the version was published."""
+        segments = self.snapshot.segments
+        return [
+            bool(segments[number].columns.online[row])
+            for number, row in zip(self.segments.tolist(), self.rows.tolist(), strict=True)
+        ]
+
+    @property
     def main(self) -> Part | None:
         """The part that decides engine, plan and certificate: an approximate one, if any."""
         return next((part for part in self.parts if not part.exact), None) or next(

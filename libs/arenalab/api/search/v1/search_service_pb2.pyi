@@ -426,6 +426,7 @@ class Hit(_message.Message):
     SCORE_FIELD_NUMBER: _builtins.int
     LEXICAL_SCORE_FIELD_NUMBER: _builtins.int
     WEIGHT_FIELD_NUMBER: _builtins.int
+    ONLINE_FIELD_NUMBER: _builtins.int
     similarity: _builtins.float
     """similarity is the cosine of question and text, in [-1, 1], in full precision."""
     extra_similarity: _builtins.float
@@ -438,6 +439,10 @@ class Hit(_message.Message):
     """
     weight: _builtins.float
     """weight that ReweightSpans set, in [0, 10]; 1 by default."""
+    online: _builtins.bool
+    """online is true for a span that was added or replaced since the version was
+    published: neither its text nor its vector is that of the version.
+    """
     @_builtins.property
     def span(self) -> _span_pb2.Span:
         """span that was found."""
@@ -456,10 +461,11 @@ class Hit(_message.Message):
         score: _builtins.float = ...,
         lexical_score: _builtins.float = ...,
         weight: _builtins.float = ...,
+        online: _builtins.bool = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["span", b"span"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["extra_similarity", b"extra_similarity", "lexical_score", b"lexical_score", "score", b"score", "similarity", b"similarity", "span", b"span", "trajectory", b"trajectory", "weight", b"weight"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["extra_similarity", b"extra_similarity", "lexical_score", b"lexical_score", "online", b"online", "score", b"score", "similarity", b"similarity", "span", b"span", "trajectory", b"trajectory", "weight", b"weight"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
