@@ -8,7 +8,7 @@ The lower bound is that of Waudby-Smith and Ramdas, "Estimating means of bounded
 variables by betting" (JRSS B 86, 2024): a mean m is ruled out when a gambler who bets
 against it would have multiplied the stake by 20. It holds for any number of queries and any
 distribution on [0, 1]. A t interval does not: recalls pile up at 1, and a sample of nothing
-but ones has no width at all. Hoeffding's needs 1,500 queries for a width of 0.03.
+but ones has no width at all. Hoeffding's needs 1,700 queries for a width of 0.03.
 The bets here are a fixed mixture, so that the order of the queries does not matter; by the
 inequality of the means it holds for queries of unequal difficulty too, for their average.
 """
