@@ -1,0 +1,181 @@
+"""A segment on a server as a VectorIndex.
+
+Which rows may be returned is known here, exactly, and not on the server, where rows that
+were removed since are still there. So a few allowed rows are named to it; else it gets
+the condition that they pass, and is asked for more than is wanted. What comes back is
+checked, and where too little is left more is asked for, at last all that is allowed.
+"""
+
+from math import ceil
+from pathlib import Path
+from typing import Final
+
+import numpy as np
+
+from arenalab.planning import Engine
+from arenalab.search.condition import Filter
+from arenalab.search.index.protocol import (
+    DEFAULT_EF_SEARCH,
+    DEFAULT_EFFORT,
+    MAX_CANDIDATES,
+    Effort,
+    FloatArray,
+    Nearest,
+    check_batch,
+    check_search,
+    nearest_of,
+)
+from arenalab.search.index.remote.naming import Marker, SegmentName
+from arenalab.search.index.remote.protocol import Candidates, RemoteSegment
+from arenalab.search.index.selection import IntArray, Selection
+
+# Rows named to a server in one statement: a few thousand are compared in milliseconds.
+MAX_LISTED: Final = 4096
+# Rows fetched with their vectors, 1.5 kB each: what costs more than it can save.
+_MAX_FETCHED: Final = 1000
+# Fetched beyond what is wanted, for rows that were removed here but not on the server.
+_SPARE_SHARE: Final = 0.25
+_SPARE_ROWS: Final = 8
+_WIDER: Final = 4
+
+
+class RemoteIndex:
+    """Searches one segment of a server."""
+
+    def __init__(self, segment: RemoteSegment) -> None:
+        self._segment = segment
+
+    @property
+    def engine(self) -> Engine:
+        return self._segment.engine
+
+    @property
+    def library(self) -> str:
+        return self._segment.library
+
+    @property
+    def name(self) -> SegmentName:
+        """What the server was asked to keep it as."""
+        return self._segment.name
+
+    @property
+    def size(self) -> int:
+        return self._segment.size
+
+    @property
+    def dimension(self) -> int:
+        return self._segment.dimension
+
+    @property
+    def memory_bytes(self) -> int:
+        return 0  # all of it is the server's
+
+    def search(
+        self,
+        query: FloatArray,
+        limit: int,
+        *,
+        allowed: Selection | None = None,
+        effort: Effort = DEFAULT_EFFORT,
+    ) -> Nearest:
+        check_search(self, query, limit, allowed)
+        return self._search(query[None], limit, allowed, effort)[0]
+
+    def search_batch(
+        self,
+        queries: FloatArray,
+        limit: int,
+        *,
+        allowed: Selection | None = None,
+        effort: Effort = DEFAULT_EFFORT,
+    ) -> list[Nearest]:
+        check_batch(self, queries, limit, allowed)
+        return self._search(queries, limit, allowed, effort) if len(queries) else []
+
+    def scan(self, query: FloatArray, limit: int, rows: IntArray | None) -> Nearest:
+        check_search(self, query, limit, None)
+        if not self.size or (rows is not None and not len(rows)):
+            return _nothing()
+        return self._segment.exact(query, limit, rows)
+
+    def vectors(self, rows: IntArray) -> FloatArray:
+        return self._segment.vectors(rows)
+
+    def save(self, folder: Path) -> None:
+        """Writes which segment it is; the server keeps the rest."""
+        Marker(self.engine, self.name, self.size, self.dimension).write(folder)
+
+    def _search(
+        self, queries: FloatArray, limit: int, allowed: Selection | None, effort: Effort
+    ) -> list[Nearest]:
+        reachable = self.size if allowed is None else allowed.count
+        limit = min(limit, reachable)
+        if not limit:
+            return [_nothing() for _ in queries]
+        wanted = min(reachable, max(limit, min(effort.candidates, MAX_CANDIDATES)))
+        found: dict[int, Nearest] = {}
+        if allowed is not None and allowed.count <= MAX_LISTED:
+            listed = self._segment.among(queries, wanted, allowed.rows)
+            self._keep(found, range(len(queries)), queries, listed, limit, allowed)
+        else:
+            self._walk(found, queries, limit, wanted, allowed, effort.ef_search)
+        rows = None if allowed is None else allowed.rows
+        return [
+            found[number] if number in found else self._segment.exact(query, limit, rows)
+            for number, query in enumerate(queries)
+        ]
+
+    def _walk(
+        self,
+        found: dict[int, Nearest],
+        queries: FloatArray,
+        limit: int,
+        wanted: int,
+        allowed: Selection | None,
+        ef_search: int,
+    ) -> None:
+        """Asks the graph, for more and more, until it is cheaper to compare everything."""
+        condition = None if allowed is None else allowed.condition
+        count = self._to_fetch(wanted, allowed, condition)
+        while count <= _MAX_FETCHED or (allowed is None and count <= MAX_CANDIDATES):
+            missing = [number for number in range(len(queries)) if number not in found]
+            if not missing:
+                return
+            near = self._segment.near(
+                queries[missing],
+                min(count, self.size),
+                ef_search=max(ef_search or DEFAULT_EF_SEARCH, count),
+                condition=condition,
+            )
+            self._keep(found, missing, queries, near, limit, allowed)
+            count *= _WIDER
+
+    @staticmethod
+    def _to_fetch(wanted: int, allowed: Selection | None, condition: Filter | None) -> int:
+        if allowed is None:
+            return wanted
+        is_pushed = condition is not None and any(True for _ in condition.conditions())
+        expected = wanted if is_pushed else wanted / allowed.share
+        return ceil(expected * (1 + _SPARE_SHARE)) + _SPARE_ROWS
+
+    @staticmethod
+    def _keep(
+        found: dict[int, Nearest],
+        numbers: "range | list[int]",
+        queries: FloatArray,
+        candidates: list[Candidates],
+        limit: int,
+        allowed: Selection | None,
+    ) -> None:
+        """Adds the answers that are complete."""
+        for number, (rows, vectors) in zip(numbers, candidates, strict=True):
+            kept = np.arange(len(rows)) if allowed is None else np.flatnonzero(allowed.mask[rows])
+            if len(kept) >= limit:
+                # In ascending rows, so that those of equal similarity come in that order.
+                kept = kept[np.argsort(rows[kept])]
+                best = nearest_of(vectors[kept], np.arange(len(kept)), queries[number], limit)
+                found[number] = Nearest(rows[kept][best.rows], best.similarities)
+
+
+def _nothing() -> Nearest:
+    return Nearest(np.empty(0, np.int64), np.empty(0, np.float64))
