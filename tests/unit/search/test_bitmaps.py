@@ -2,7 +2,7 @@
 
 import numpy as np
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 from pyroaring import FrozenBitMap
 
@@ -12,6 +12,8 @@ _CONTAINER = 1 << 16
 _SIZES = st.sampled_from([0, 1, 100, _CONTAINER - 1, _CONTAINER, _CONTAINER + 1, 3 * _CONTAINER])
 
 
+@pytest.mark.slow
+@settings(deadline=None)
 @given(_SIZES, st.data())
 def test_a_mask_becomes_the_bitmap_of_its_rows(size: int, data: st.DataObject) -> None:
     mask = np.zeros(size, np.bool_)

@@ -31,6 +31,8 @@ def contents(columns: Columns) -> dict[str, Any]:
     return said
 
 
+@pytest.mark.slow
+@settings(deadline=None)
 @given(some.stored_rows)
 def test_columns_say_what_the_rows_say(rows: list[StoredRow]) -> None:
     said = contents(Columns.of(rows))
@@ -51,6 +53,8 @@ def test_columns_say_what_the_rows_say(rows: list[StoredRow]) -> None:
     }
 
 
+@pytest.mark.slow
+@settings(deadline=None)
 @given(some.stored_rows, some.stored_rows)
 def test_joined_columns_equal_those_built_anew(
     first: list[StoredRow], second: list[StoredRow]
@@ -63,6 +67,8 @@ def test_joined_columns_equal_those_built_anew(
     assert contents(joined) == contents(Columns.of(sorted(everything, key=lambda row: row.span_id)))
 
 
+@pytest.mark.slow
+@settings(deadline=None)
 @given(some.stored_rows, st.data())
 def test_taken_columns_equal_those_built_anew(rows: list[StoredRow], data: st.DataObject) -> None:
     keep = data.draw(st.lists(st.booleans(), min_size=len(rows), max_size=len(rows)))
@@ -71,6 +77,8 @@ def test_taken_columns_equal_those_built_anew(rows: list[StoredRow], data: st.Da
     assert contents(taken) == contents(Columns.of(kept))
 
 
+@pytest.mark.slow
+@settings(deadline=None)
 @given(some.stored_rows, st.lists(st.uuids().map(str)))
 def test_ids_are_found_where_they_are(rows: list[StoredRow], others: list[str]) -> None:
     ids = [row.span_id for row in rows]
@@ -79,7 +87,8 @@ def test_ids_are_found_where_they_are(rows: list[StoredRow], others: list[str]) 
     assert Columns.of(rows).find(wanted).tolist() == places
 
 
-@settings(max_examples=25)  # each writes 17 files
+@pytest.mark.slow
+@settings(max_examples=25, deadline=None)  # each writes 17 files
 @given(rows=some.stored_rows)
 def test_saved_columns_are_loaded_as_they_were(
     tmp_path_factory: pytest.TempPathFactory, rows: list[StoredRow]

@@ -5,7 +5,7 @@ from typing import Any, TypeVar
 
 import numpy as np
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from arenalab.search.columns import Columns
@@ -101,6 +101,8 @@ def index_of(columns: Columns) -> FilterIndex:
     return FilterIndex.of(columns, VERSION)
 
 
+@pytest.mark.slow
+@settings(deadline=None)
 @given(some.stored_rows, st.lists(filters, max_size=3), st.permutations([*_FIELDS, "nonsense"]))
 def test_exactly_the_spans_that_pass_are_selected_in_any_order_of_conditions(
     rows: list[StoredRow], several: list[Filter], order: list[str]
@@ -110,6 +112,8 @@ def test_exactly_the_spans_that_pass_are_selected_in_any_order_of_conditions(
         assert selected(index, len(rows), wanted, tuple(order)) == expected(rows, wanted)
 
 
+@pytest.mark.slow
+@settings(deadline=None)
 @given(some.stored_rows, filters)
 def test_counts_are_exact_for_the_whole_and_for_each_condition(
     rows: list[StoredRow], wanted: Filter
@@ -122,6 +126,8 @@ def test_counts_are_exact_for_the_whole_and_for_each_condition(
     }
 
 
+@pytest.mark.slow
+@settings(deadline=None)
 @given(some.stored_rows, some.stored_rows, filters)
 def test_joined_columns_filter_as_their_spans_do(
     first: list[StoredRow], second: list[StoredRow], wanted: Filter
@@ -133,6 +139,8 @@ def test_joined_columns_filter_as_their_spans_do(
     assert selected(index_of(joined), len(rows), wanted) == expected(rows, wanted)
 
 
+@pytest.mark.slow
+@settings(deadline=None)
 @given(some.stored_rows, st.data(), filters)
 def test_taken_columns_filter_as_their_spans_do(
     rows: list[StoredRow], data: st.DataObject, wanted: Filter

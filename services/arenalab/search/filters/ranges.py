@@ -7,9 +7,9 @@ import numpy as np
 import numpy.typing as npt
 from pyroaring import FrozenBitMap
 
+from arenalab.atomic.instant import NS_PER_S
 from arenalab.search.bitmaps import (
     bitmap_of_mask,
-    bitmap_of_rows,
     bitmap_of_sorted,
     bytes_of,
     rows_of,
@@ -21,6 +21,11 @@ _BUCKET: Final = 10
 _BUCKETS: Final = 11  # [0, 10), …, [90, 100), and 100 by itself
 # To look a row up costs as much as taking in so many rows in order.
 _LOOK_UP: Final = 4
+# From this share of all rows on, to check every row costs less than to sort those found.
+_DENSE: Final = 32
+_EVERY: Final = slice(None)
+# Seconds whose nanoseconds fit 64 bits: the years 1678 to 2261.
+_MAX_KEY_S: Final = 9_200_000_000
 
 
 class TimeOrder:
@@ -29,9 +34,7 @@ class TimeOrder:
     def __init__(self, seconds: IntArray, nanos: npt.NDArray[np.int32]) -> None:
         self._seconds = seconds
         self._nanos = nanos
-        # Most ids tell the time, so most rows are in order already: a stable sort that
-        # looks for such runs is several times as fast as any other here.
-        self._order = np.lexsort((nanos, seconds)).astype(np.uint32)
+        self._order = _order(seconds, nanos).astype(np.uint32)
 
     def count(self, start: Instant | None, end: Instant | None) -> int:
         """Returns how many rows are in [start, end)."""
@@ -46,14 +49,10 @@ class TimeOrder:
         if within is not None and len(within) * _LOOK_UP < last - first:
             rows = rows_of(within)
             return bitmap_of_sorted(rows[self._passes(rows, start, end)])
-        size = len(self._order)
-        if 2 * (last - first) > size:
-            mask = np.ones(size, np.bool_)
-            mask[self._order[:first]] = False
-            mask[self._order[last:]] = False
-            found = bitmap_of_mask(mask)
+        if (last - first) * _DENSE > len(self._order):
+            found = bitmap_of_mask(self._passes(_EVERY, start, end))
         else:
-            found = bitmap_of_rows(self._order[first:last], size)
+            found = bitmap_of_sorted(np.sort(self._order[first:last]))
         return found if within is None else within & found
 
     @property
@@ -75,21 +74,31 @@ class TimeOrder:
         return bisect_left(self._order, (instant.seconds, instant.nanos), key=when)
 
     def _passes(
-        self, rows: npt.NDArray[np.uint32], start: Instant | None, end: Instant | None
+        self,
+        rows: npt.NDArray[np.uint32] | slice,
+        start: Instant | None,
+        end: Instant | None,
     ) -> BoolArray:
         seconds, nanos = self._seconds[rows], self._nanos[rows]
-        passes: BoolArray = np.ones(len(rows), np.bool_)
+        passes: BoolArray = np.ones(len(seconds), np.bool_)
         if start is not None:
-            passes &= ~_before(seconds, nanos, start)
+            passes = ~_before(seconds, nanos, start)
         if end is not None:
             passes &= _before(seconds, nanos, end)
         return passes
 
 
+def _order(seconds: IntArray, nanos: npt.NDArray[np.int32]) -> IntArray:
+    if len(seconds) and seconds.min() > -_MAX_KEY_S and seconds.max() < _MAX_KEY_S:
+        # One number a row is sorted ten times as fast as two.
+        return np.argsort(seconds * NS_PER_S + nanos)
+    return np.lexsort((nanos, seconds))
+
+
 def _before(seconds: IntArray, nanos: npt.NDArray[np.int32], instant: Instant) -> BoolArray:
-    earlier: BoolArray = (seconds < instant.seconds) | (
-        (seconds == instant.seconds) & (nanos < instant.nanos)
-    )
+    earlier: BoolArray = seconds < instant.seconds
+    if instant.nanos:  # most instants are whole seconds
+        earlier |= (seconds == instant.seconds) & (nanos < instant.nanos)
     return earlier
 
 
@@ -107,24 +116,21 @@ class QualityBuckets:
         bucket, is_edge = self._bucket(least)
         if is_edge:
             return len(self._from[bucket])
-        rows = self._boundary(bucket)
-        above = len(self._from[bucket + 1])
-        return above + int(np.count_nonzero(self._scores[rows] >= least))
+        return int(np.count_nonzero(self._scores >= least))
 
     def narrowed(self, within: FrozenBitMap | None, least: float) -> FrozenBitMap:
         """Returns the rows with a score of `least` or more, of those in `within` if given."""
         bucket, is_edge = self._bucket(least)
         if is_edge:
             found = self._from[bucket]
-            return found if within is None else within & found
-        if within is None:
-            rows = self._boundary(bucket)
-            return self._from[bucket + 1] | bitmap_of_rows(
-                rows[self._scores[rows] >= least], len(self._scores)
-            )
-        boundary = rows_of((within & self._from[bucket]) - self._from[bucket + 1])
-        exact = bitmap_of_rows(boundary[self._scores[boundary] >= least], len(self._scores))
-        return (within & self._from[bucket + 1]) | exact
+        elif within is not None and len(within) * _DENSE < len(self._scores):
+            # Those of the buckets above need no look at their scores.
+            above = within & self._from[bucket + 1]
+            rows = rows_of((within & self._from[bucket]) - above)
+            return above | bitmap_of_sorted(rows[self._scores[rows] >= least])
+        else:
+            found = bitmap_of_mask(self._scores >= least)
+        return found if within is None else within & found
 
     @property
     def memory_bytes(self) -> int:
@@ -134,6 +140,3 @@ class QualityBuckets:
     def _bucket(self, least: float) -> tuple[int, bool]:
         bucket = max(0, min(int(least // _BUCKET), _BUCKETS - 1))
         return bucket, least <= bucket * _BUCKET
-
-    def _boundary(self, bucket: int) -> npt.NDArray[np.uint32]:
-        return rows_of(self._from[bucket] - self._from[bucket + 1])
