@@ -2,7 +2,7 @@
 
 import typer
 
-from arenalab.local.cli import asking, data, demo, evaluation, ledger, serving, spans
+from arenalab.local.cli import asking, data, demo, evaluation, explain, ledger, serving, spans
 
 app = typer.Typer(
     name="arenalab",
@@ -20,6 +20,7 @@ app.command("status")(serving.status)
 app.command("ask")(asking.ask)
 app.command("demo")(demo.demo)
 app.command("eval")(evaluation.evaluate)
+app.command("explain")(explain.explain)
 app.command("index")(spans.index)
 app.command("local-llm")(serving.local_llm)
 app.add_typer(ledger.app, name="ledger", help="What was said, and its proof.")
