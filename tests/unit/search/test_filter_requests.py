@@ -145,3 +145,16 @@ def test_a_field_of_a_later_contract_is_refused_wherever_it_is() -> None:
         with pytest.raises(InvalidInputError, match="number 127") as refused:
             filter_of(message)
         assert refused.value.metadata["field"] == path
+
+
+def test_a_large_filter_is_understood_and_refused_as_a_small_one_is() -> None:
+    texts = [f"{number:0200d}" for number in range(64)]
+    assert filter_of(SpanFilter(sources=texts)).sources == tuple(texts)
+    with pytest.raises(InvalidInputError, match=r"^filter\.min_quality must be"):
+        filter_of(SpanFilter(sources=texts, min_quality=-1))
+
+
+def test_what_was_refused_once_is_refused_again() -> None:
+    for _ in range(2):
+        with pytest.raises(InvalidInputError):
+            filter_of(SpanFilter(min_quality=-1))
