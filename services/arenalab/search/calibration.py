@@ -4,12 +4,11 @@ A start does not wait for it. Until the machine is measured, plans are made from
 default model: they find the same spans, a little slower.
 """
 
-import asyncio
 import json
 import logging
 import time
-from collections.abc import AsyncGenerator, Callable
-from contextlib import asynccontextmanager, suppress
+from collections.abc import Callable
+from contextlib import suppress
 from dataclasses import replace
 from pathlib import Path
 from typing import Any, Final
@@ -18,7 +17,7 @@ from arenalab.planning import DEFAULT_MODEL, Correction, CostModel
 from arenalab.search.latencies import Latencies
 from arenalab.search.machine import BUDGET_S, fingerprint, measure
 
-__all__ = ["Costs", "load_or_measure", "measure", "running_costs", "save"]
+__all__ = ["Costs", "load", "load_or_measure", "measure", "save"]
 
 _logger = logging.getLogger(__name__)
 
@@ -177,15 +176,3 @@ class Costs:
 def _is_notable(known: Correction | None, learned: Correction) -> bool:
     before = 1.0 if known is None else known.factor
     return abs(learned.factor / before - 1) > _NOTABLE
-
-
-@asynccontextmanager
-async def running_costs(path: Path, dimension: int) -> AsyncGenerator[Costs]:
-    """Yields the costs at once, measures them beside the block, and keeps them after it."""
-    costs = await asyncio.to_thread(Costs, path, dimension)
-    measuring = asyncio.create_task(asyncio.to_thread(costs.calibrate))
-    try:
-        yield costs
-    finally:
-        await measuring  # two seconds at most; a thread cannot be stopped
-        await asyncio.to_thread(costs.keep)
