@@ -30,11 +30,10 @@ _TRUSTED: Final = 8
 class _Learned:
     log_factor: float = 0.0
     searches: int = 0
-    published: float = 1.0  # the factor that predictions contain
+    log_published: float = 0.0  # of the factor that predictions contain
 
-    def factor(self) -> float:
-        trust = self.searches / (self.searches + _TRUSTED)
-        return math.exp(self.log_factor * trust)
+    def trusted(self) -> float:
+        return self.log_factor * self.searches / (self.searches + _TRUSTED)
 
 
 class Latencies:
@@ -46,17 +45,18 @@ class Latencies:
         self._ways: dict[str, _Learned] = {}
         for way, correction in (known or {}).items():
             log_factor = math.log(min(MOST, max(1 / MOST, correction.factor)))
-            self._ways[way] = _Learned(log_factor, correction.searches, correction.factor)
+            self._ways[way] = _Learned(log_factor, correction.searches, log_factor)
 
     def observe(self, way: str, predicted_us: float, measured_us: float) -> None:
         """Learns from one search. Times that are not positive say nothing."""
-        if not (predicted_us > 0 and measured_us > 0):
+        if not (0 < predicted_us < math.inf and 0 < measured_us < math.inf):
             return
+        log_ratio = math.log(measured_us) - math.log(predicted_us)
         with self._lock:
             learned = self._ways.get(way)
             if learned is None:
                 learned = self._ways[way] = _Learned()
-            off = math.log(measured_us * learned.published / predicted_us) - learned.log_factor
+            off = log_ratio + learned.log_published - learned.log_factor
             off = min(_MOST_ERROR, max(-_MOST_ERROR, off))
             learned.searches += 1
             log_factor = learned.log_factor + off * max(_STEP, 1 / (learned.searches + 1))
@@ -66,7 +66,7 @@ class Latencies:
         """Returns what was learned so far, without changing what predictions contain."""
         with self._lock:
             return {
-                way: Correction(learned.factor(), learned.searches)
+                way: Correction(math.exp(learned.trusted()), learned.searches)
                 for way, learned in self._ways.items()
             }
 
@@ -74,8 +74,8 @@ class Latencies:
         """Returns what was learned so far; predictions contain it from now on."""
         with self._lock:
             for learned in self._ways.values():
-                learned.published = learned.factor()
+                learned.log_published = learned.trusted()
             return {
-                way: Correction(learned.published, learned.searches)
+                way: Correction(math.exp(learned.log_published), learned.searches)
                 for way, learned in self._ways.items()
             }
