@@ -6,7 +6,7 @@ An engine that is handed a filter widens what it is given by the share that pass
 graph's list by twice its candidates over that share, inverted lists by its square root.
 Plans say what to hand over, costs count what is looked at.
 
-The tables hold what 100,000 needed, which was the hardest; between their rows both
+The tables hold what the hardest of the three needed; between their rows both
 numbers are interpolated on a scale of logarithms, since misses fall as a power of effort.
 """
 
@@ -31,10 +31,10 @@ _WALK: Final = (
 )
 # recall: inverted lists for 10 hits.
 _PROBES: Final = (
-    (0.80, 1.5),
-    (0.90, 3.0),
-    (0.95, 8.0),
-    (0.98, 40.0),
+    (0.80, 2.0),
+    (0.90, 6.0),
+    (0.95, 14.0),
+    (0.98, 45.0),
     (0.99, 105.0),
     (0.995, 200.0),
     (0.999, 700.0),
@@ -79,8 +79,8 @@ def probes_for(recall: float, limit: int, share: float = 1.0) -> int | None:
     """Returns how many inverted lists reach a recall; None if no number surely does."""
     if recall >= 1.0:
         return None
-    power = min(0.6, 0.2 + 8.0 * (1.0 - recall))
-    more = float((limit / share / _PROBED_HITS) ** power)
+    hits = limit / share / _PROBED_HITS
+    more = float(hits ** min(0.6 if hits > 1.0 else 0.35, 0.2 + 8.0 * (1.0 - recall)))
     return min(MAX_PROBES, max(1, math.ceil(_at(recall, _PROBES, 1) * more)))
 
 

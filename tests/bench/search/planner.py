@@ -15,6 +15,7 @@ import time
 from collections import defaultdict
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
+from pathlib import Path
 from typing import Final
 
 import numpy as np
@@ -199,6 +200,18 @@ def vectors_of(count: int, seed: int) -> FloatArray:
     return np.ascontiguousarray(found, np.float32)
 
 
+def real_vectors(path: Path, count: int) -> FloatArray:
+    """Returns vectors of a file; where it holds too few, near duplicates of them as well."""
+    found: FloatArray = np.load(path)[:count]
+    random = np.random.default_rng(2)
+    while len(found) < count:
+        some, others = (found[random.integers(0, len(found), count - len(found))] for _ in "12")
+        mixed = 0.85 * some + 0.25 * others
+        mixed /= np.linalg.norm(mixed, axis=1, keepdims=True)
+        found = np.concatenate([found, mixed.astype(np.float32)])
+    return np.ascontiguousarray(found)
+
+
 def cases_of(
     indexes: Sequence[tuple[VectorIndex, FloatArray]], count: int, seed: int
 ) -> Iterator[Case]:
@@ -290,6 +303,7 @@ def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--cases", type=int, default=240)
     parser.add_argument("--seed", type=int, default=1)
+    parser.add_argument("--vectors", type=Path, help="unit vectors of real texts, as .npy")
     options = parser.parse_args()
     began = time.perf_counter()
     model = measure(DIMENSION)
@@ -297,7 +311,10 @@ def main() -> int:
     print(f"measured in {measured_s:.2f} s: {replace(model, corrections={})}")
     indexes: list[tuple[VectorIndex, FloatArray]] = []
     for number, size in enumerate(SIZES):
-        vectors = vectors_of(size, seed=10 + number)
+        if options.vectors is None:
+            vectors = vectors_of(size, seed=10 + number)
+        else:
+            vectors = real_vectors(options.vectors, size)
         for engine in (Engine.HNSW, Engine.HNSW, Engine.IVF):
             if engine is Engine.HNSW and indexes and indexes[-1][0].size == size:
                 indexes.append(indexes[-1])  # as likely again as the lists
