@@ -41,7 +41,7 @@ LINKS: Final = 16  # M of the paper: Malkov & Yashunin, 2016
 EF_CONSTRUCTION: Final = 150
 # Rows that each thread adds between two looks at `stopped`, less than a second of work.
 # Rows of one chunk link less well to each other: larger ones build faster, and recall less.
-_CHUNK_ROWS: Final = 1000
+_CHUNK_ROWS: Final = 2000
 # Rows fetched for each wanted, and besides: codes take near duplicates for each other.
 _FETCHED: Final = 2
 _MORE_FETCHED: Final = 50
@@ -185,8 +185,8 @@ class HnswIndex:
         if ef_search >= reachable:  # the list would hold every row: a scan costs less
             return self._scanned(queries, limit, allowed)
         fetched = effort.candidates or min(ef_search, _FETCHED * limit + _MORE_FETCHED)
-        found = self._walked(queries, max(limit, fetched), ef_search, allowed)
-        found = self._in_doubt(*found, limit)
+        scores, rows = self._walked(queries, max(limit, fetched), ef_search, allowed)
+        found = self._in_doubt(scores, rows, limit)
         nearest = nearest_each(self._vectors, found, queries, limit)
         for number, one in enumerate(nearest):
             # No links lead to the rest, or a filter hides what does.

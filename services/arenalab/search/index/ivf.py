@@ -45,8 +45,8 @@ from arenalab.vectors import load_faiss
 # looked into cost about the same.
 _LISTS: Final = 4.0
 _LIST_ROWS: Final = 40  # at least, on average: fewer train no centroid
-_TRAINING_ROWS: Final = 64  # a list
-_ROUNDS: Final = 10  # of k-means; more no longer change recall
+_TRAINING_ROWS: Final = 40  # a list
+_ROUNDS: Final = 8  # of k-means; more no longer change recall
 _SEED: Final = 1
 _CHUNK_ROWS: Final = 20_000
 # Lists looked into by default: this times the root of how many there are. Measured for
