@@ -70,6 +70,30 @@ class Metrics:
             "arenalab_spans", "Spans served, by dataset.", ("tenant", "dataset"),
             registry=self.registry,
         )  # fmt: skip
+        self.tombstone_ratio = Gauge(
+            "arenalab_tombstone_ratio",
+            "Share of the indexed spans that were deleted or replaced, by dataset.",
+            ("tenant", "dataset"),
+            registry=self.registry,
+        )
+        self.quarantined = Gauge(
+            "arenalab_quarantined_spans",
+            "Spans hidden from every search, by dataset.",
+            ("tenant", "dataset"),
+            registry=self.registry,
+        )
+        self.shadow_searches = Counter(
+            "arenalab_search_shadow_total",
+            "Searches picked to be repeated exactly, by what became of them.",
+            ("outcome",),
+            registry=self.registry,
+        )
+        self.search_recall = Gauge(
+            "arenalab_search_recall",
+            "Estimated recall of approximate searches, by engine and selectivity.",
+            ("band",),
+            registry=self.registry,
+        )
         self.provider_calls = Counter(
             "arenalab_provider_calls_total",
             "Calls to fallback providers by outcome.",

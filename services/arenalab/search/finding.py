@@ -15,7 +15,6 @@ from arenalab.search.index.protocol import FloatArray
 from arenalab.search.payloads import GoneError, Payloads
 from arenalab.search.query import Query, TextQuery
 from arenalab.search.ranked import Ranked
-from arenalab.search.ranking import Ranking
 from arenalab.search.retrieval import Found
 from arenalab.search.snapshot import Snapshot
 from arenalab.search.trajectory import walk_back
@@ -35,7 +34,6 @@ class Answer:
     trajectories: list[list[span_pb2.Span]]
     extra_similarities: list[float]
     vector: FloatArray  # of the text
-    ranking: Ranking | None  # that was done
     started_ns: int  # of time.time_ns, as are the two below
     embedded_ns: int
     searched_ns: int
@@ -103,7 +101,6 @@ class Finder:
                     [0.0] * len(spans) if extra is None else found.similarities_to(extra)
                 ),
                 vector=vector,
-                ranking=query.query.ranking,
                 started_ns=started_ns,
                 embedded_ns=embedded_ns,
                 searched_ns=searched_ns,

@@ -12,7 +12,8 @@ from arenalab.planning import CostModel, Engine
 from arenalab.planning.proto_form import cost_model_to_proto, engine_to_proto, plan_to_proto
 from arenalab.search.certificate import Certificate
 from arenalab.search.finding import Answer
-from arenalab.search.ranking import Ranking, ranking_to_proto
+from arenalab.search.query import Query
+from arenalab.search.ranking import ranking_to_proto
 from arenalab.search.retrieval import Found
 from arenalab.search.segment import Segment
 from arenalab.search.snapshot import Snapshot
@@ -98,19 +99,21 @@ def text_response(
     )
 
 
-def plan_of(found: Found, ranking: Ranking | None) -> plan_pb2.QueryPlan:
+def plan_of(found: Found, query: Query) -> plan_pb2.QueryPlan:
     """Returns the plan that ran on the part that matters most."""
     if found.main is None:
-        return plan_pb2.QueryPlan(
+        message = plan_pb2.QueryPlan(
             engine=plan_pb2.ENGINE_EXACT,
             filter_strategy=plan_pb2.FILTER_STRATEGY_SCAN,
             explanation="No span passes the filter.",
-            ranking=None if ranking is None else ranking_to_proto(ranking),
         )
-    message = plan_to_proto(found.main.plan, found.snapshot.record.version)
-    message.expected_matches = found.matches
-    if ranking is not None:
-        message.ranking.CopyFrom(ranking_to_proto(ranking))
+    else:
+        message = plan_to_proto(found.main.plan, found.snapshot.record.version)
+        message.expected_matches = found.matches
+    if found.ranking is not None:
+        message.ranking.CopyFrom(ranking_to_proto(found.ranking))
+        if query.ranking != found.ranking:
+            message.explanation += " Words are being indexed, and do not count yet."
     return message
 
 

@@ -26,6 +26,7 @@ from arenalab.search.index.protocol import (
 )
 from arenalab.search.index.selection import BoolArray, IntArray, Selection
 from arenalab.search.query import Query
+from arenalab.search.ranking import Ranking
 from arenalab.search.segment import Segment
 from arenalab.search.snapshot import Snapshot
 
@@ -60,6 +61,7 @@ class Found:
     parts: tuple[Part, ...]  # of the segments that hold a match; the largest first
     matches: int  # spans that pass the filter
     fetched: int  # hits asked of each segment
+    ranking: Ranking | None = None  # that was done
 
     @property
     def ids(self) -> list[bytes]:

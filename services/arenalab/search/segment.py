@@ -26,8 +26,9 @@ from arenalab.search.words import Words
 
 _serials = count(1)
 _NONE: Final = FrozenBitMap()
-# Selections kept while rows are gone; without such rows the filters keep their own.
-_KEPT_SELECTIONS: Final = 64
+# Selections kept while rows are gone; without such rows the filters keep their own. A
+# large one may take ten bytes a row, in all the forms that engines ask for.
+_KEPT_SELECTIONS: Final = 8
 
 
 class Made(NamedTuple):

@@ -84,7 +84,7 @@ class SearchService(pb_grpc.SearchServiceServicer):
         certificate = self._measuring.certificate(found)
         self._measuring.offer(found, vector)
         self._observer.searched(found, took_us)
-        plan = responses.plan_of(found, query.ranking) if request.explain else None
+        plan = responses.plan_of(found, query) if request.explain else None
         return responses.search_response(found, certificate, took_us, plan)
 
     async def BatchSearch(
@@ -118,7 +118,7 @@ class SearchService(pb_grpc.SearchServiceServicer):
         answer = await self._finder.find(text_query, current)
         certificate = self._measuring.certificate(answer.found)
         self._measuring.offer(answer.found, answer.vector)
-        plan = responses.plan_of(answer.found, answer.ranking)
+        plan = responses.plan_of(answer.found, text_query.query)
         self._observer.answered(answer, plan)
         return responses.text_response(answer, certificate, plan)
 

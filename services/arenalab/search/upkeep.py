@@ -68,6 +68,7 @@ class Upkeep:
         # keep their vectors in memory for as long as an index takes.
         self._waiting: dict[Key, Snapshot] = {}
         self._asked: dict[Key, list[Future[Snapshot]]] = {}
+        self._wordless: list[Segment] = []
         self._has_old_rows = True
         self._is_busy = False
         self._is_stopped = False
@@ -110,16 +111,28 @@ class Upkeep:
             self._state.notify_all()
         return asked
 
+    def index_words(self, segment: Segment) -> None:
+        """Has the words of a segment indexed, once."""
+        with self._state:
+            if segment.words not in [one.words for one in self._wordless]:
+                self._wordless.append(segment)
+                self._state.notify_all()
+
     def wait(self) -> None:
         """Returns when nothing is left to do."""
         with self._state:
-            self._state.wait_for(lambda: not (self._waiting or self._has_old_rows or self._is_busy))
+            self._state.wait_for(lambda: not (self._has_work or self._is_busy))
+
+    @property
+    def _has_work(self) -> bool:
+        return bool(self._waiting or self._wordless or self._has_old_rows)
 
     def _work(self, library: Library) -> None:
         while self._next_is_there():
             snapshot, asked = self._take()
             try:
                 self._step(library, snapshot, asked)
+                self._words()
             except BuildStoppedError:
                 _fail(asked, NotReadyError("search is stopping"))
                 return
@@ -134,7 +147,7 @@ class Upkeep:
 
     def _next_is_there(self) -> bool:
         with self._state:
-            self._state.wait_for(lambda: self._is_stopped or self._waiting or self._has_old_rows)
+            self._state.wait_for(lambda: self._is_stopped or self._has_work)
             return not self._is_stopped
 
     def _take(self) -> "tuple[Snapshot | None, list[Future[Snapshot]]]":
@@ -168,6 +181,19 @@ class Upkeep:
             self._index(library, snapshot, bare)
         elif not snapshot.base.is_scanned and not snapshot.base.made.disk_bytes:
             self._written(library, snapshot)
+
+    def _words(self) -> None:
+        with self._state:
+            segment = self._wordless[0] if self._wordless else None
+        if segment is None:
+            return
+        began_s = time.perf_counter()
+        segment.words.get(lambda: self._store.texts(segment.columns.rowids.tolist()), None)
+        _logger.info(
+            "words of %d spans indexed in %.1f s", len(segment), time.perf_counter() - began_s
+        )
+        with self._state:
+            self._wordless.remove(segment)
 
     def _needs_merge(self, snapshot: Snapshot) -> bool:
         base = snapshot.base

@@ -85,7 +85,8 @@ def _build(
     stack.callback(embedding.close)
     lane = Lane("search", config.workers_of(), config.queue_limit)
     stack.callback(lane.close)
-    ranked = Ranked(Retrieval(Chooser(costs.model, costs.latencies)), store.texts, time.time)
+    retrieval = Retrieval(Chooser(costs.model, costs.latencies))
+    ranked = Ranked(retrieval, store.texts, time.time, upkeep.index_words)
     return SearchService(
         library,
         embedding,
