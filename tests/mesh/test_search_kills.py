@@ -70,17 +70,20 @@ class Writer:
         assert self.process.stdout is not None
         return self.process.stdout.readline().strip()
 
-    def killed(self, root: Path, first: int, after_s: float) -> list[str]:
-        """Runs a writer, kills it, and returns what it said."""
+    def killed(self, root: Path, first: int, *, at_work: bool, after_s: float) -> list[str]:
+        """Runs a writer, kills it while it works or while it opens, and returns what it said."""
         assert self.process.stdin is not None
         self.process.stdin.write(f"{root} {first}\n")
         self.process.stdin.flush()
         said: list[str] = []
         while not (line := self.read()).startswith("pid"):
             said.append(line)
+        pid = int(line.split()[1])
+        while at_work and not any(one.startswith("begin") for one in said):
+            said.append(self.read())
         # The kill must come at a random moment of real work: nothing else waits here.
         time.sleep(after_s)
-        os.kill(int(line.split()[1]), signal.SIGKILL)
+        os.kill(pid, signal.SIGKILL)
         while (line := self.read()) != "gone":
             said.append(line)
         return said
@@ -103,8 +106,10 @@ def test_a_hundred_kills_lose_nothing_acknowledged(writer: Writer, tmp_path: Pat
     shelf.publish(first)
     shelf.close()
     truth, number, unfinished = Truth({span.id: span for span in first}), 0, 0
-    for _ in range(KILLS):
-        said = writer.killed(tmp_path, number, rng.uniform(0.0, 0.12))
+    for kill in range(KILLS):
+        said = writer.killed(
+            tmp_path, number, at_work=kill % 5 != 0, after_s=rng.uniform(0.0, 0.05)
+        )
         done = [int(line.split()[1]) for line in said if line.startswith("done")]
         begun = [int(line.split()[1]) for line in said if line.startswith("begin")]
         for one in done:
