@@ -73,7 +73,7 @@ def _what(plan: Plan) -> str:
 
 
 def _probing(plan: Plan) -> str:
-    if plan.strategy is Strategy.POST:
+    if plan.probe is not None and plan.probe.is_search:
         return "Should too few of its hits pass, the choice is made again."
     return "A probe looks first whether filter and question agree; if not, a scan follows."
 

@@ -13,9 +13,9 @@ index itself was asked, by an unfiltered search:
         choice = choose(facts.probed(passing, len(hits)), ...)
 
 After that it is a scan where fewer than `LEAST_LOCAL_SHARE` of the hits passed. A plan
-that drops what does not pass (`Strategy.POST`) is its own probe: when enough of its hits
-pass, nothing else is done. After a probe no plan asks for another; one that still finds
-fewer than it should is followed by a scan.
+that drops what does not pass (`Strategy.POST`), if it is a short one, is its own probe:
+when enough of its hits pass, nothing else is done. After a probe no plan asks for
+another; one that still finds fewer than it should is followed by a scan.
 """
 
 from collections.abc import Iterator
@@ -34,6 +34,10 @@ LEAST_LOCAL_SHARE: Final = 3 / PROBE_HITS
 # Engines that filter for themselves, and need no probe.
 REMOTE: Final = frozenset({Engine.MILVUS, Engine.PGVECTOR})
 _PROBE_LISTS: Final = 8
+# A search that drops what does not pass is its own probe unless it costs more than four
+# others: to have done it in vain would double the cost of what follows.
+_OWN_PROBE_EF: Final = 4 * PROBE_HITS
+_OWN_PROBE_LISTS: Final = 4 * _PROBE_LISTS
 _KEPT_CHOICES: Final = 4096
 
 
@@ -272,7 +276,8 @@ class _Search:
         cost_us = plan.cost_us + filtering_us
         if self.facts.local_share is not None:
             return replace(plan, cost_us=cost_us)
-        if plan.strategy is Strategy.POST:  # the search itself
+        is_short = plan.ef_search <= _OWN_PROBE_EF and plan.n_probe <= _OWN_PROBE_LISTS
+        if plan.strategy is Strategy.POST and is_short:  # the search itself
             probe = Probe(
                 hits=plan.candidates,
                 ef_search=plan.ef_search,
