@@ -1,14 +1,15 @@
 """Which engine a size and its limits ask for.
 
-Measured by tests/bench/search/engines.py with 384 dimensions on two cores, each engine at
-its default effort; memory is beside the vectors in full precision, which stay in a file.
+Measured by tests/bench/search/engines.py with 384 dimensions on two cores shared with
+other work, each engine at its default effort, so the ratios count more than the times.
+Memory is beside the vectors in full precision, which stay in a file.
 
 | engine       | bytes a vector | 10,000: p50, recall@10 | 100,000: p50, recall@10, CPU-s to build |
 |--------------|----------------|------------------------|-----------------------------------------|
-| exact        | 768            | 0.18 ms, 1             | 2.4 ms, 1, 0.2                          |
-| hnsw         | 912            | 0.13 ms, .999          | 0.18 ms, .994, 17                       |
-| ivf          | 402            | 0.14 ms, .997          | 0.53 ms, .996, 6                        |
-| hnsw hnswlib | 1,684          | 0.14 ms, 1             | 0.17 ms, .995, 20                       |
+| exact        | 768            | 0.18 ms, 1             | 2.4 ms, 1, 0.1                          |
+| hnsw         | 912            | 0.13 ms, .999          | 0.18 ms, .995, 20                       |
+| ivf          | 402            | 0.14 ms, .997          | 0.53 ms, .996, 7                        |
+| hnsw hnswlib | 1,684          | 0.14 ms, 1             | 0.17 ms, .995, 23                       |
 
 - **exact** up to about 20,000 vectors: at most 0.4 ms, nothing to build, always right.
 - **hnsw** above: the fastest at every size that was measured.
@@ -33,12 +34,12 @@ _ID_BYTES: Final = 8
 _CENTROIDS: Final = 4.0  # times the root of the size, each of bfloat16 codes
 
 # CPU time a vector at 384 dimensions. A walk through a graph grows with the logarithm of
-# its size: 95 us a vector at 20,000 vectors, 173 us at 100,000. Lists compare each vector
+# its size: about 100 us a vector at 20,000 vectors, 170 to 200 at 100,000. Lists compare each vector
 # with all centroids, of which there are as many as the root of the size.
 _MEASURED_DIMENSION: Final = 384
-_GRAPH_US_PER_DOUBLING: Final = 34.0
-_GRAPH_FREE_DOUBLINGS: Final = 11.5
-_LISTS_US_PER_ROOT: Final = 0.2
+_GRAPH_US_PER_DOUBLING: Final = 36.0
+_GRAPH_FREE_DOUBLINGS: Final = 11.2
+_LISTS_US_PER_ROOT: Final = 0.22
 
 
 def choose(
