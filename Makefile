@@ -58,7 +58,11 @@ test: model check envoy-check ## Every check and every test.
 envoy-check: $(VENV)/.installed ## Validate Envoy's configuration with the real Envoy.
 	$(BIN)/python -m pytest -q tests/e2e/test_envoy_config.py
 
-bench-%: model ## A benchmark: bench-mesh, bench-search, bench-ledger.
+bench-search: SIZE ?= 10000
+bench-search: model ## Search beside its raw parts. SIZE=100000: more spans.
+	$(BIN)/python -m tests.bench.bench_search --size $(SIZE) $(ARGS)
+
+bench-%: model ## A benchmark: bench-mesh, bench-ledger.
 	$(BIN)/python tests/bench/bench_$*.py $(ARGS)
 
 fmt: $(VENV)/.installed ## Rewrite what can be rewritten.

@@ -1,226 +1,160 @@
-"""The Search RPC beside the embedder and the index it is made of, in one run.
+"""Search at a size: `make bench-search SIZE=100000`.
 
-Serves CLINC150 (15,000 spans), or the built-in dataset where that is not found, from a
-process of its own and asks questions that it does not hold.
+Serves a corpus from a process of its own, and judges what it does beside the raw engine,
+an RPC that does nothing and the memory's speed, all in the same run.
 """
 
 import argparse
 import asyncio
-import json
 import os
-import sys
+import shutil
 import tempfile
 import time
-from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
-from contextlib import asynccontextmanager
-from importlib import resources
-from itertools import cycle, islice
 from pathlib import Path
-from typing import Final
+from typing import TYPE_CHECKING, Final
 
-import numpy as np
-from rich.console import Console
-from rich.table import Table
-
-from arenalab.api.search.v1 import search_service_pb2 as pb
-from arenalab.api.search.v1 import search_service_pb2_grpc as pb_grpc
-from arenalab.atomic import Span, parse_line
-from arenalab.dataset import DatasetStore
-from arenalab.mesh import Telemetry, connect
+from arenalab.planning import Engine
 from arenalab.search.embedder.factory import open_embedder
 from arenalab.search.embedder.protocol import Embedder
-from arenalab.search.index import ExactIndex, FloatArray, VectorIndex
-from arenalab.search.index.hnsw import HnswIndex
-from arenalab.testing.datasets import write_version
-from arenalab.testing.spans import make_span
+from tests.bench.search.adding import measure_adding
+from tests.bench.search.corpus import Corpus, make_corpus
+from tests.bench.search.filtered import measure_filtered
+from tests.bench.search.raw import CORES, Raw, memory_gb_per_s
+from tests.bench.search.rounds import stage
+from tests.bench.search.rpc import measure_batches, measure_recall, measure_single
+from tests.bench.search.serving import ENGINES, Served, serving
+from tests.bench.search.sheet import Sheet
+from tests.bench.search.text import measure_text
 
-DATA: Final = Path(os.environ.get("ARENALAB_DATA", "../shared/data"))
-LIMIT: Final = 50
-WARM: Final = 50
-CLIENTS: Final = 16
+if TYPE_CHECKING:
+    from arenalab.api.common.v1 import plan_pb2
 
-Ask = Callable[[str], Awaitable[object]]
+_MB: Final = 1e6
 
 
 async def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--searches", type=int, default=2000, help="per measurement")
-    searches = parser.parse_args().searches
-    with tempfile.TemporaryDirectory(prefix="arenalab-bench-") as folder:
-        figures = await _measure(Path(folder), searches)
-    _show(figures)
-    print(json.dumps(figures))
-
-
-async def _measure(root: Path, searches: int) -> dict[str, float]:
-    spans, questions = _dataset()
+    parser.add_argument("--size", type=int, default=10_000, help="spans to serve")
+    size = parser.parse_args().size
+    sheet = Sheet(size)
+    folder = Path(tempfile.mkdtemp(prefix="arenalab-bench-"))
     embedder = open_embedder()
-    figures: dict[str, float] = {"spans": len(spans), "cores": os.cpu_count() or 1}
-    began_s = time.perf_counter()
-    vectors = embedder.embed_many([span.this for span in spans])
-    figures["embed_many_per_s"] = len(spans) / (time.perf_counter() - began_s)
-    version = write_version(
-        DatasetStore(root / "datasets"),
-        spans,
-        vectors,
-        embedder_id=embedder.id,
-        embedder_digest=embedder.digest,
-    )
-    async with _serving(root) as search:
-        began_s = time.perf_counter()
-        publish = pb.PublishRequest(dataset="faq", dataset_version=version)
-        await search.Publish(publish, timeout=120)
-        figures["publish_rpc_s"] = time.perf_counter() - began_s
-        figures |= await _rpc(search, questions, searches)
-    began_s = time.perf_counter()
-    async with _serving(root):
-        figures["start_s"] = time.perf_counter() - began_s
-    figures |= _raw(embedder, vectors, questions, searches)
-    parts_ms = figures["embed_p50_ms"] + figures["index_p50_ms"]
-    figures["rpc_over_parts"] = figures["search_p50_ms_c1"] / parts_ms
-    embedder.close()
-    return {name: round(value, 4) for name, value in figures.items()}
-
-
-def _dataset() -> tuple[list[Span], list[str]]:
-    clinc = DATA / "clinc150" / "data_full.json"
-    if clinc.exists():
-        splits = json.loads(clinc.read_text())
-        spans = [make_span(text, intent) for text, intent in splits["train"]]
-        return spans, [text for text, _ in splits["test"]]
-    print("CLINC150 not found (github.com/clinc/oos-eval): the built-in dataset instead")
-    builtin = Path(str(resources.files("arenalab.curator.builtin") / "arenalab.ndjson"))
-    spans = [parse_line(line) for line in builtin.read_bytes().splitlines()]
-    return spans, [f"{span.this} please" for span in spans]
-
-
-@asynccontextmanager
-async def _serving(root: Path) -> "AsyncIterator[pb_grpc.SearchServiceAsyncStub]":
-    environment = {
-        **os.environ,
-        "SEARCH_ADDRESS": "127.0.0.1:0",
-        "SEARCH_STORE_PATH": str(root / "spans.sqlite"),
-        "SEARCH_DATASETS_DIR": str(root / "datasets"),
-    }
-    process = await asyncio.create_subprocess_exec(
-        sys.executable, "-m", "arenalab.search", env=environment, stderr=asyncio.subprocess.PIPE
-    )
-    assert process.stderr is not None
     try:
-        async for line in process.stderr:
-            message = json.loads(line)["message"]
-            if "listening on port" in message:
-                break
-        address = f"127.0.0.1:{message.rpartition(' ')[2]}"
-        async with connect(address, Telemetry("bench")) as channel:
-            yield pb_grpc.SearchServiceStub(channel)
+        await _measure(sheet, folder, embedder)
     finally:
-        process.terminate()
-        await process.communicate()
+        embedder.close()
+        shutil.rmtree(folder, ignore_errors=True)
+    sheet.show()
 
 
-async def _rpc(
-    search: "pb_grpc.SearchServiceAsyncStub", questions: Sequence[str], searches: int
-) -> dict[str, float]:
-    inside: list[tuple[int, int]] = []
-
-    async def ask(text: str) -> None:
-        reply = await search.SearchText(pb.SearchTextRequest(text=text, limit=LIMIT))
-        inside.append((reply.embed_us, reply.search_us))
-
-    async def get_again(text: str) -> None:
-        await search.SearchText(
-            pb.SearchTextRequest(text="one and the same text", limit=len(text[:1]))
-        )
-
-    fresh = _never_twice(questions)
-    await _timed(ask, islice(fresh, WARM), 1)
-    inside.clear()
-    one, _ = await _timed(ask, islice(fresh, searches), 1)
-    embed_us, search_us = np.median(np.array(inside), axis=0)
-    many, many_s = await _timed(ask, islice(fresh, searches), CLIENTS)
-    kept, _ = await _timed(get_again, islice(fresh, searches), 1)
-    return {
-        "search_p50_ms_c1": _ms(one, 50),
-        "search_p99_ms_c1": _ms(one, 99),
-        "embed_inside_p50_ms": embed_us / 1e3,
-        "index_inside_p50_ms": search_us / 1e3,
-        "search_p50_ms_c16": _ms(many, 50),
-        "search_p99_ms_c16": _ms(many, 99),
-        "searches_per_s_c16": searches / many_s,
-        "kept_text_p50_ms_c1": _ms(kept, 50),
-    }
-
-
-async def _timed(ask: Ask, texts: "islice[str]", clients: int) -> tuple[list[float], float]:
-    took_s: list[float] = []
-
-    async def client() -> None:
-        for text in texts:  # shared: each text is asked by one client
-            began_s = time.perf_counter()
-            await ask(text)
-            took_s.append(time.perf_counter() - began_s)
-
-    began_s = time.perf_counter()
-    await asyncio.gather(*(client() for _ in range(clients)))
-    return took_s, time.perf_counter() - began_s
-
-
-def _never_twice(questions: Sequence[str]) -> "islice[str]":
-    """Returns endless texts, all different: a text that is asked again costs no embedding."""
-    numbered = (
-        text if number < len(questions) else f"{text} {number // len(questions)}"
-        for number, text in enumerate(cycle(questions))
-    )
-    return islice(numbered, None)
-
-
-def _raw(
-    embedder: Embedder, vectors: FloatArray, questions: Sequence[str], searches: int
-) -> dict[str, float]:
-    texts = list(islice(_never_twice(questions), searches))
-    queries = embedder.embed_many(texts)
-    graph = HnswIndex.build(vectors)
-    exact = ExactIndex(vectors)
-    found = [
-        len(
-            set(exact.search(query, 10).rows.tolist())
-            & set(graph.search(query, 10, candidates=20).rows.tolist())
-        )
-        for query in queries[:500]
-    ]
-
-    def searching(index: VectorIndex) -> Callable[[int], object]:
-        return lambda number: index.search(queries[number], LIMIT)
-
-    return {
-        "embed_p50_ms": _called(lambda number: embedder.embed(texts[number]), searches),
-        "index_p50_ms": _called(searching(exact), searches),
-        "hnsw_p50_ms": _called(searching(graph), searches),
-        "hnsw_recall_at_10": sum(found) / (10 * len(found)),
-    }
-
-
-def _called(call: Callable[[int], object], times: int) -> float:
-    took_s = []
-    for number in range(times):
+async def _measure(sheet: Sheet, root: Path, embedder: Embedder) -> None:
+    section = "machine and corpus"
+    sheet.put(section, "n", sheet.size)
+    sheet.put(section, "cores", CORES, f"load before: {os.getloadavg()[0]:.1f}")
+    sheet.put(section, "memory_gb_per_s", memory_gb_per_s(), "one thread that reads 256 MB")
+    with stage("corpus"):
         began_s = time.perf_counter()
-        call(number)
-        took_s.append(time.perf_counter() - began_s)
-    return _ms(took_s, 50)
+        corpus = make_corpus(root, sheet.size, embedder)
+        sheet.put(section, "real_texts", len(corpus.texts), corpus.source)
+        sheet.put(section, "corpus_s", time.perf_counter() - began_s)
+    with stage("an empty store"):
+        empty_mb = await _empty(sheet, root / "empty")
+    with stage("publish and build"):
+        await _publish(sheet, root, corpus, empty_mb)
+    async with serving(root) as served:
+        sheet.put("starting", "restart_s", served.start_s, "all spans, after a snapshot")
+        with stage("build of the raw engine"):
+            raw = await _raw(sheet, served, corpus)
+        await _searches(sheet, served, corpus, raw)
+        _memory(sheet, served, corpus, empty_mb)
+        with stage("searches by text"):
+            await measure_text(sheet, served, corpus, embedder)
+        used_mb = served.memory_mb()["anonymous"] - empty_mb
+        sheet.put("memory", "rss_used_mb", used_mb, "with the vectors of texts kept, and caches")
+        with stage("adding"):
+            await measure_adding(sheet, served, corpus)
+        added = (await served.stats()).collection.added_spans
+    with stage("restart with a log"):
+        async with serving(root) as served:
+            sheet.put("starting", "restart_added_s", served.start_s,
+                      f"{added:,} spans more than the version has, no snapshot")  # fmt: skip
+            sheet.put("starting", "snapshot_s", await served.snapshot())
 
 
-def _ms(took_s: Sequence[float], percentile: int) -> float:
-    return float(np.percentile(took_s, percentile)) * 1e3
+async def _searches(sheet: Sheet, served: Served, corpus: Corpus, raw: Raw) -> None:
+    with stage("recall"):
+        await measure_recall(sheet, served, corpus, raw)
+    with stage("searches"):
+        await measure_single(sheet, served, corpus, raw)
+        await measure_batches(sheet, served, corpus, raw)
+    with stage("filtered searches"):
+        await measure_filtered(sheet, served, corpus, raw)
 
 
-def _show(figures: dict[str, float]) -> None:
-    table = Table(title="Search")
-    table.add_column("figure")
-    table.add_column("value", justify="right")
-    for name, value in figures.items():
-        table.add_row(name, f"{value:,.3f}")
-    Console().print(table)
+async def _empty(sheet: Sheet, root: Path) -> float:
+    """Returns the memory of a process with nothing to serve, once it has embedded."""
+    async with serving(root) as served:
+        sheet.put("starting", "start_empty_s", served.start_s, "no spans: imports and the embedder")
+        await _embed_once(served)
+        return served.memory_mb()["anonymous"]
+
+
+async def _embed_once(served: Served) -> None:
+    from arenalab.api.search.v1 import search_service_pb2 as pb
+
+    await served.stub.Embed(pb.EmbedRequest(texts=["what is loaded on first use"] * 64))
+
+
+async def _publish(sheet: Sheet, root: Path, corpus: Corpus, empty_mb: float) -> None:
+    section = "publishing"
+    async with serving(root) as served:
+        began_s = time.perf_counter()
+        sheet.put(section, "publish_s", await served.publish(corpus.version),
+                  "to the first search, which scans")  # fmt: skip
+        await served.until_settled()
+        sheet.put(section, "indexed_s", time.perf_counter() - began_s, "to the last index")
+        await served.snapshot()
+        stats = await served.stats()
+        sheet.put(section, "build_s", sum(part.build_seconds for part in stats.segments),
+                  _engines(stats.segments[0].engine, stats.segments[0].library))  # fmt: skip
+        memory = served.memory_mb()
+        sheet.put(section, "rss_published_mb", memory["anonymous"] - empty_mb,
+                  "of the process that published and built, beyond an empty store")  # fmt: skip
+        store = _bytes_below(root / "search")
+        sheet.put(section, "bytes_per_span_disk", store / len(corpus),
+                  f"store {stats.store_bytes / len(corpus):,.0f}, the rest segments")  # fmt: skip
+        version = _bytes_below(root / "datasets")
+        sheet.put(section, "bytes_per_span_version", version / len(corpus), "the dataset version")
+
+
+def _bytes_below(folder: Path) -> int:
+    return sum(path.stat().st_size for path in folder.rglob("*") if path.is_file())
+
+
+def _engines(engine: "plan_pb2.Engine.ValueType", library: str) -> str:
+    return f"{ENGINES[engine]} by {library or 'nothing'}, {CORES} threads"
+
+
+async def _raw(sheet: Sheet, served: Served, corpus: Corpus) -> Raw:
+    reply = await served.search(corpus.questions[0], explain=True)
+    engine = Engine(ENGINES[reply.engine])
+    raw = Raw.build(corpus.vectors, engine, reply.plan)
+    sheet.put("publishing", "raw_build_s", raw.build_s,
+              f"the same engine in this process, {CORES} threads")  # fmt: skip
+    return raw
+
+
+def _memory(sheet: Sheet, served: Served, corpus: Corpus, empty_mb: float) -> None:
+    section = "memory"
+    memory = served.memory_mb()
+    mine_mb = memory["anonymous"] - empty_mb
+    vectors_mb = corpus.vectors.nbytes / _MB
+    sheet.put(section, "rss_mb", mine_mb,
+              f"anonymous, beyond an empty store; vectors: {vectors_mb:,.0f} MB")  # fmt: skip
+    sheet.put(section, "rss_empty_mb", empty_mb, "anonymous, of a process with an empty store")
+    sheet.put(section, "rss_files_mb", memory["files"],
+              "mapped from files, which the system may drop")  # fmt: skip
+    sheet.put(section, "bytes_per_span_memory", mine_mb * _MB / len(corpus))
 
 
 if __name__ == "__main__":
