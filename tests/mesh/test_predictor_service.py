@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 from nacl.signing import SigningKey
 
-from arenalab.api.common.v1 import answer_pb2, filter_pb2, message_pb2, span_pb2
+from arenalab.api.common.v1 import answer_pb2, filter_pb2, message_pb2, plan_pb2, span_pb2
 from arenalab.api.predictor.v1 import predictor_service_pb2 as pb
 from arenalab.api.predictor.v1 import predictor_service_pb2_grpc as pb_grpc
 from arenalab.api.search.v1 import search_service_pb2 as search_pb
@@ -365,7 +365,7 @@ async def test_without_the_planner_the_answer_is_the_same_and_says_so(mesh: Mesh
         said = await pb_grpc.PredictorServiceStub(channel).Predict(request)
     assert said.output == "Guide: cactus"
     assert "planner could not be reached" in said.reasoning
-    assert not said.HasField("plan")
+    assert said.plan.engine == plan_pb2.ENGINE_EXACT  # the one that search made
 
 
 async def test_without_search_nothing_is_ready(tmp_path: Path) -> None:
