@@ -27,8 +27,8 @@ def explain(choice: Choice) -> str:
         sentences.append(f"Cheaper than {others}.")
     elif plan.recall_target >= 1.0:
         sentences.append("A perfect recall leaves nothing else.")
-    else:
-        sentences.append(f"Nothing else that is built reaches a recall of {plan.recall_target:g}.")
+    elif plan.matches:
+        sentences.append(f"No other index would reach a recall of {plan.recall_target:g} here.")
     return " ".join(sentences)
 
 

@@ -1,0 +1,73 @@
+"""`arenalab explain`, as a person uses it: a real home, a mesh of the command's own."""
+
+import json
+import os
+import subprocess
+import sys
+from importlib import resources
+from pathlib import Path
+
+import pytest
+
+pytestmark = pytest.mark.slow
+BUILTIN = Path(str(resources.files("arenalab.curator.builtin") / "arenalab.ndjson"))
+ARENALAB = Path(sys.executable).parent / "arenalab"
+
+
+def _run(home: Path, *arguments: str) -> subprocess.CompletedProcess[str]:
+    return subprocess.run(  # noqa: S603 - our own command
+        [str(ARENALAB), *arguments],
+        capture_output=True,
+        text=True,
+        timeout=110,
+        check=False,
+        env={**os.environ, "ARENALAB_HOME": str(home), "NO_COLOR": "1", "COLUMNS": "200"},
+    )
+
+
+@pytest.fixture(scope="module")
+def home(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    made = tmp_path_factory.mktemp("explain") / "home"
+    for arguments in (
+        ("init", str(made)),
+        ("ingest", str(BUILTIN), "--format", "spans", "--dataset", "help"),
+        ("publish", "help"),
+    ):
+        done = _run(made, *arguments)
+        assert done.returncode == 0, done.stderr
+    return made
+
+
+def test_a_plan_is_shown_with_its_reason(home: Path) -> None:
+    done = _run(home, "explain", "how do I start it?", "--domain", "operations")
+    assert done.returncode == 0, done.stderr
+    assert "chosen" in done.stdout
+    assert "domains" in done.stdout
+    assert "spans pass the filter" in done.stdout
+
+
+def test_an_analysis_carries_the_plans_out(home: Path) -> None:
+    done = _run(home, "explain", "how do I start it?", "--analyze", "--json", "--limit", "3")
+    assert done.returncode == 0, done.stderr
+    plan = json.loads(done.stdout)["plan"]
+    assert plan["measured"]["hits"] == 3
+    assert plan["measured"]["engine"] == "exact"
+    assert plan["measured"]["search_us"] > 0
+    assert str(plan["measured"]["matches"]) == plan["expected_matches"]
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (("--since", "yesterday"), "since must be an RFC 3339"),
+        (("--recall", "2"), "recall_target must be in (0, 1]"),
+        (("--dataset", "nothing"), "nothing"),
+    ],
+)
+def test_what_cannot_be_planned_is_one_line(
+    home: Path, arguments: tuple[str, ...], message: str
+) -> None:
+    done = _run(home, "explain", "anything", *arguments)
+    assert done.returncode == 1
+    assert message in done.stderr
+    assert "Traceback" not in done.stderr
