@@ -65,6 +65,8 @@ KINDS = [
     pytest.param(_in_memory(Engine.HNSW), id="faiss-hnsw"),
     pytest.param(_in_memory(Engine.IVF), id="faiss-ivf"),
     pytest.param(_in_memory(Engine.HNSW, HNSWLIB), id="hnswlib", marks=needs_hnswlib),
+    pytest.param(Engine.PGVECTOR, id="pgvector", marks=pytest.mark.slow),
+    pytest.param(Engine.MILVUS, id="milvus-lite", marks=pytest.mark.slow),
 ]
 
 
@@ -91,6 +93,8 @@ QUERIES = _unit(VECTORS[::101] + 0.1 * np.random.default_rng(8).standard_normal(
 
 @pytest.fixture(scope="module", params=KINDS)
 def kind(request: pytest.FixtureRequest) -> Kind:
+    if isinstance(request.param, Engine):  # on a server, which starts when it is first needed
+        return Kind(request.param, request.getfixturevalue(f"{request.param.value}_segments"))
     found: Kind = request.param
     return found
 
@@ -357,7 +361,7 @@ def test_vectors_that_are_no_unit_vectors_are_refused(build: Build, value: float
 
 needs_files = pytest.mark.parametrize(
     "kind",
-    [param for param in KINDS if param.values[0].load is not None],  # type: ignore[union-attr]
+    [param for param in KINDS if isinstance(found := param.values[0], Kind) and found.load],
     indirect=True,
     scope="module",
 )

@@ -19,7 +19,7 @@ from arenalab.search.index.remote.settings import RemoteSettings
 
 _T = TypeVar("_T")
 # Between two looks at whether a build was told to stop.
-_LOOK_S: Final = 0.5
+_LOOK_S: Final = 0.1
 _CANCEL_S: Final = 2.0
 
 
@@ -32,9 +32,18 @@ class Connection(psycopg.Connection[tuple[Any, ...]]):
     def wait(self, gen: PQGen[_T], interval: float = _LOOK_S, timeout: float | None = None) -> _T:
         """Waits as psycopg does, no longer than the deadline."""
         left_s = max(0.0, self.deadline_s - monotonic())
-        if self.stopped is not None:
-            gen = _watched(gen, self.stopped)
-        return super().wait(gen, interval, left_s if timeout is None else min(timeout, left_s))
+        if timeout is not None:
+            left_s = min(timeout, left_s)
+        watched = gen if self.stopped is None else _watched(gen, self.stopped)
+        try:
+            return super().wait(watched, interval, left_s)
+        except errors.OperationalError:
+            if monotonic() >= self.deadline_s:
+                # It would be ended by the garbage collector, which warns of what that raises.
+                self.pgconn.finish()
+                with suppress(psycopg.Error):
+                    gen.close()
+            raise
 
 
 def _watched(gen: PQGen[_T], stopped: Callable[[], bool]) -> Generator[Any, Any, _T]:

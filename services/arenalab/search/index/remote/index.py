@@ -29,14 +29,16 @@ from arenalab.search.index.remote.naming import Marker, SegmentName
 from arenalab.search.index.remote.protocol import Candidates, RemoteSegment
 from arenalab.search.index.selection import IntArray, Selection
 
-# Rows named to a server in one statement: a few thousand are compared in milliseconds.
-MAX_LISTED: Final = 4096
 # Rows fetched with their vectors, 1.5 kB each: what costs more than it can save.
 _MAX_FETCHED: Final = 1000
+# Re-scored besides the limit: a graph over codes confuses what is nearly the same.
+_MORE_CANDIDATES: Final = 16
 # Fetched beyond what is wanted, for rows that were removed here but not on the server.
 _SPARE_SHARE: Final = 0.25
 _SPARE_ROWS: Final = 8
 _WIDER: Final = 4
+# Rows that pass, for each wanted, that a graph's list is long enough for besides itself.
+_FILTERED_EF: Final = 2
 
 
 class RemoteIndex:
@@ -112,11 +114,13 @@ class RemoteIndex:
         limit = min(limit, reachable)
         if not limit:
             return [_nothing() for _ in queries]
-        wanted = min(reachable, max(limit, min(effort.candidates, MAX_CANDIDATES)))
+        candidates = min(effort.candidates or limit + _MORE_CANDIDATES, MAX_CANDIDATES)
+        wanted = min(reachable, max(limit, candidates))
         found: dict[int, Nearest] = {}
-        if allowed is not None and allowed.count <= MAX_LISTED:
+        if allowed is not None and allowed.count <= self._segment.max_listed:
             listed = self._segment.among(queries, wanted, allowed.rows)
-            self._keep(found, range(len(queries)), queries, listed, limit, allowed)
+            for number, one in enumerate(listed):
+                self._keep(found, number, queries[number], one, limit, allowed)
         else:
             self._walk(found, queries, limit, wanted, allowed, effort.ef_search)
         rows = None if allowed is None else allowed.rows
@@ -137,17 +141,26 @@ class RemoteIndex:
         """Asks the graph, for more and more, until it is cheaper to compare everything."""
         condition = None if allowed is None else allowed.condition
         count = self._to_fetch(wanted, allowed, condition)
-        while count <= _MAX_FETCHED or (allowed is None and count <= MAX_CANDIDATES):
-            missing = [number for number in range(len(queries)) if number not in found]
-            if not missing:
-                return
+        most = MAX_CANDIDATES if allowed is None else _MAX_FETCHED
+        # A filter thins out a graph's list, and the end of a list is the worst of it.
+        longer = 1
+        if allowed is not None:
+            longer += ceil(_FILTERED_EF * wanted / (allowed.share * count))
+        missing = list(range(len(queries)))
+        while missing and count <= most:
             near = self._segment.near(
                 queries[missing],
                 min(count, self.size),
-                ef_search=max(ef_search or DEFAULT_EF_SEARCH, count),
+                ef_search=min(
+                    MAX_CANDIDATES, ceil(max(ef_search, DEFAULT_EF_SEARCH, longer * count))
+                ),
                 condition=condition,
             )
-            self._keep(found, missing, queries, near, limit, allowed)
+            missing = [
+                number
+                for number, candidates in zip(missing, near, strict=True)
+                if not self._keep(found, number, queries[number], candidates, limit, allowed)
+            ]
             count *= _WIDER
 
     @staticmethod
@@ -158,23 +171,34 @@ class RemoteIndex:
         expected = wanted if is_pushed else wanted / allowed.share
         return ceil(expected * (1 + _SPARE_SHARE)) + _SPARE_ROWS
 
-    @staticmethod
     def _keep(
+        self,
         found: dict[int, Nearest],
-        numbers: "range | list[int]",
-        queries: FloatArray,
-        candidates: list[Candidates],
+        number: int,
+        query: FloatArray,
+        candidates: Candidates,
         limit: int,
         allowed: Selection | None,
-    ) -> None:
-        """Adds the answers that are complete."""
-        for number, (rows, vectors) in zip(numbers, candidates, strict=True):
-            kept = np.arange(len(rows)) if allowed is None else np.flatnonzero(allowed.mask[rows])
-            if len(kept) >= limit:
-                # In ascending rows, so that those of equal similarity come in that order.
-                kept = kept[np.argsort(rows[kept])]
-                best = nearest_of(vectors[kept], np.arange(len(kept)), queries[number], limit)
-                found[number] = Nearest(rows[kept][best.rows], best.similarities)
+    ) -> bool:
+        """Adds an answer that has all rows it must; returns whether no more need be fetched."""
+        # In ascending rows, so that those of equal similarity come in that order.
+        order = np.argsort(candidates.rows)
+        rows = candidates.rows[order]
+        places = np.arange(len(rows))
+        ranked = nearest_of(candidates.vectors[order], places, query, len(rows))
+        kept = ranked if allowed is None else _allowed(ranked, rows, allowed)
+        if len(kept.rows) < limit:
+            return False
+        found[number] = Nearest(rows[kept.rows[:limit]], kept.similarities[:limit])
+        # What was not fetched is no nearer than the last that was, give or take the codes.
+        last = float(ranked.similarities[-1]) + 2 * self._segment.code_error
+        is_all = len(rows) == self.size
+        return is_all or self._segment.code_error == 0 or kept.similarities[limit - 1] >= last
+
+
+def _allowed(ranked: Nearest, rows: IntArray, allowed: Selection) -> Nearest:
+    passed = allowed.mask[rows[ranked.rows]]
+    return Nearest(ranked.rows[passed], ranked.similarities[passed])
 
 
 def _nothing() -> Nearest:

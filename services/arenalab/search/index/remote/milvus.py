@@ -47,6 +47,12 @@ _MAX_TAGS: Final = 32  # of a span
 # Answers of a server: COLLECTION_NOT_FOUND, and of an alias.
 _NOT_FOUND: Final = 100
 _NO_ALIAS: Final = 1600
+# A server that is back is noticed at once, whatever other channels to it went through.
+_CHANNEL: Final = {
+    "grpc.use_local_subchannel_pool": 1,
+    "grpc.initial_reconnect_backoff_ms": 100,
+    "grpc.max_reconnect_backoff_ms": 2000,
+}
 # pymilvus logs each failed request with its traceback, and then raises it.
 _QUIET: Final = logging.CRITICAL
 
@@ -223,7 +229,9 @@ class Milvus:
             if self._is_closed:
                 raise NotReadyError("milvus is closed", engine=self.engine.value)
             if self._client is None:
-                self._client = MilvusClient(self._settings.uri, timeout=self._settings.timeout_s)
+                self._client = MilvusClient(
+                    self._settings.uri, timeout=self._settings.timeout_s, grpc_options=_CHANNEL
+                )
             return self._client
 
 

@@ -22,10 +22,6 @@ VECTOR: Final = "embedding"
 # Rows fetched by their number in one request, and the bytes of their vectors.
 _BATCH_ROWS: Final = 4096
 _BATCH_BYTES: Final = 16 * 2**20
-# So few rows are compared here, which is exact; more are left to Milvus.
-_FETCHED_ROWS: Final = 512
-# What follows a filter: a graph that passes over most of its rows must look at more.
-_LISTED_EF: Final = 256
 
 
 class Call(Protocol):
@@ -39,6 +35,8 @@ class MilvusSegment:
 
     engine = Engine.MILVUS
     library = "milvus"
+    code_error = 0.0  # its graph is over the vectors themselves
+    max_listed = 2048  # fetched and compared here: the server would walk the graph for them
 
     def __init__(
         self, call: Call, name: SegmentName, collection: str, *, size: int, dimension: int
@@ -55,12 +53,15 @@ class MilvusSegment:
         wanted = pushed(condition, MilvusDialect())
         return self._search(queries, count, ef_search, "" if wanted is None else wanted.text)
 
-    def among(self, queries: FloatArray, count: int, rows: IntArray) -> list[Candidates]:
-        if len(rows) <= _FETCHED_ROWS:
-            [found] = self._batches(rows)
-            return [found] * len(queries)
-        # Milvus compares them one by one where they are few of all, else by the graph.
-        return self._search(queries, count, max(count, _LISTED_EF), _listed(rows))
+    def among(
+        self,
+        queries: FloatArray,
+        count: int,  # noqa: ARG002 - all of them are returned
+        rows: IntArray,
+    ) -> list[Candidates]:
+        parts = list(self._batches(rows))
+        vectors = np.concatenate([part.vectors for part in parts])
+        return [Candidates(rows, vectors)] * len(queries)
 
     def exact(self, query: FloatArray, limit: int, rows: IntArray | None) -> Nearest:
         """Compares here: no request makes Milvus do it for rows that have a graph."""

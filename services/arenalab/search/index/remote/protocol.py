@@ -40,6 +40,14 @@ class RemoteSegment(Protocol):
     @property
     def dimension(self) -> int: ...
 
+    @property
+    def code_error(self) -> float:
+        """How far the similarities that `near` goes by are from the true ones."""
+
+    @property
+    def max_listed(self) -> int:
+        """How many rows `among` compares sooner than the graph is walked."""
+
     def near(
         self, queries: FloatArray, count: int, *, ef_search: int, condition: Filter | None
     ) -> list[Candidates]:
@@ -53,7 +61,7 @@ class RemoteSegment(Protocol):
         """
 
     def among(self, queries: FloatArray, count: int, rows: IntArray) -> list[Candidates]:
-        """Returns for each query the nearest of a few rows, at most MAX_LISTED."""
+        """Returns for each query at least the `count` nearest of at most `max_listed` rows."""
 
     def exact(self, query: FloatArray, limit: int, rows: IntArray | None) -> Nearest:
         """Returns the true `limit` nearest of some rows, ascending; None means all."""
