@@ -7,6 +7,7 @@ import numpy as np
 from arenalab.planning import Engine
 from arenalab.search.config import AUTO, SearchConfig
 from arenalab.search.index.builders import build_index
+from arenalab.search.index.exact import ExactIndex
 from arenalab.search.index.policy import choose
 from arenalab.search.index.protocol import VectorIndex
 from arenalab.search.segment import Segment
@@ -34,9 +35,15 @@ class Indexing:
         engine = self._engine(len(segment), record.dimension)
         if engine is Engine.EXACT:
             return None
+        index = segment.index
+        # A copy of the vectors of a million spans would take 1.5 GB.
+        if isinstance(index, ExactIndex):
+            vectors = index.all_vectors
+        else:
+            vectors = index.vectors(np.arange(len(segment)))
         return build_index(
             engine,
-            segment.index.vectors(np.arange(len(segment))),
+            vectors,
             threads=config.build_threads_of(),
             stopped=stopped,
             library=config.graph,
@@ -53,4 +60,5 @@ class Indexing:
             memory_budget_bytes=config.memory_budget_mb * _BYTES_PER_MB or None,
             build_seconds=config.build_budget_s or None,
             library=config.graph,
+            threads=config.build_threads_of(),
         )

@@ -72,6 +72,11 @@ class ExactIndex:
         return cls(vectors)
 
     @property
+    def all_vectors(self) -> FloatArray:
+        """The vectors that it was made from, not a copy: shape (size, dimension)."""
+        return self._vectors
+
+    @property
     def size(self) -> int:
         return len(self._vectors)
 
