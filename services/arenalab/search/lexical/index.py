@@ -72,8 +72,8 @@ class LexicalIndex:
     @property
     def memory_bytes(self) -> int:
         """Bytes of postings and words, the postings also where they are mapped."""
-        # An entry of a dictionary, a text object and its characters.
-        return self._postings.nbytes + sum(150 + len(word) for word in self._words)
+        # Entries of two dictionaries, a number, a text object and its characters.
+        return self._postings.nbytes + sum(250 + len(word) for word in self._words)
 
     def search(self, text: str, limit: int, allowed: Selection | None = None) -> Matches:
         """Returns the `limit` rows with the highest scores, or all that have a word of the text.
