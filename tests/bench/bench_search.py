@@ -66,10 +66,10 @@ async def _measure(sheet: Sheet, root: Path, embedder: Embedder) -> None:
         with stage("build of the raw engine"):
             raw = await _raw(sheet, served, corpus)
         await _searches(sheet, served, corpus, raw)
-        _memory(sheet, served, corpus, empty_mb)
+        await _memory(sheet, served, corpus, empty_mb)
         with stage("searches by text"):
             await measure_text(sheet, served, corpus, embedder)
-        used_mb = served.memory_mb()["anonymous"] - empty_mb
+        used_mb = served.memory().anonymous - empty_mb
         sheet.put("memory", "rss_used_mb", used_mb, "with the vectors of texts kept, and caches")
         with stage("adding"):
             await measure_adding(sheet, served, corpus)
@@ -96,7 +96,7 @@ async def _empty(sheet: Sheet, root: Path) -> float:
     async with serving(root) as served:
         sheet.put("starting", "start_empty_s", served.start_s, "no spans: imports and the embedder")
         await _embed_once(served)
-        return served.memory_mb()["anonymous"]
+        return served.memory().anonymous
 
 
 async def _embed_once(served: Served) -> None:
@@ -117,9 +117,10 @@ async def _publish(sheet: Sheet, root: Path, corpus: Corpus, empty_mb: float) ->
         stats = await served.stats()
         sheet.put(section, "build_s", sum(part.build_seconds for part in stats.segments),
                   _engines(stats.segments[0].engine, stats.segments[0].library))  # fmt: skip
-        memory = served.memory_mb()
-        sheet.put(section, "rss_published_mb", memory["anonymous"] - empty_mb,
-                  "of the process that published and built, beyond an empty store")  # fmt: skip
+        await _embed_once(served)
+        memory = served.memory()
+        sheet.put(section, "rss_published_mb", memory.anonymous - empty_mb + memory.index,
+                  "of the process that published and built")  # fmt: skip
         store = _bytes_below(root / "search")
         sheet.put(section, "bytes_per_span_disk", store / len(corpus),
                   f"store {stats.store_bytes / len(corpus):,.0f}, the rest segments")  # fmt: skip
@@ -144,17 +145,20 @@ async def _raw(sheet: Sheet, served: Served, corpus: Corpus) -> Raw:
     return raw
 
 
-def _memory(sheet: Sheet, served: Served, corpus: Corpus, empty_mb: float) -> None:
+async def _memory(sheet: Sheet, served: Served, corpus: Corpus, empty_mb: float) -> None:
+    await _embed_once(served)  # as in the process that it is compared with
+    memory = served.memory()
+    mine_mb = memory.anonymous - empty_mb
     section = "memory"
-    memory = served.memory_mb()
-    mine_mb = memory["anonymous"] - empty_mb
     vectors_mb = corpus.vectors.nbytes / _MB
-    sheet.put(section, "rss_mb", mine_mb,
-              f"anonymous, beyond an empty store; vectors: {vectors_mb:,.0f} MB")  # fmt: skip
-    sheet.put(section, "rss_empty_mb", empty_mb, "anonymous, of a process with an empty store")
-    sheet.put(section, "rss_files_mb", memory["files"],
-              "mapped from files, which the system may drop")  # fmt: skip
-    sheet.put(section, "bytes_per_span_memory", mine_mb * _MB / len(corpus))
+    sheet.put(section, "rss_mb", mine_mb + memory.index,
+              f"vectors and index: {mine_mb:,.0f} of its own beyond an empty store,"
+              f" {memory.index:,.0f} mapped")  # fmt: skip
+    sheet.put(section, "rss_empty_mb", empty_mb, "of its own, of a process with an empty store")
+    sheet.put(section, "rss_vectors_mb", memory.vectors,
+              f"of {vectors_mb:,.0f} MB in full precision, mapped: may be dropped")  # fmt: skip
+    sheet.put(section, "rss_libraries_mb", memory.rest, "mapped from other files")
+    sheet.put(section, "bytes_per_span_memory", (mine_mb + memory.index) * _MB / len(corpus))
 
 
 if __name__ == "__main__":

@@ -12,13 +12,13 @@ from typing import Any, Protocol
 import pytest
 
 from arenalab.planning import Engine
-from arenalab.search.columns import Columns
+from arenalab.search.columns.columns import Columns
 from arenalab.search.index import FloatArray, VectorIndex
 from arenalab.search.index.remote.engines import open_engine
 from arenalab.search.index.remote.naming import SegmentName
 from arenalab.search.index.remote.protocol import RemoteEngine
 from arenalab.search.index.remote.settings import RemoteSettings
-from arenalab.search.row import StoredRow
+from arenalab.search.store.row import StoredRow
 
 Opened = Callable[[FloatArray], AbstractContextManager[VectorIndex]]
 

@@ -16,7 +16,7 @@ import pytest
 
 from arenalab.mesh import ConfigError, DataLossError, NotReadyError
 from arenalab.planning import Engine
-from arenalab.search.columns import Columns
+from arenalab.search.columns.columns import Columns
 from arenalab.search.condition import ONLINE, Filter, Instant
 from arenalab.search.filters import FilterIndex
 from arenalab.search.index import (
@@ -33,7 +33,7 @@ from arenalab.search.index.remote.engines import open_engine
 from arenalab.search.index.remote.naming import Marker, RemoteSegmentError, SegmentName
 from arenalab.search.index.remote.protocol import RemoteEngine
 from arenalab.search.index.remote.settings import RemoteSettings
-from arenalab.search.row import StoredRow
+from arenalab.search.store.row import StoredRow
 
 pytestmark = pytest.mark.slow
 

@@ -1,6 +1,6 @@
 """Spans that are changed while they are served."""
 
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncIterator, Awaitable, Iterator
 from dataclasses import replace
 from pathlib import Path
 
@@ -140,7 +140,7 @@ async def test_changes_of_spans_that_are_not_there_change_nothing(
 ) -> None:
     stranger = make_span("Who are you?", "nobody")
     both = [pb.SpanWeight(span_id=CARD.id, weight=2), pb.SpanWeight(span_id=UNKNOWN, weight=2)]
-    calls = [
+    calls: list[Awaitable[object]] = [
         faq.UpdateSpans(
             pb.UpdateSpansRequest(dataset="faq", spans=[to_proto(WEATHER), to_proto(stranger)])
         ),

@@ -13,7 +13,7 @@ from pathlib import Path
 import pytest
 
 from arenalab.atomic import Span
-from arenalab.search.payloads import Payloads
+from arenalab.search.store.payloads import Payloads
 from tests.mesh import killed_writer
 from tests.unit.search.shelf import Shelf, ids
 

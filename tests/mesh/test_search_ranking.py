@@ -2,6 +2,7 @@
 
 from collections.abc import AsyncIterator, Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -45,13 +46,13 @@ async def faq(
 
 
 async def ranked(
-    search: "pb_grpc.SearchServiceAsyncStub", text: str, domain: str = "", **ranking: float
+    search: "pb_grpc.SearchServiceAsyncStub", text: str, domain: str = "", **ranking: Any
 ) -> list[pb.Hit]:
     request = pb.SearchTextRequest(
         text=text,
         limit=5,
         filter=filter_pb2.SpanFilter(domains=[domain] if domain else []),
-        ranking=plan_pb2.Ranking(**ranking),  # type: ignore[arg-type]
+        ranking=plan_pb2.Ranking(**ranking),
     )
     return list((await search.SearchText(request)).hits)
 

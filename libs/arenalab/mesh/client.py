@@ -24,8 +24,7 @@ from contextlib import asynccontextmanager, suppress
 from typing import Any, Final
 
 import grpc
-from opentelemetry import trace
-from opentelemetry.trace import Span, use_span
+from opentelemetry.trace import Span
 
 from arenalab.mesh import telemetry as names
 from arenalab.mesh.deadline import remaining_s
@@ -123,13 +122,6 @@ class _Callable:
         self._peer = self._method.split("/")[0].rpartition(".")[2].removesuffix("Service").lower()
         self._telemetry = telemetry
 
-    def _open_span(self) -> Span:
-        return self._telemetry.tracer.start_span(
-            self._method,
-            kind=trace.SpanKind.CLIENT,
-            attributes=names.rpc_attributes(self._method),
-        )
-
     def _failed(self, span: Span, error: grpc.aio.AioRpcError) -> MeshError:
         names.record_status(span, error.code(), server=False)
         return error_from(error, self._peer)
@@ -145,13 +137,9 @@ class _Unary(_Callable):
 
     async def _call(self, request: Any, timeout_s: float, kwargs: dict[str, Any]) -> Any:
         timeout_s = remaining_s(timeout_s)
-        span = self._open_span()
+        span, metadata = self._telemetry.call_span(self._method)
         try:
-            with use_span(span, record_exception=False, set_status_on_exception=False):
-                metadata = names.inject()
-                response = await self._inner(
-                    request, timeout=timeout_s, metadata=metadata, **kwargs
-                )
+            response = await self._inner(request, timeout=timeout_s, metadata=metadata, **kwargs)
             names.record_status(span, grpc.StatusCode.OK, server=False)
             return response  # noqa: TRY300 - the span must end after it
         except grpc.aio.AioRpcError as error:
@@ -171,9 +159,7 @@ class _Streaming(_Callable):
         **kwargs: Any,
     ) -> "_Stream":
         timeout_s = remaining_s(timeout)
-        span = self._open_span()
-        with use_span(span):
-            metadata = names.inject()
+        span, metadata = self._telemetry.call_span(self._method)
         call = self._inner(request, timeout=timeout_s, metadata=metadata, **kwargs)
         return _Stream(call, lambda error: self._failed(span, error), span)
 

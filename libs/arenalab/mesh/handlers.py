@@ -1,22 +1,22 @@
 """What surrounds every handler of every server: deadline, trace, metric, error translation.
 
-One interceptor does all four, because their order matters (the span must record
-the status that the error translation decides) and because each layer of wrapping
-costs tens of microseconds on the answer path.
+One wrapper does all four, because their order matters (the span must record the
+status that the error translation decides) and because each layer of wrapping costs
+microseconds on the answer path. For the same reason it is put around the handlers
+when they are added to a server, and is no interceptor of gRPC's: those are run as
+coroutines of their own by every call.
 """
 
 import asyncio
 import errno
 import logging
 import time
-from collections.abc import AsyncGenerator, Awaitable, Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import AsyncGenerator, Callable, Iterable, Mapping
 from dataclasses import dataclass
-from typing import Any, Final
+from typing import Any, Final, NoReturn
 
 import grpc
 from google.protobuf.message import DecodeError
-from opentelemetry import trace
 
 from arenalab.mesh import deadline, telemetry
 from arenalab.mesh.errors import (
@@ -33,103 +33,117 @@ _logger = logging.getLogger(__name__)
 # What a call may take when its caller set no deadline.
 MAX_CALL_S: Final = 300.0
 
-_Continuation = Callable[[grpc.HandlerCallDetails], Awaitable[Any]]
+_MAKE: Final[dict[tuple[bool, bool], Callable[..., Any]]] = {
+    (False, False): grpc.unary_unary_rpc_method_handler,
+    (False, True): grpc.unary_stream_rpc_method_handler,
+    (True, False): grpc.stream_unary_rpc_method_handler,
+    (True, True): grpc.stream_stream_rpc_method_handler,
+}
 
 
-class HandlerInterceptor(grpc.aio.ServerInterceptor):
-    """Wraps each method's handler once, and keeps the wrapped one."""
+class GuardedServer:
+    """The part of grpc.aio.Server that servicers are added to; guards what is added."""
 
-    def __init__(self, observed: telemetry.Telemetry) -> None:
+    def __init__(self, server: grpc.aio.Server, observed: telemetry.Telemetry) -> None:
+        self._server = server
         self._telemetry = observed
-        self._wrapped: dict[str, Any] = {}
 
-    async def intercept_service(
-        self, continuation: _Continuation, handler_call_details: grpc.HandlerCallDetails
-    ) -> Any:
+    def add_generic_rpc_handlers(self, handlers: Iterable[grpc.GenericRpcHandler]) -> None:
+        self._server.add_generic_rpc_handlers(
+            tuple(_GuardedHandlers(each, self._telemetry) for each in handlers)
+        )
+
+    def add_registered_method_handlers(self, service: str, handlers: Mapping[str, Any]) -> None:
+        """Leaves them out: generated code adds the same ones as generic handlers.
+
+        gRPC awaits the next call of each registered method by a task of its own, and
+        touches all of these tasks at every call.
+        """
+
+
+class _GuardedHandlers(grpc.GenericRpcHandler):
+    """The handlers of a service, each guarded when it is first called."""
+
+    def __init__(self, inner: grpc.GenericRpcHandler, observed: telemetry.Telemetry) -> None:
+        self._inner = inner
+        self._telemetry = observed
+        self._guarded: dict[str, Any] = {}
+
+    def service(self, handler_call_details: grpc.HandlerCallDetails) -> Any:
         method = handler_call_details.method
-        wrapped = self._wrapped.get(method)
-        if wrapped is None:
-            handler = await continuation(handler_call_details)
+        guarded = self._guarded.get(method)
+        if guarded is None:
+            handler = self._inner.service(handler_call_details)
             if handler is None:  # unknown method: gRPC answers UNIMPLEMENTED
                 return None
-            wrapped = self._wrap(method.lstrip("/"), handler)
+            guarded = _guard(method.lstrip("/"), handler, self._telemetry)
             # Only methods that exist are kept, so strangers cannot grow the table.
-            self._wrapped[method] = wrapped
-        return wrapped
+            self._guarded[method] = guarded
+        return guarded
 
-    def _wrap(self, method: str, handler: Any) -> Any:
-        if method.startswith("grpc."):  # health and reflection watch for ever
-            return handler
-        make = {
-            (False, False): grpc.unary_unary_rpc_method_handler,
-            (False, True): grpc.unary_stream_rpc_method_handler,
-            (True, False): grpc.stream_unary_rpc_method_handler,
-            (True, True): grpc.stream_stream_rpc_method_handler,
-        }[handler.request_streaming, handler.response_streaming]
-        behavior = next(
-            b
-            for b in (
-                handler.unary_unary,
-                handler.unary_stream,
-                handler.stream_unary,
-                handler.stream_stream,
+
+def _guard(method: str, handler: Any, observed: telemetry.Telemetry) -> Any:
+    if method.startswith("grpc."):  # health and reflection watch for ever
+        return handler
+    # Exactly one of the four is set.
+    behavior = (
+        handler.unary_unary or handler.unary_stream or handler.stream_unary or handler.stream_stream
+    )
+    read = _each_readable if handler.request_streaming else _readable
+    surround = _guard_stream if handler.response_streaming else _guard_unary
+    return _MAKE[handler.request_streaming, handler.response_streaming](
+        surround(_Method(method, observed), behavior, read),
+        request_deserializer=_lenient(handler.request_deserializer),
+        response_serializer=handler.response_serializer,
+    )
+
+
+def _guard_unary(method: "_Method", behavior: Any, read: Callable[[Any], Any]) -> Any:
+    async def guarded(request: Any, context: Any) -> Any:
+        call = _Call(method, context)
+        try:
+            return await behavior(read(request), context)
+        except asyncio.CancelledError as error:
+            await call.fail(call.cause_of(error), context)
+        except Exception as error:  # noqa: BLE001 - the one place that translates
+            await call.fail(error, context)
+        finally:
+            call.end()
+
+    return guarded
+
+
+def _guard_stream(method: "_Method", behavior: Any, read: Callable[[Any], Any]) -> Any:
+    async def guarded(request: Any, context: Any) -> AsyncGenerator[Any]:
+        call = _Call(method, context)
+        try:
+            async for response in behavior(read(request), context):
+                yield response
+        except asyncio.CancelledError as error:
+            await call.fail(call.cause_of(error), context)
+        except Exception as error:  # noqa: BLE001 - the one place that translates
+            await call.fail(error, context)
+        finally:
+            call.end()
+
+    return guarded
+
+
+class _Method:
+    """What the calls of one method share."""
+
+    def __init__(self, name: str, observed: telemetry.Telemetry) -> None:
+        self.name = name
+        self.telemetry = observed
+        self._durations: dict[grpc.StatusCode, Any] = {}
+
+    def observe(self, status: grpc.StatusCode, took_s: float) -> None:
+        duration = self._durations.get(status)
+        if duration is None:
+            duration = self._durations[status] = self.telemetry.metrics.rpc_server_duration.labels(
+                self.telemetry.service, self.name, status.name
             )
-            if b is not None
-        )
-        guard = self._guard_stream if handler.response_streaming else self._guard_unary
-        return make(
-            guard(method, behavior),
-            request_deserializer=_lenient(handler.request_deserializer),
-            response_serializer=handler.response_serializer,
-        )
-
-    def _guard_unary(self, method: str, behavior: Any) -> Any:
-        async def guarded(request: Any, context: Any) -> Any:
-            with self._observed(method, context) as call:
-                try:
-                    async with asyncio.timeout_at(call.deadline) as timer:
-                        return await behavior(_readable(request), context)
-                except Exception as error:  # noqa: BLE001 - the one place that translates
-                    await call.fail(error, context, expired=timer.expired())
-
-        return guarded
-
-    def _guard_stream(self, method: str, behavior: Any) -> Any:
-        async def guarded(request: Any, context: Any) -> AsyncGenerator[Any]:
-            with self._observed(method, context) as call:
-                try:
-                    async with asyncio.timeout_at(call.deadline) as timer:
-                        async for response in behavior(_readable(request), context):
-                            yield response
-                except Exception as error:  # noqa: BLE001 - the one place that translates
-                    await call.fail(error, context, expired=timer.expired())
-
-        return guarded
-
-    @contextmanager
-    def _observed(self, method: str, context: Any) -> Iterator["_Call"]:
-        left_s = context.time_remaining()
-        call = _Call(method, deadline.begin(MAX_CALL_S if left_s is None else left_s))
-        started = time.perf_counter()
-        parent = telemetry.extract(context.invocation_metadata())
-        with self._telemetry.tracer.start_as_current_span(
-            method,
-            parent,
-            trace.SpanKind.SERVER,
-            attributes=telemetry.rpc_attributes(method),
-            record_exception=False,
-            set_status_on_exception=False,
-        ) as span:
-            try:
-                yield call
-            except asyncio.CancelledError:
-                call.status = grpc.StatusCode.CANCELLED
-                raise
-            finally:
-                telemetry.record_status(span, call.status, server=True)
-                self._telemetry.metrics.rpc_server_duration.labels(
-                    self._telemetry.service, method, call.status.name
-                ).observe(time.perf_counter() - started)
+        duration.observe(took_s)
 
 
 @dataclass(frozen=True, slots=True)
@@ -152,7 +166,7 @@ def _lenient(deserialize: Callable[[bytes], Any]) -> Callable[[bytes], Any]:
 
 
 def _readable(request: Any) -> Any:
-    """Returns the request; a stream of them is checked one by one.
+    """Returns the request.
 
     Raises:
         InvalidInputError: The bytes are not the message they should be.
@@ -161,7 +175,7 @@ def _readable(request: Any) -> Any:
         raise InvalidInputError(
             f"the request is not a valid protobuf message: {request.why}", field="request"
         )
-    return _each_readable(request) if hasattr(request, "__aiter__") else request
+    return request
 
 
 async def _each_readable(requests: Any) -> AsyncGenerator[Any]:
@@ -170,26 +184,70 @@ async def _each_readable(requests: Any) -> AsyncGenerator[Any]:
 
 
 class _Call:
-    """One call being served."""
+    """One call being served, from its beginning to `end`.
 
-    def __init__(self, method: str, ends_at: float) -> None:
-        self.method = method
-        self.deadline = ends_at
-        self.status = grpc.StatusCode.OK
+    gRPC runs every call in a task of its own: what is set in the task's context here
+    ends with the task.
+    """
 
-    async def fail(self, error: Exception, context: Any, *, expired: bool) -> None:
+    __slots__ = ("_expired", "_method", "_span", "_started_s", "_status", "_task", "_timer")
+
+    def __init__(self, method: _Method, context: Any) -> None:
+        self._started_s = time.perf_counter()
+        self._method = method
+        self._status = grpc.StatusCode.OK
+        self._span = method.telemetry.serve_span(method.name, context.invocation_metadata())
+        left_s = context.time_remaining()
+        ends_at = deadline.begin(MAX_CALL_S if left_s is None else left_s)
+        # What asyncio.timeout does, in a quarter of its time.
+        task = asyncio.current_task()
+        assert task is not None, "gRPC serves calls in tasks"  # noqa: S101 - for type checkers
+        self._task = task
+        self._expired = False
+        self._timer = task.get_loop().call_at(ends_at, self._expire)
+
+    def _expire(self) -> None:
+        self._expired = True
+        self._task.cancel()
+
+    def cause_of(self, error: asyncio.CancelledError) -> Exception:
+        """Returns what a cancelled call ended by.
+
+        Raises:
+            CancelledError: It was not the deadline alone.
+        """
+        if self._expired and self._task.cancelling() == 1:
+            return TimeoutError()
+        self._status = grpc.StatusCode.CANCELLED
+        raise error
+
+    async def fail(self, error: Exception, context: Any) -> NoReturn:
         """Ends the call with the status that `error` stands for. Never returns."""
+        self._stop_timer()
         if isinstance(error, grpc.aio.AbortError):
-            self.status = grpc.StatusCode(context.code())
+            self._status = grpc.StatusCode(context.code())
             raise error
-        if expired and isinstance(error, TimeoutError):
+        if self._expired and isinstance(error, TimeoutError):
             error = DeadlineError("the call's deadline is spent")
         known = as_mesh_error(error)
         if known is None:
-            _logger.error("unhandled error in %s", self.method, exc_info=error)
+            _logger.error("unhandled error in %s", self._method.name, exc_info=error)
             known = MeshError("internal error")
-        self.status = known.code
+        self._status = known.code
         await abort(context, known)
+
+    def end(self) -> None:
+        """Records the call. Must be called once, whatever it ended by."""
+        self._stop_timer()
+        if self._span is not None:
+            telemetry.record_status(self._span, self._status, server=True)
+            self._span.end()
+        self._method.observe(self._status, time.perf_counter() - self._started_s)
+
+    def _stop_timer(self) -> None:
+        self._timer.cancel()
+        if self._expired and self._task.cancelling():
+            self._task.uncancel()
 
 
 def as_mesh_error(error: Exception) -> MeshError | None:

@@ -12,7 +12,7 @@ import signal
 import sys
 from collections.abc import AsyncGenerator, Callable, Mapping
 from contextlib import AbstractAsyncContextManager, asynccontextmanager
-from typing import Final, TypeVar
+from typing import Final, TypeVar, cast
 
 import grpc
 from grpc_health.v1 import health, health_pb2, health_pb2_grpc
@@ -20,7 +20,7 @@ from grpc_reflection.v1alpha import reflection
 
 from arenalab.mesh.config import ConfigError, read_config
 from arenalab.mesh.errors import MeshError, NotReadyError
-from arenalab.mesh.handlers import HandlerInterceptor
+from arenalab.mesh.handlers import GuardedServer
 from arenalab.mesh.logs import configure_logs
 from arenalab.mesh.metrics import serve_metrics
 from arenalab.mesh.telemetry import Telemetry
@@ -56,7 +56,6 @@ async def running_server(
         NotReadyError: The address cannot be bound, e.g. it is taken.
     """
     server = grpc.aio.server(
-        interceptors=[HandlerInterceptor(telemetry)],
         options=[
             # Linux gRPC lets two servers share a port by default, and splits calls
             # between them at random; a port that is taken must be an error.
@@ -66,11 +65,12 @@ async def running_server(
         ],
         maximum_concurrent_rpcs=MAX_CONCURRENT_CALLS,
     )
-    register(server)
+    guarded = cast("grpc.aio.Server", GuardedServer(server, telemetry))
+    register(guarded)
     health_servicer = health.aio.HealthServicer()
-    health_pb2_grpc.add_HealthServicer_to_server(health_servicer, server)
+    health_pb2_grpc.add_HealthServicer_to_server(health_servicer, guarded)
     reflection.enable_server_reflection(
-        (service_name, health.SERVICE_NAME, reflection.SERVICE_NAME), server
+        (service_name, health.SERVICE_NAME, reflection.SERVICE_NAME), guarded
     )
     try:
         port = server.add_insecure_port(address)

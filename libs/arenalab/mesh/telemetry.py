@@ -12,7 +12,7 @@ from typing import Final
 
 import grpc
 from opentelemetry import trace
-from opentelemetry.context import Context
+from opentelemetry.context import Context, attach
 from opentelemetry.exporter.otlp.proto.grpc.trace_exporter import OTLPSpanExporter
 from opentelemetry.sdk.resources import SERVICE_NAME, Resource
 from opentelemetry.sdk.trace import TracerProvider
@@ -81,6 +81,33 @@ class Telemetry:
             )
             self.tracer = self._provider.get_tracer("arenalab.mesh")
 
+    def serve_span(
+        self, method: str, metadata: Sequence[tuple[str, str | bytes]] | None
+    ) -> trace.Span | None:
+        """Makes the caller's trace the current one, for the rest of the current task.
+
+        Returns:
+            The span of the call, which the caller ends; None where none is recorded.
+        """
+        context = extract(metadata)
+        span = None
+        if self._provider is not None:
+            span = self.tracer.start_span(
+                method, context, trace.SpanKind.SERVER, attributes=rpc_attributes(method)
+            )
+            context = trace.set_span_in_context(span, context)
+        attach(context)
+        return span
+
+    def call_span(self, method: str) -> tuple[trace.Span, list[tuple[str, str]]]:
+        """Opens the span of a call to a peer; returns the metadata that hands it on."""
+        if self._provider is None:  # whose trace context travels on as it came
+            return trace.INVALID_SPAN, inject()
+        span = self.tracer.start_span(
+            method, kind=trace.SpanKind.CLIENT, attributes=rpc_attributes(method)
+        )
+        return span, inject(trace.set_span_in_context(span))
+
     def shutdown(self) -> None:
         """Sends what is still queued, then stops exporting."""
         if self._provider is not None:
@@ -128,8 +155,8 @@ def extract_headers(headers: Mapping[str, str]) -> Context:
     return _PROPAGATOR.extract(headers)
 
 
-def inject() -> list[tuple[str, str]]:
-    """Returns the metadata that hands the current trace context on."""
+def inject(context: Context | None = None) -> list[tuple[str, str]]:
+    """Returns the metadata that hands a trace context on, by default the current one."""
     carrier: dict[str, str] = {}
-    _PROPAGATOR.inject(carrier)
+    _PROPAGATOR.inject(carrier, context)
     return list(carrier.items())

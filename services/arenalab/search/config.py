@@ -6,9 +6,9 @@ from pathlib import Path
 from typing import Final
 
 from arenalab.mesh import ConfigError, address_of, ports
+from arenalab.search.collection.upkeep import DEFAULT_DELTA_LIMIT
 from arenalab.search.embedder.factory import DEFAULT_SPEC
 from arenalab.search.index.builders import LIBRARIES
-from arenalab.search.upkeep import DEFAULT_DELTA_LIMIT
 
 AUTO: Final = "auto"
 INDEXES: Final = (AUTO, "hnsw", "ivf", "milvus", "pgvector")

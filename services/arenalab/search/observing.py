@@ -6,11 +6,11 @@ from arenalab.api.common.v1 import plan_pb2
 from arenalab.mesh import Telemetry, annotate
 from arenalab.mesh import telemetry as names
 from arenalab.planning import Engine, Strategy
-from arenalab.search.certificate import Certificate
-from arenalab.search.finding import Answer
-from arenalab.search.retrieval import Found
-from arenalab.search.shadow import Outcome
-from arenalab.search.snapshot import Snapshot
+from arenalab.search.collection.snapshot import Snapshot
+from arenalab.search.finding.finder import Answer
+from arenalab.search.finding.retrieval import Found
+from arenalab.search.recall.certificate import Certificate
+from arenalab.search.recall.shadow import Outcome
 
 _NS_PER_S: Final = 1e9
 _US_PER_S: Final = 1e6

@@ -13,8 +13,8 @@ from arenalab.mesh import InvalidInputError, Reason
 from arenalab.planning import Plan
 from arenalab.planning.proto_form import plan_from_proto
 from arenalab.search.filter_requests import filter_of
+from arenalab.search.finding.query import Query, TextQuery
 from arenalab.search.index.protocol import MAX_CANDIDATES, MAX_PROBES, FloatArray
-from arenalab.search.query import Query, TextQuery
 from arenalab.search.ranking import Ranking, ranking_of
 
 MAX_TEXT_BYTES: Final = 32_768

@@ -10,14 +10,14 @@ from arenalab.api.common.v1 import plan_pb2, span_pb2
 from arenalab.api.search.v1 import search_service_pb2 as pb
 from arenalab.planning import CostModel, Engine
 from arenalab.planning.proto_form import cost_model_to_proto, engine_to_proto, plan_to_proto
-from arenalab.search.certificate import Certificate
-from arenalab.search.finding import Answer
-from arenalab.search.query import Query
+from arenalab.search.collection.segment import Segment
+from arenalab.search.collection.snapshot import Snapshot
+from arenalab.search.collection.stats import Counts
+from arenalab.search.finding.finder import Answer
+from arenalab.search.finding.query import Query
+from arenalab.search.finding.retrieval import Found
 from arenalab.search.ranking import ranking_to_proto
-from arenalab.search.retrieval import Found
-from arenalab.search.segment import Segment
-from arenalab.search.snapshot import Snapshot
-from arenalab.search.stats import Counts
+from arenalab.search.recall.certificate import Certificate
 
 _NS_PER_S: Final = 1_000_000_000
 

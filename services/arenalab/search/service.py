@@ -14,16 +14,16 @@ from arenalab.atomic import Span
 from arenalab.mesh import InvalidInputError, PreconditionError, Reason, tenant_of
 from arenalab.planning import CostModel
 from arenalab.search import requests, responses
+from arenalab.search.collection.library import Library, unknown_span
+from arenalab.search.collection.upkeep import Upkeep
 from arenalab.search.embedder.protocol import Vectors
 from arenalab.search.embedding import Embedding
 from arenalab.search.filter_requests import filter_of
-from arenalab.search.finding import Finder
+from arenalab.search.finding.finder import Finder
+from arenalab.search.finding.retrieval import Found
 from arenalab.search.lane import Lane
-from arenalab.search.library import Library, unknown_span
-from arenalab.search.measuring import Measuring, weakest
 from arenalab.search.observing import Observer
-from arenalab.search.retrieval import Found
-from arenalab.search.upkeep import Upkeep
+from arenalab.search.recall.measuring import Measuring, weakest
 
 _Change = (
     pb.AddSpansRequest

@@ -7,37 +7,37 @@ from contextlib import ExitStack, asynccontextmanager
 
 from arenalab.dataset import DatasetStore
 from arenalab.mesh import ConfigError, Telemetry, running_server
-from arenalab.search.calibration import Costs
-from arenalab.search.certificate import Band, Certificates
-from arenalab.search.choosing import Chooser
+from arenalab.search.collection.datasets import Datasets, read_public_key
+from arenalab.search.collection.indexing import Indexing
+from arenalab.search.collection.library import Library
+from arenalab.search.collection.loading import Loader
+from arenalab.search.collection.segment import Segment
+from arenalab.search.collection.segment_files import SegmentFiles
+from arenalab.search.collection.snapshot import Snapshot
+from arenalab.search.collection.upkeep import Upkeep
 from arenalab.search.config import SearchConfig
-from arenalab.search.datasets import Datasets, read_public_key
+from arenalab.search.costs.calibration import Costs
 from arenalab.search.embedder.factory import UnknownEmbedderError, open_embedder
 from arenalab.search.embedder.files import ModelFilesError
 from arenalab.search.embedder.protocol import Embedder
 from arenalab.search.embedder.sentence_transformers import MissingExtraError
 from arenalab.search.embedding import Embedding
-from arenalab.search.finding import Finder
+from arenalab.search.finding.choosing import Chooser
+from arenalab.search.finding.finder import Finder
+from arenalab.search.finding.ranked import Ranked
+from arenalab.search.finding.retrieval import Retrieval
 from arenalab.search.index import hnswlib
 from arenalab.search.index.builders import HNSWLIB
 from arenalab.search.index.protocol import VectorIndex
-from arenalab.search.indexing import Indexing
 from arenalab.search.lane import Lane
-from arenalab.search.library import Library
-from arenalab.search.loading import Loader
-from arenalab.search.measuring import Measuring
 from arenalab.search.observing import Observer
-from arenalab.search.payloads import Payloads
-from arenalab.search.ranked import Ranked
-from arenalab.search.retrieval import Retrieval
-from arenalab.search.segment import Segment
-from arenalab.search.segment_files import SegmentFiles
+from arenalab.search.recall.certificate import Band, Certificates
+from arenalab.search.recall.measuring import Measuring
+from arenalab.search.recall.shadow import Outcome, Shadows
 from arenalab.search.service import SERVICE_NAME, SearchService
-from arenalab.search.shadow import Outcome, Shadows
 from arenalab.search.shard_map import OwnShard, read_own_shard
-from arenalab.search.snapshot import Snapshot
-from arenalab.search.store import Record, SpanStore
-from arenalab.search.upkeep import Upkeep
+from arenalab.search.store.payloads import Payloads
+from arenalab.search.store.span_store import Record, SpanStore
 
 
 @asynccontextmanager

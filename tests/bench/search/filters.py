@@ -19,12 +19,12 @@ from typing import Final, TypeVar
 
 import numpy as np
 
-from arenalab.search.coded import Coded
-from arenalab.search.columns import Columns
+from arenalab.search.columns.coded import Coded
+from arenalab.search.columns.columns import Columns
 from arenalab.search.condition import Filter, Instant
 from arenalab.search.filters import FilterIndex
 from arenalab.search.index.selection import BoolArray
-from arenalab.search.row import StoredRow
+from arenalab.search.store.row import StoredRow
 
 _T = TypeVar("_T")
 _VERSION: Final = "a" * 64

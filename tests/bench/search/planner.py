@@ -22,10 +22,10 @@ import numpy as np
 from pyroaring import BitMap
 
 from arenalab.planning import Choice, CostModel, Engine, Facts, Plan, Strategy, choose
+from arenalab.search.costs.machine import measure
 from arenalab.search.index.builders import build_index
 from arenalab.search.index.protocol import Effort, FloatArray, Nearest, VectorIndex
 from arenalab.search.index.selection import Selection
-from arenalab.search.machine import measure
 
 DIMENSION: Final = 384
 LATENT: Final = 20  # dimensions that the vectors really have, as texts do

@@ -22,6 +22,7 @@ from arenalab.api.search.v1 import search_service_pb2_grpc as pb_grpc
 from arenalab.mesh import MeshError, Telemetry, connect
 from arenalab.search.index import FloatArray
 from tests.bench.search.corpus import DATASET
+from tests.bench.search.memory import Memory, memory_of
 
 K: Final = 10
 _LONG_S: Final = 1800.0  # for a build of a million
@@ -78,16 +79,9 @@ class Served:
         await self.stub.Snapshot(pb.SnapshotRequest(dataset=DATASET), timeout=_LONG_S)
         return time.perf_counter() - began_s
 
-    def memory_mb(self) -> dict[str, float]:
-        """Returns the resident memory: of the process alone, and mapped from files."""
-        kb = {}
-        for line in Path(f"/proc/{self.pid}/smaps_rollup").read_text().splitlines()[1:]:
-            name, _, rest = line.partition(":")
-            kb[name] = int(rest.split()[0])
-        return {
-            "anonymous": kb["Anonymous"] / 1e3 * 1.024,
-            "files": (kb["Rss"] - kb["Anonymous"]) / 1e3 * 1.024,
-        }
+    def memory(self) -> Memory:
+        """Returns what is resident now."""
+        return memory_of(self.pid)
 
     def cpu_s(self) -> float:
         """Returns the processor seconds that the process has used."""

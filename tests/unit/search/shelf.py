@@ -8,22 +8,22 @@ import numpy as np
 from arenalab.atomic import Span
 from arenalab.dataset import DatasetStore
 from arenalab.planning import DEFAULT_MODEL, Engine, Plan, Strategy
-from arenalab.search.choosing import Chooser
+from arenalab.search.collection.datasets import Datasets
+from arenalab.search.collection.library import Library
+from arenalab.search.collection.loading import Loader
+from arenalab.search.collection.segment import Segment
+from arenalab.search.collection.segment_files import SegmentFiles
+from arenalab.search.collection.snapshot import Snapshot
+from arenalab.search.collection.upkeep import BuildIndex, Upkeep
 from arenalab.search.condition import EVERYTHING, Filter
-from arenalab.search.datasets import Datasets
+from arenalab.search.costs.latencies import Latencies
 from arenalab.search.embedder.protocol import EmbedderIdentity
+from arenalab.search.finding.choosing import Chooser
+from arenalab.search.finding.query import Query
+from arenalab.search.finding.retrieval import Found, Retrieval
 from arenalab.search.index.hnsw import HnswIndex
 from arenalab.search.index.protocol import FloatArray, VectorIndex
-from arenalab.search.latencies import Latencies
-from arenalab.search.library import Library
-from arenalab.search.loading import Loader
-from arenalab.search.query import Query
-from arenalab.search.retrieval import Found, Retrieval
-from arenalab.search.segment import Segment
-from arenalab.search.segment_files import SegmentFiles
-from arenalab.search.snapshot import Snapshot
-from arenalab.search.store import SpanStore
-from arenalab.search.upkeep import BuildIndex, Upkeep
+from arenalab.search.store.span_store import SpanStore
 from arenalab.testing.datasets import write_version
 
 DIMENSION = 8

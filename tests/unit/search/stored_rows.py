@@ -3,7 +3,7 @@
 from hypothesis import strategies as st
 
 from arenalab.atomic.instant import MAX_SECONDS, MIN_SECONDS
-from arenalab.search.row import StoredRow
+from arenalab.search.store.row import StoredRow
 
 domains = st.sampled_from(["", "a", "a/b", "a/b/c", "a0", "ab", "b", "a-b"])
 actions = st.sampled_from(["ask", "ask_question", "ask-for.question", "question2", "a"])

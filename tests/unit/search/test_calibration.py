@@ -7,8 +7,8 @@ from pathlib import Path
 import pytest
 
 from arenalab.planning import DEFAULT_MODEL, CostModel
-from arenalab.search.calibration import Costs, load, load_or_measure, save
-from arenalab.search.machine import measure
+from arenalab.search.costs.calibration import Costs, load, load_or_measure, save
+from arenalab.search.costs.machine import measure
 
 NAMES = ("scan_ns", "gather_ns", "graph_ns", "list_ns", "rescore_ns", "select_ns", "call_us")
 MEASURED = replace(DEFAULT_MODEL, dimension=16, scan_ns=7.0, measured_at_ns=5)

@@ -8,7 +8,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from arenalab.planning import Engine
-from arenalab.search.certificate import EXACT, Band, Certificates, Share, mean_lower_bound
+from arenalab.search.recall.certificate import EXACT, Band, Certificates, Share, mean_lower_bound
 
 UNFILTERED = Band("faq", Engine.HNSW, Share.UNFILTERED)
 

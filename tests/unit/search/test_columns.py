@@ -8,9 +8,9 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from arenalab.search.coded import Coded
-from arenalab.search.columns import Columns
-from arenalab.search.row import StoredRow
+from arenalab.search.columns.coded import Coded
+from arenalab.search.columns.columns import Columns
+from arenalab.search.store.row import StoredRow
 from tests.unit.search import stored_rows as some
 
 _PLAIN = ("rowids", "statuses", "when_s", "when_ns", "quality", "outcomes", "weights")

@@ -8,10 +8,10 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from arenalab.search.columns import Columns
+from arenalab.search.columns.columns import Columns
 from arenalab.search.condition import EVERYTHING, ONLINE, Filter, Instant
 from arenalab.search.filters import FilterIndex
-from arenalab.search.row import StoredRow
+from arenalab.search.store.row import StoredRow
 from tests.unit.search import stored_rows as some
 
 _T = TypeVar("_T")

@@ -8,7 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from arenalab.planning import Correction
-from arenalab.search.latencies import MOST, Latencies
+from arenalab.search.costs.latencies import MOST, Latencies
 
 WAY = "hnsw/selector"
 

@@ -9,13 +9,13 @@ import pytest
 from arenalab.atomic import Span
 from arenalab.mesh import DataLossError, PreconditionError, Reason
 from arenalab.planning import Engine, Strategy
+from arenalab.search.collection.datasets import Datasets, read_public_key
+from arenalab.search.collection.segment import Segment
 from arenalab.search.condition import Filter
-from arenalab.search.datasets import Datasets, read_public_key
 from arenalab.search.embedder.protocol import EmbedderIdentity
+from arenalab.search.finding.query import Query
 from arenalab.search.index.protocol import FloatArray, VectorIndex
-from arenalab.search.payloads import GoneError, Payloads
-from arenalab.search.query import Query
-from arenalab.search.segment import Segment
+from arenalab.search.store.payloads import GoneError, Payloads
 from arenalab.testing.datasets import SIGNING_KEY
 from arenalab.testing.spans import make_span
 from tests.unit.search.shelf import DIMENSION, Shelf, engine, exact, ids, scan, vectors_of, walk

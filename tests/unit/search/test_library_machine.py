@@ -13,7 +13,7 @@ from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, pr
 from arenalab.atomic import Span
 from arenalab.mesh import InvalidInputError, NotFoundError
 from arenalab.search.condition import ONLINE, Filter
-from arenalab.search.payloads import Payloads
+from arenalab.search.store.payloads import Payloads
 from arenalab.testing.spans import make_span
 from tests.unit.search.shelf import Shelf, ids, vectors_of
 

@@ -14,10 +14,10 @@ from hypothesis import strategies as st
 
 from arenalab.mesh import NotReadyError
 from arenalab.planning import Engine
-from arenalab.search.certificate import Band, Certificates, Share
 from arenalab.search.index.exact import ExactIndex
 from arenalab.search.index.protocol import Nearest
-from arenalab.search.shadow import Outcome, Repetition, Shadows, overlap, self_tests
+from arenalab.search.recall.certificate import Band, Certificates, Share
+from arenalab.search.recall.shadow import Outcome, Repetition, Shadows, overlap, self_tests
 
 BAND = Band("faq", Engine.HNSW, Share.UNFILTERED)
 

@@ -9,8 +9,8 @@ import pytest
 
 from arenalab.mesh import BudgetSpentError, DataLossError, NotReadyError, Reason
 from arenalab.search.index.protocol import FloatArray
-from arenalab.search.row import NewRow, is_same_span, message_of, row_of
-from arenalab.search.store import PURGED_AT_ONCE, NewVersion, SpanStore
+from arenalab.search.store.row import NewRow, is_same_span, message_of, row_of
+from arenalab.search.store.span_store import PURGED_AT_ONCE, NewVersion, SpanStore
 from arenalab.testing.spans import make_span
 
 DIMENSION = 4

@@ -6,7 +6,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from arenalab.api.common.v1 import span_pb2
-from arenalab.search.trajectory import walk_back
+from arenalab.search.finding.trajectory import walk_back
 
 
 def span(span_id: str, *previous: str) -> span_pb2.Span:

@@ -1,8 +1,7 @@
 """`arenalab spans …`: the spans that are served, changed while they are."""
 
-from collections.abc import AsyncGenerator
 from contextlib import asynccontextmanager
-from typing import Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 from google.protobuf import json_format
@@ -17,6 +16,9 @@ from arenalab.local.cli.console import HomeOption, JsonOption, command, home_fro
 from arenalab.local.home import Home
 from arenalab.local.session import mesh_for
 from arenalab.mesh import Telemetry, connect
+
+if TYPE_CHECKING:
+    from collections.abc import AsyncGenerator
 
 app = typer.Typer(no_args_is_help=True)
 

@@ -7,8 +7,8 @@ from typing import Any, Final
 import numpy as np
 from pyroaring import FrozenBitMap
 
-from arenalab.search.bitmaps import bitmap_of_mask, bytes_of
-from arenalab.search.columns import Columns
+from arenalab.search.columns.bitmaps import bitmap_of_mask, bytes_of
+from arenalab.search.columns.columns import Columns
 from arenalab.search.condition import ONLINE
 from arenalab.search.filters.ranges import QualityBuckets, TimeOrder
 from arenalab.search.filters.values import CodedRows, TagRows, TextRows

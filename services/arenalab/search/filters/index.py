@@ -5,8 +5,8 @@ from typing import Any, Final, Self
 
 from pyroaring import FrozenBitMap
 
-from arenalab.search.bitmaps import NOTHING, bytes_of
-from arenalab.search.columns import Columns
+from arenalab.search.columns.bitmaps import NOTHING, bytes_of
+from arenalab.search.columns.columns import Columns
 from arenalab.search.condition import Filter
 from arenalab.search.filters.fields import VALUES, Fields
 from arenalab.search.filters.recent import Recent

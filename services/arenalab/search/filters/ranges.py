@@ -8,7 +8,7 @@ import numpy.typing as npt
 from pyroaring import FrozenBitMap
 
 from arenalab.atomic.instant import NS_PER_S
-from arenalab.search.bitmaps import (
+from arenalab.search.columns.bitmaps import (
     bitmap_of_mask,
     bitmap_of_sorted,
     bytes_of,

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from functools import cached_property
 from typing import Final
 
-from arenalab.search.coded import text_bytes
+from arenalab.search.columns.coded import text_bytes
 
 _WORD: Final = re.compile(r"[a-z0-9]+")
 _ENTRY_BYTES: Final = 100  # of a dictionary, its key's object included

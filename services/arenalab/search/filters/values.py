@@ -8,14 +8,14 @@ import numpy as np
 import numpy.typing as npt
 from pyroaring import FrozenBitMap
 
-from arenalab.search.bitmaps import (
+from arenalab.search.columns.bitmaps import (
     NOTHING,
     bitmap_of_mask,
     bitmap_of_rows,
     bitmap_of_sorted,
     bytes_of,
 )
-from arenalab.search.coded import Coded, Postings, RowArray
+from arenalab.search.columns.coded import Coded, Postings, RowArray
 from arenalab.search.filters.texts import Texts
 from arenalab.search.index.selection import IntArray
 

@@ -7,7 +7,7 @@ from typing import Any, Final
 
 import numpy as np
 
-from arenalab.search.column_files import Array, read_array, read_texts, write_columns
+from arenalab.search.columns.files import Array, read_array, read_texts, write_columns
 from arenalab.search.lexical.building import K1, B
 from arenalab.search.lexical.postings import Postings
 from arenalab.search.lexical.statistics import Statistics

@@ -8,7 +8,7 @@ from typing import Final, NamedTuple
 
 import numpy as np
 
-from arenalab.search.columns import Columns
+from arenalab.search.columns.columns import Columns
 
 # Longer texts, and those with control characters, are kept and asked for by their hash.
 MAX_TEXT_BYTES: Final = 1024

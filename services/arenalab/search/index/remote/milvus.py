@@ -22,7 +22,7 @@ from pymilvus import DataType, MilvusClient, MilvusException
 
 from arenalab.mesh import DataLossError, MeshError, NotReadyError
 from arenalab.planning import Engine
-from arenalab.search.columns import Columns
+from arenalab.search.columns.columns import Columns
 from arenalab.search.index.protocol import BuildStoppedError, FloatArray, check_vectors
 from arenalab.search.index.remote.fields import MAX_TEXT_BYTES, FieldReader, SpanFields
 from arenalab.search.index.remote.index import RemoteIndex

@@ -19,7 +19,7 @@ from psycopg import errors, sql
 
 from arenalab.mesh import ConfigError
 from arenalab.planning import Engine
-from arenalab.search.columns import Columns
+from arenalab.search.columns.columns import Columns
 from arenalab.search.index.protocol import BuildStoppedError, FloatArray, check_vectors
 from arenalab.search.index.remote.connections import Connection, Connections
 from arenalab.search.index.remote.fields import FieldReader, stored_text

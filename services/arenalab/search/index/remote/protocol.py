@@ -4,7 +4,7 @@ from collections.abc import Callable
 from typing import NamedTuple, Protocol
 
 from arenalab.planning import Engine
-from arenalab.search.columns import Columns
+from arenalab.search.columns.columns import Columns
 from arenalab.search.condition import Filter
 from arenalab.search.index.protocol import FloatArray, Nearest, VectorIndex
 from arenalab.search.index.remote.naming import SegmentName

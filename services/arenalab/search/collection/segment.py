@@ -15,14 +15,14 @@ import numpy as np
 from pyroaring import BitMap, FrozenBitMap
 
 from arenalab.planning import Engine
-from arenalab.search.columns import Columns
+from arenalab.search.collection.words import Words
+from arenalab.search.columns.columns import Columns
 from arenalab.search.condition import Filter
 from arenalab.search.filters import FilterIndex
 from arenalab.search.index.exact import ExactIndex
 from arenalab.search.index.protocol import FloatArray, VectorIndex
 from arenalab.search.index.selection import BoolArray, IntArray, Selection
-from arenalab.search.row import StoredRow
-from arenalab.search.words import Words
+from arenalab.search.store.row import StoredRow
 
 _serials = count(1)
 _NONE: Final = FrozenBitMap()

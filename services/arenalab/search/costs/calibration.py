@@ -14,8 +14,8 @@ from pathlib import Path
 from typing import Any, Final
 
 from arenalab.planning import DEFAULT_MODEL, Correction, CostModel
-from arenalab.search.latencies import Latencies
-from arenalab.search.machine import BUDGET_S, fingerprint, measure
+from arenalab.search.costs.latencies import Latencies
+from arenalab.search.costs.machine import BUDGET_S, fingerprint, measure
 
 __all__ = ["Costs", "load", "load_or_measure", "measure", "save"]
 

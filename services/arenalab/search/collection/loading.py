@@ -4,14 +4,14 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from arenalab.search.columns import Columns
+from arenalab.search.collection.segment import Segment
+from arenalab.search.collection.segment_files import SegmentFiles
+from arenalab.search.collection.snapshot import Snapshot
+from arenalab.search.columns.columns import Columns
 from arenalab.search.index.exact import ExactIndex
 from arenalab.search.index.protocol import FloatArray
-from arenalab.search.row import StoredRow
-from arenalab.search.segment import Segment
-from arenalab.search.segment_files import SegmentFiles
-from arenalab.search.snapshot import Snapshot
-from arenalab.search.store import Record, SpanStore
+from arenalab.search.store.row import StoredRow
+from arenalab.search.store.span_store import Record, SpanStore
 
 
 class Loader:

@@ -13,12 +13,12 @@ from concurrent.futures import Future
 from typing import Final, TypeAlias
 
 from arenalab.mesh import MeshError, NotReadyError
+from arenalab.search.collection.library import Library
+from arenalab.search.collection.segment import Made, Segment
+from arenalab.search.collection.segment_files import SegmentFiles
+from arenalab.search.collection.snapshot import Snapshot
 from arenalab.search.index.protocol import BuildStoppedError, VectorIndex
-from arenalab.search.library import Library
-from arenalab.search.segment import Made, Segment
-from arenalab.search.segment_files import SegmentFiles
-from arenalab.search.snapshot import Snapshot
-from arenalab.search.store import Record, SpanStore
+from arenalab.search.store.span_store import Record, SpanStore
 
 _logger = logging.getLogger(__name__)
 

@@ -12,10 +12,10 @@ from typing import Final, NamedTuple
 
 import numpy as np
 
+from arenalab.search.collection.segment import Segment
+from arenalab.search.collection.stats import Stats, stats_of
 from arenalab.search.condition import Filter
-from arenalab.search.segment import Segment
-from arenalab.search.stats import Stats, stats_of
-from arenalab.search.store import Record
+from arenalab.search.store.span_store import Record
 
 # A new segment takes in the one before it while that is at most so many times as large:
 # each span is copied a few times in its life, and few segments are left to search.

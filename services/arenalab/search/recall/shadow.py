@@ -19,9 +19,9 @@ from typing import Final, NamedTuple, Protocol
 import numpy as np
 
 from arenalab.mesh import MeshError
-from arenalab.search.certificate import Band, Certificates, Share
 from arenalab.search.index.protocol import DEFAULT_EFFORT, Effort, FloatArray, Nearest, VectorIndex
 from arenalab.search.index.selection import IntArray
+from arenalab.search.recall.certificate import Band, Certificates, Share
 
 _logger = logging.getLogger(__name__)
 

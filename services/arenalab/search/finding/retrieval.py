@@ -14,8 +14,11 @@ from dataclasses import dataclass
 import numpy as np
 
 from arenalab.planning import Engine, Plan, Probe, Strategy
-from arenalab.search.choosing import Chooser
+from arenalab.search.collection.segment import Segment
+from arenalab.search.collection.snapshot import Snapshot
 from arenalab.search.condition import EVERYTHING
+from arenalab.search.finding.choosing import Chooser
+from arenalab.search.finding.query import Query
 from arenalab.search.index.protocol import (
     MAX_CANDIDATES,
     Effort,
@@ -25,10 +28,7 @@ from arenalab.search.index.protocol import (
     rescore,
 )
 from arenalab.search.index.selection import BoolArray, IntArray, Selection
-from arenalab.search.query import Query
 from arenalab.search.ranking import Ranking
-from arenalab.search.segment import Segment
-from arenalab.search.snapshot import Snapshot
 
 
 @dataclass(frozen=True, slots=True)

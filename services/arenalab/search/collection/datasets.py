@@ -10,7 +10,7 @@ from arenalab.dataset import DatasetStore, DatasetVersion
 from arenalab.mesh import DataLossError, PreconditionError, Reason
 from arenalab.search.embedder.protocol import EmbedderIdentity
 from arenalab.search.index import FloatArray
-from arenalab.search.row import NewRow, row_of
+from arenalab.search.store.row import NewRow, row_of
 
 _KEY_BYTES: Final = 32
 # How far a stored vector's squared length may be from 1.

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Final
 
 from arenalab.mesh import BudgetSpentError, DataLossError, NotReadyError, Reason
-from arenalab.search.schema import APPLICATION_ID, PRAGMAS, SCHEMA, SCHEMA_VERSION
+from arenalab.search.store.schema import APPLICATION_ID, PRAGMAS, SCHEMA, SCHEMA_VERSION
 
 try:
     import fcntl

@@ -10,14 +10,14 @@ from dataclasses import dataclass
 from typing import Final, TypeVar
 
 from arenalab.api.common.v1 import span_pb2
+from arenalab.search.collection.snapshot import Snapshot
 from arenalab.search.embedding import Embedding
+from arenalab.search.finding.query import Query, TextQuery
+from arenalab.search.finding.ranked import Ranked
+from arenalab.search.finding.retrieval import Found
+from arenalab.search.finding.trajectory import walk_back
 from arenalab.search.index.protocol import FloatArray
-from arenalab.search.payloads import GoneError, Payloads
-from arenalab.search.query import Query, TextQuery
-from arenalab.search.ranked import Ranked
-from arenalab.search.retrieval import Found
-from arenalab.search.snapshot import Snapshot
-from arenalab.search.trajectory import walk_back
+from arenalab.search.store.payloads import GoneError, Payloads
 
 _T = TypeVar("_T")
 

@@ -6,14 +6,14 @@ from typing import Final
 
 import numpy as np
 
+from arenalab.search.collection.segment import Segment
+from arenalab.search.collection.snapshot import Snapshot
+from arenalab.search.finding.query import Query
+from arenalab.search.finding.retrieval import Found, Retrieval, vectors_at
 from arenalab.search.index.protocol import FloatArray, ScoreArray, rescore
 from arenalab.search.index.selection import IntArray
 from arenalab.search.lexical import LexicalIndex
-from arenalab.search.query import Query
 from arenalab.search.ranking import Candidates, Ranking, rank, useful_candidates
-from arenalab.search.retrieval import Found, Retrieval, vectors_at
-from arenalab.search.segment import Segment
-from arenalab.search.snapshot import Snapshot
 
 # Spans whose words are indexed while a search waits: about half a second.
 WAITED_FOR: Final = 20_000

@@ -7,10 +7,10 @@ from typing import Final
 
 import numpy as np
 
-from arenalab.search.columns import Columns
+from arenalab.search.collection.segment import Segment
+from arenalab.search.columns.columns import Columns
 from arenalab.search.condition import Instant
-from arenalab.search.row import NO_OUTCOME
-from arenalab.search.segment import Segment
+from arenalab.search.store.row import NO_OUTCOME
 
 MAX_TAGS: Final = 1000
 _BUCKETS: Final = 11  # [0, 10), …, [90, 100), and 100 by itself

@@ -12,10 +12,10 @@ from typing import Any, Final, Self
 import numpy as np
 import numpy.typing as npt
 
-from arenalab.search.coded import Coded, Postings
-from arenalab.search.column_files import read_any, read_array, read_texts, write_columns
+from arenalab.search.columns.coded import Coded, Postings
+from arenalab.search.columns.files import read_any, read_array, read_texts, write_columns
 from arenalab.search.index.selection import BoolArray, IntArray
-from arenalab.search.row import StoredRow
+from arenalab.search.store.row import StoredRow
 
 IdArray = npt.NDArray[np.bytes_]
 

@@ -12,9 +12,9 @@ from typing import Any, Final
 
 import numpy as np
 
-from arenalab.search.database import Database
 from arenalab.search.index.protocol import FloatArray
-from arenalab.search.row import NewRow, StoredRow, message_of
+from arenalab.search.store.database import Database
+from arenalab.search.store.row import NewRow, StoredRow, message_of
 
 ADDED: Final = "added"
 # Rows of a replaced version removed in one transaction: adding waits for no longer.

@@ -16,10 +16,10 @@ from arenalab.planning import (
     choose,
     explained,
 )
+from arenalab.search.collection.segment import Segment
+from arenalab.search.costs.latencies import Latencies
+from arenalab.search.finding.query import Query
 from arenalab.search.index.selection import Selection
-from arenalab.search.latencies import Latencies
-from arenalab.search.query import Query
-from arenalab.search.segment import Segment
 
 # Engines whose filtered search is only to be trusted after a probe.
 _PROBED: Final = frozenset({Engine.HNSW, Engine.IVF})

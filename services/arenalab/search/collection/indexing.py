@@ -5,13 +5,13 @@ from collections.abc import Callable
 import numpy as np
 
 from arenalab.planning import Engine
+from arenalab.search.collection.segment import Segment
 from arenalab.search.config import AUTO, SearchConfig
 from arenalab.search.index.builders import build_index
 from arenalab.search.index.exact import ExactIndex
 from arenalab.search.index.policy import choose
 from arenalab.search.index.protocol import VectorIndex
-from arenalab.search.segment import Segment
-from arenalab.search.store import Record
+from arenalab.search.store.span_store import Record
 
 _BYTES_PER_MB = 1_000_000
 

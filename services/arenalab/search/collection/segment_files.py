@@ -19,13 +19,13 @@ import numpy as np
 from blake3 import blake3
 
 from arenalab.planning import Engine
-from arenalab.search.columns import Columns
+from arenalab.search.collection.segment import Made, Segment
+from arenalab.search.collection.words import Words
+from arenalab.search.columns.columns import Columns
 from arenalab.search.index.builders import load_index
 from arenalab.search.index.protocol import FloatArray
 from arenalab.search.lexical import LexicalIndex
-from arenalab.search.segment import Made, Segment
-from arenalab.search.store import Record
-from arenalab.search.words import Words
+from arenalab.search.store.span_store import Record
 
 _logger = logging.getLogger(__name__)
 

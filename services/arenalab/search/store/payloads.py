@@ -6,8 +6,8 @@ from collections.abc import Iterable
 from typing import Final
 
 from arenalab.api.common.v1 import span_pb2
-from arenalab.search.row import message_of
-from arenalab.search.store import SpanStore
+from arenalab.search.store.row import message_of
+from arenalab.search.store.span_store import SpanStore
 
 # An average span is some 400 bytes; its message in memory about three times that.
 DEFAULT_KEPT_SPANS: Final = 20_000

@@ -15,13 +15,13 @@ import numpy as np
 
 from arenalab.atomic import Span
 from arenalab.mesh import InvalidInputError, MeshError, NotFoundError, PreconditionError, Reason
-from arenalab.search.datasets import Datasets, rows_of
+from arenalab.search.collection.datasets import Datasets, rows_of
+from arenalab.search.collection.loading import Loader
+from arenalab.search.collection.segment import Segment
+from arenalab.search.collection.snapshot import Place, Snapshot
 from arenalab.search.index.protocol import FloatArray
-from arenalab.search.loading import Loader
-from arenalab.search.row import NewRow, is_same_span, message_of, row_of
-from arenalab.search.segment import Segment
-from arenalab.search.snapshot import Place, Snapshot
-from arenalab.search.store import NewVersion, Record, SpanStore
+from arenalab.search.store.row import NewRow, is_same_span, message_of, row_of
+from arenalab.search.store.span_store import NewVersion, Record, SpanStore
 
 _logger = logging.getLogger(__name__)
 

@@ -3,11 +3,11 @@
 from collections.abc import Sequence
 
 from arenalab.planning import Strategy
-from arenalab.search.certificate import EXACT, Band, Certificate, Certificates, Share
+from arenalab.search.collection.segment import Segment
+from arenalab.search.finding.retrieval import Found, Part
 from arenalab.search.index.protocol import FloatArray
-from arenalab.search.retrieval import Found, Part
-from arenalab.search.segment import Segment
-from arenalab.search.shadow import Repetition, Shadows, self_tests
+from arenalab.search.recall.certificate import EXACT, Band, Certificate, Certificates, Share
+from arenalab.search.recall.shadow import Repetition, Shadows, self_tests
 
 
 class Measuring:

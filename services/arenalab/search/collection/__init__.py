@@ -1,0 +1,1 @@
+"""Collections in memory: segments, snapshots, and what changes and improves them."""

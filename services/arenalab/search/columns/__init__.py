@@ -1,0 +1,1 @@
+"""The fields of spans, one array a field."""

@@ -1,0 +1,1 @@
+"""Searches, from a vector or a text to spans."""

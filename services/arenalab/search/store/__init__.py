@@ -1,0 +1,1 @@
+"""The span store: which spans are served, durable in one SQLite file."""
