@@ -123,7 +123,7 @@ async def test_a_ranking_outside_its_range_is_refused(
     faq: "pb_grpc.SearchServiceAsyncStub", field: str, value: float
 ) -> None:
     with pytest.raises(InvalidInputError) as caught:
-        await ranked(faq, "anything", **{field: value})
+        await ranked(faq, "anything", "", **{field: value})
     assert caught.value.metadata["field"] == f"ranking.{field}"
 
 

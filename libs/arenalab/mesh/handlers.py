@@ -223,7 +223,7 @@ class _Call:
 
     async def fail(self, error: Exception, context: Any) -> NoReturn:
         """Ends the call with the status that `error` stands for. Never returns."""
-        self._stop_timer()
+        self._timer.cancel()
         if isinstance(error, grpc.aio.AbortError):
             self._status = grpc.StatusCode(context.code())
             raise error
@@ -238,16 +238,13 @@ class _Call:
 
     def end(self) -> None:
         """Records the call. Must be called once, whatever it ended by."""
-        self._stop_timer()
+        self._timer.cancel()
+        if self._expired:
+            self._task.uncancel()
         if self._span is not None:
             telemetry.record_status(self._span, self._status, server=True)
             self._span.end()
         self._method.observe(self._status, time.perf_counter() - self._started_s)
-
-    def _stop_timer(self) -> None:
-        self._timer.cancel()
-        if self._expired and self._task.cancelling():
-            self._task.uncancel()
 
 
 def as_mesh_error(error: Exception) -> MeshError | None:

@@ -102,6 +102,7 @@ _BY_REASON: Final[dict[Reason, _Row]] = {
     Reason.INVALID_ARGUMENT: _Row(400, "invalid_value"),
     Reason.INVALID_SPAN: _Row(400, "invalid_value"),
     Reason.EMPTY_TEXT: _Row(400, "invalid_value"),
+    Reason.INVALID_VECTOR: _Row(400, "invalid_value"),
     Reason.INVALID_FORMAT: _Row(400, "invalid_value"),
     # The code that clients know for a prompt that is too long.
     Reason.TOO_LARGE: _Row(400, "context_length_exceeded"),
