@@ -245,6 +245,22 @@ def test_a_limit_beyond_what_a_graph_gives_is_met(index: VectorIndex) -> None:
     assert found.rows.tolist() == ExactIndex(VECTORS).search(QUERIES[0], 5500).rows.tolist()
 
 
+@pytest.mark.parametrize("asked", [30, 70, 300])
+def test_the_effort_reaches_the_server(
+    index: VectorIndex, asked: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    segment = index._segment  # type: ignore[attr-defined]
+    near, lengths = segment.near, []
+
+    def recorded(*arguments: Any, **named: Any) -> Any:
+        lengths.append(named["ef_search"])
+        return near(*arguments, **named)
+
+    monkeypatch.setattr(segment, "near", recorded)
+    index.search(QUERIES[0], 10, effort=Effort(ef_search=asked))
+    assert lengths[0] == asked
+
+
 def test_more_threads_than_connections_search_at_once(engine: RemoteEngine) -> None:
     opened = open_engine(replace(settings_of(engine), connections=2))
     name = SegmentName("module", "threads", "1")

@@ -151,9 +151,7 @@ class RemoteIndex:
             near = self._segment.near(
                 queries[missing],
                 min(count, self.size),
-                ef_search=min(
-                    MAX_CANDIDATES, ceil(max(ef_search, DEFAULT_EF_SEARCH, longer * count))
-                ),
+                ef_search=min(MAX_CANDIDATES, max(ef_search or DEFAULT_EF_SEARCH, longer * count)),
                 condition=condition,
             )
             missing = [
