@@ -79,6 +79,8 @@ async def _measure(sheet: Sheet, root: Path, embedder: Embedder) -> None:
             sheet.put("starting", "restart_added_s", served.start_s,
                       f"{added:,} spans more than the version has, no snapshot")  # fmt: skip
             sheet.put("starting", "snapshot_s", await served.snapshot())
+    sheet.put("machine and corpus", "load_after", os.getloadavg()[0],
+              "who else wanted the cores in the last minute")  # fmt: skip
 
 
 async def _searches(sheet: Sheet, served: Served, corpus: Corpus, raw: Raw) -> None:

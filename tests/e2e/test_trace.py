@@ -122,8 +122,8 @@ def test_the_plan_and_the_decision_are_in_the_trace(
     trace_id = "11112222333344445555666677778888"
     _ask(traced, trace_id, "Where do I see traces in Jaeger?")
     attributes = {
-        ("planner", "arenalab.plan.engine"),
-        ("planner", "arenalab.plan.explanation"),
+        ("search", "arenalab.plan.engine"),
+        ("search", "arenalab.plan.explanation"),
         ("predictor", "arenalab.confidence"),
         ("ensemble", "arenalab.route"),
         ("ensemble", "arenalab.ledger.index"),

@@ -31,7 +31,10 @@ DEFAULT_RECALL: Final = 0.99
 PROBE_HITS: Final = 64
 # Three of the 64 hits of a probe: below that a graph collapses (measured recall .11 to .72).
 LEAST_LOCAL_SHARE: Final = 3 / PROBE_HITS
-# Engines that filter for themselves, and need no probe.
+# Engines on a server, which filter for themselves. PostgreSQL looks on until enough pass;
+# a graph of Milvus loses neighbours as ours does (70 % found where filter and query
+# disagreed, whatever its list), and needs a probe.
+_COLLAPSING: Final = frozenset({Engine.MILVUS})
 REMOTE: Final = frozenset({Engine.MILVUS, Engine.PGVECTOR})
 _PROBE_LISTS: Final = 8
 # A search that drops what does not pass is its own probe unless it costs more than four
@@ -183,6 +186,8 @@ class _Search:
             )
         else:
             strategy, cost_us = Strategy.SCAN, 0.0  # nothing passes, nothing is compared
+        for engine in facts.engines & REMOTE:  # the vectors are on a server
+            cost_us = cost.REMOTE_US + facts.matches * cost.REMOTE_ROW_US[engine]
         return Plan(engine=Engine.EXACT, strategy=strategy, candidates=self.limit, cost_us=cost_us)
 
     def _approximate(self) -> Iterator[Plan]:
@@ -190,11 +195,20 @@ class _Search:
         # Only a scan is perfect; and where all that pass are wanted, there is no search.
         if self.recall_target >= 1.0 or facts.matches <= self.limit:
             return
-        # A remote engine filters for itself, and needs no probe.
+        disagrees = facts.local_share is not None and facts.local_share < LEAST_LOCAL_SHARE
         for engine in sorted(facts.engines & REMOTE):
+            if engine in _COLLAPSING and disagrees:
+                continue
             strategy = Strategy.SELECTOR if facts.is_filtered else Strategy.NONE
             fetched = recall.candidates_of(self.limit)
-            yield Plan(engine=engine, strategy=strategy, candidates=fetched, cost_us=cost.REMOTE_US)
+            asks = facts.is_filtered and facts.local_share is None and engine in _COLLAPSING
+            yield Plan(
+                engine=engine,
+                strategy=strategy,
+                candidates=fetched,
+                cost_us=cost.REMOTE_US * (2 if asks else 1),
+                probe=Probe(hits=PROBE_HITS, ef_search=PROBE_HITS) if asks else None,
+            )
         if facts.local_share is not None and facts.local_share < LEAST_LOCAL_SHARE:
             return
         if Engine.HNSW in facts.engines:

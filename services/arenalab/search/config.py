@@ -1,7 +1,7 @@
 """How Search is run: read once, at start, from the environment."""
 
 import os
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Final
 
@@ -11,7 +11,8 @@ from arenalab.search.embedder.factory import DEFAULT_SPEC
 from arenalab.search.index.builders import LIBRARIES
 
 AUTO: Final = "auto"
-INDEXES: Final = (AUTO, "hnsw", "ivf", "milvus", "pgvector")
+REMOTE_INDEXES: Final = ("milvus", "pgvector")
+INDEXES: Final = (AUTO, "hnsw", "ivf", *REMOTE_INDEXES)
 _AT_LEAST_0: Final = ("exact_limit", "delta_limit", "queue_limit", "memory_budget_mb")
 
 
@@ -26,7 +27,8 @@ class SearchConfig:
     embedder: str = DEFAULT_SPEC  # see `open_embedder`
     exact_limit: int = 20_000  # spans above which a segment gets an index
     index: str = AUTO  # "auto", "hnsw", "ivf", "milvus" or "pgvector"
-    index_uri: str = ""  # of a Milvus or PostgreSQL server
+    index_uri: str = field(default="", repr=False)  # of a Milvus or PostgreSQL server
+    index_namespace: str = "arenalab"  # sets apart the stores that share that server
     graph: str = "faiss"  # what builds graphs: "faiss", or "hnswlib" where that extra is
     memory_budget_mb: int = 0  # for the vectors and index of one segment; 0: none
     build_budget_s: float = 0.0  # for one index; 0: none
@@ -50,6 +52,8 @@ class SearchConfig:
             raise ConfigError(f"SEARCH_GRAPH must be one of {LIBRARIES}, got {self.graph!r}")
         if self.index not in INDEXES:
             raise ConfigError(f"SEARCH_INDEX must be one of {INDEXES}, got {self.index!r}")
+        if self.index in REMOTE_INDEXES and not self.index_uri:
+            raise ConfigError(f"SEARCH_INDEX_URI must be set for SEARCH_INDEX={self.index}")
         for name in ("workers", "build_threads"):
             if (value := getattr(self, name)) is not None and value < 1:
                 raise ConfigError(f"SEARCH_{name.upper()} must be >= 1, got {value}")

@@ -58,7 +58,8 @@ def text_query_of(request: pb.SearchTextRequest) -> TextQuery:
         text=request.text,
         depth=request.trajectory_depth,
         extra_text=request.extra_text,
-        query=_query(request, ranking_of(request.ranking)),
+        # Beside an embedding, what the plan is explained with costs nothing.
+        query=_query(request, ranking_of(request.ranking), explain=True),
     )
 
 

@@ -7,6 +7,7 @@ from contextlib import ExitStack, asynccontextmanager
 
 from arenalab.dataset import DatasetStore
 from arenalab.mesh import ConfigError, Telemetry, running_server
+from arenalab.planning import Engine
 from arenalab.search.collection.datasets import Datasets, read_public_key
 from arenalab.search.collection.indexing import Indexing
 from arenalab.search.collection.library import Library
@@ -15,7 +16,7 @@ from arenalab.search.collection.segment import Segment
 from arenalab.search.collection.segment_files import SegmentFiles
 from arenalab.search.collection.snapshot import Snapshot
 from arenalab.search.collection.upkeep import Upkeep
-from arenalab.search.config import SearchConfig
+from arenalab.search.config import REMOTE_INDEXES, SearchConfig
 from arenalab.search.costs.calibration import Costs
 from arenalab.search.embedder.factory import UnknownEmbedderError, open_embedder
 from arenalab.search.embedder.files import ModelFilesError
@@ -29,6 +30,9 @@ from arenalab.search.finding.retrieval import Retrieval
 from arenalab.search.index import hnswlib
 from arenalab.search.index.builders import HNSWLIB
 from arenalab.search.index.protocol import VectorIndex
+from arenalab.search.index.remote.engines import open_engine
+from arenalab.search.index.remote.protocol import RemoteEngine
+from arenalab.search.index.remote.settings import RemoteSettings
 from arenalab.search.lane import Lane
 from arenalab.search.observing import Observer
 from arenalab.search.recall.certificate import Band, Certificates
@@ -78,7 +82,10 @@ def _build(
     store = SpanStore(config.store_path)
     stack.callback(store.close)
     measuring = _measuring(config, observer, stack)
-    library, upkeep = _library(config, store, embedder, observer, costs, measuring, own_shard)
+    indexing = Indexing(config, _remote(config, embedder, stack))
+    library, upkeep = _library(
+        config, store, indexing, embedder, observer, costs, measuring, own_shard
+    )
     stack.callback(upkeep.stop)
     upkeep.start(library)
     embedding = Embedding(embedder, workers=config.workers_of(), queue_limit=config.queue_limit)
@@ -101,6 +108,21 @@ def _build(
     )
 
 
+def _remote(config: SearchConfig, embedder: Embedder, stack: ExitStack) -> RemoteEngine | None:
+    if config.index not in REMOTE_INDEXES:
+        return None
+    remote = open_engine(
+        RemoteSettings(
+            engine=Engine(config.index),
+            uri=config.index_uri,
+            embedder_digest=embedder.digest,
+            namespace=config.index_namespace,
+        )
+    )
+    stack.callback(remote.close)
+    return remote
+
+
 def _measuring(config: SearchConfig, observer: Observer, stack: ExitStack) -> Measuring:
     certificates = Certificates()
 
@@ -117,14 +139,14 @@ def _measuring(config: SearchConfig, observer: Observer, stack: ExitStack) -> Me
 def _library(
     config: SearchConfig,
     store: SpanStore,
+    indexing: Indexing,
     embedder: Embedder,
     observer: Observer,
     costs: Costs,
     measuring: Measuring,
     own_shard: OwnShard | None,
 ) -> tuple[Library, Upkeep]:
-    files = SegmentFiles(config.store_path.with_name("segments"))
-    indexing = Indexing(config)
+    files = SegmentFiles(config.store_path.with_name("segments"), indexing.load)
 
     def build(record: Record, segment: Segment, stopped: Callable[[], bool]) -> VectorIndex | None:
         # A machine is measured before its first index: without one there is no choice.
@@ -138,6 +160,7 @@ def _library(
         exact_limit=config.exact_limit,
         delta_limit=config.delta_limit,
         indexed=lambda _, segment: measuring.indexed(segment),
+        forget=indexing.forget,
     )
 
     def changed(snapshot: Snapshot) -> None:

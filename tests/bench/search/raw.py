@@ -43,6 +43,10 @@ class Raw:
     def search(self, query: FloatArray) -> None:
         self.index.search(query, K, effort=self.effort)
 
+    def search_all(self, queries: FloatArray) -> None:
+        for query in queries:
+            self.search(query)
+
     def batch(self, queries: FloatArray) -> None:
         self.index.search_batch(queries, K, effort=self.effort)
 
@@ -91,6 +95,14 @@ class Raw:
         similarities = self.vectors[rows] @ query
         best: FloatArray = -np.sort(-similarities)[:K]
         return best
+
+
+def searches_per_s(raw: Raw, queries: FloatArray, threads: int) -> float:
+    """Returns the queries a second that some threads search one by one."""
+    with ThreadPoolExecutor(threads) as pool:
+        began_s = time.perf_counter()
+        list(pool.map(raw.search_all, np.array_split(queries, threads)))
+        return len(queries) / (time.perf_counter() - began_s)
 
 
 def batches_per_s(raw: Raw, batches: Sequence[FloatArray], threads: int) -> float:

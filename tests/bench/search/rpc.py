@@ -9,7 +9,14 @@ import numpy as np
 from arenalab.api.search.v1 import search_service_pb2 as pb
 from arenalab.search.index import FloatArray
 from tests.bench.search.corpus import DATASET, Corpus
-from tests.bench.search.raw import CORES, Raw, batches_per_s, recall, true_last
+from tests.bench.search.raw import (
+    CORES,
+    Raw,
+    batches_per_s,
+    recall,
+    searches_per_s,
+    true_last,
+)
 from tests.bench.search.rounds import ROUNDS, Ask, Spread, Took, asked, called, ms
 from tests.bench.search.serving import K, Served, bare_stub, request_of
 from tests.bench.search.sheet import Sheet
@@ -73,8 +80,11 @@ async def measure_single(sheet: Sheet, served: Served, corpus: Corpus, raw: Raw)
 
 async def _one_client(sheet: Sheet, asks: dict[str, Ask], raw: Raw, at: Vectors) -> None:
     took: dict[str, list[Took]] = {name: [] for name in (*asks, "raw")}
+    threaded = []
+    queries = np.array([at(number) for number in range(2 * _ONE_BY_ONE)])
     for number in range(ROUNDS):
         first = number * _ONE_BY_ONE
+        threaded.append(searches_per_s(raw, queries, CORES))
         for name, ask in asks.items():
             took[name].append(await asked(ask, _ONE_BY_ONE, first=first))
         took["raw"].append(called(lambda one: raw.search(at(one)), _ONE_BY_ONE, first))
@@ -90,6 +100,7 @@ async def _one_client(sheet: Sheet, asks: dict[str, Ask], raw: Raw, at: Vectors)
     sheet.put(section, "raw_p50_ms", p50["raw"], "the same engine in this process, one thread")
     raw_qps = Spread([one.per_s for one in took["raw"]]).median
     sheet.put(section, "raw_qps", raw_qps, "one query at a time, one thread")
+    sheet.put(section, "raw_qps_threads", Spread(threaded).median, f"the same, {CORES} threads")
 
 
 async def _many_clients(sheet: Sheet, served: Served, asks: dict[str, Ask]) -> None:
@@ -148,5 +159,5 @@ async def measure_batches(sheet: Sheet, served: Served, corpus: Corpus, raw: Raw
     sheet.put(section, "batch16_qps_c4", Spread(rpc_many).median,
               f"BatchSearch, {_BATCHING_CLIENTS} clients")  # fmt: skip
     sheet.put(section, "raw_batch16_qps_threads", Spread(many).median,
-              f"the raw engine, {CORES} threads and nothing else running")  # fmt: skip
+              f"the raw engine, {CORES} threads, no server at work")  # fmt: skip
     sheet.put(section, "ratio_batch16_threads", ratio_many, "of these two")

@@ -44,9 +44,10 @@ class Served:
         vector: FloatArray,
         wanted: filter_pb2.SpanFilter | None = None,
         *,
+        plan: plan_pb2.QueryPlan | None = None,
         explain: bool = False,
     ) -> pb.SearchResponse:
-        return await self.stub.Search(request_of(vector, wanted, explain=explain))
+        return await self.stub.Search(request_of(vector, wanted, plan=plan, explain=explain))
 
     async def empty(self) -> None:
         """Asks an RPC that does nothing: the health check of the same process."""
@@ -90,11 +91,20 @@ class Served:
 
 
 def request_of(
-    vector: FloatArray, wanted: filter_pb2.SpanFilter | None = None, *, explain: bool = False
+    vector: FloatArray,
+    wanted: filter_pb2.SpanFilter | None = None,
+    *,
+    plan: plan_pb2.QueryPlan | None = None,
+    explain: bool = False,
 ) -> pb.SearchRequest:
     """Returns the request for the K nearest to a vector."""
     return pb.SearchRequest(
-        dataset=DATASET, vector=vector.tobytes(), limit=K, filter=wanted, explain=explain
+        dataset=DATASET,
+        vector=vector.tobytes(),
+        limit=K,
+        filter=wanted,
+        plan=plan,
+        explain=explain,
     )
 
 

@@ -111,7 +111,7 @@ def test_only_engines_that_are_built_are_planned(
 
 
 @given(facts(), limits, recalls, models)
-def test_a_filtered_local_index_is_only_trusted_after_a_probe(
+def test_a_filtered_graph_is_only_trusted_after_a_probe(
     known: Facts, limit: int, recall: float, model: CostModel
 ) -> None:
     for plan in everything(chosen(known, limit=limit, recall=recall, model=model)):

@@ -10,7 +10,7 @@ import json
 import logging
 import os
 import shutil
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, Final
@@ -18,12 +18,13 @@ from typing import Any, Final
 import numpy as np
 from blake3 import blake3
 
+from arenalab.mesh import MeshError
 from arenalab.planning import Engine
 from arenalab.search.collection.segment import Made, Segment
 from arenalab.search.collection.words import Words
 from arenalab.search.columns.columns import Columns
 from arenalab.search.index.builders import load_index
-from arenalab.search.index.protocol import FloatArray
+from arenalab.search.index.protocol import FloatArray, VectorIndex
 from arenalab.search.lexical import LexicalIndex
 from arenalab.search.store.span_store import Record
 
@@ -33,6 +34,15 @@ _FORMAT: Final = 1
 _MANIFEST: Final = "segment.json"
 _VECTORS: Final = "vectors.npy"
 _CHUNK_ROWS: Final = 8192
+
+
+LoadIndex = Callable[[Record, Engine, Path, FloatArray | None, str], VectorIndex]
+
+
+def _load_index(
+    _record: Record, engine: Engine, folder: Path, vectors: FloatArray | None, library: str
+) -> VectorIndex:
+    return load_index(engine, folder, vectors, library=library)
 
 
 class SegmentFileError(Exception):
@@ -54,8 +64,15 @@ class Loaded:
 class SegmentFiles:
     """The folders of all collections, below one root."""
 
-    def __init__(self, root: Path) -> None:
+    def __init__(self, root: Path, load_index: LoadIndex = _load_index) -> None:
+        """Keeps its arguments.
+
+        Args:
+            root: Above the folders; need not exist.
+            load_index: Reads the index of a folder.
+        """
         self._root = root
+        self._load_index = load_index
 
     def write(self, record: Record, segment: Segment) -> Loaded:
         """Writes a segment as it was in a generation; returns it served from the files.
@@ -82,7 +99,9 @@ class SegmentFiles:
         for folder in sorted(self._folders(record), key=_generation_of, reverse=True):
             try:
                 return self._load(folder, record)
-            except (SegmentFileError, OSError, ValueError, KeyError, TypeError) as error:
+            except (
+                MeshError, SegmentFileError, OSError, ValueError, KeyError, TypeError,
+            ) as error:  # fmt: skip
                 _logger.warning(
                     "segment file %s of %s is not used: %s", folder.name, record.dataset, error
                 )
@@ -151,9 +170,8 @@ class SegmentFiles:
         disk_bytes = _check_files(folder, manifest["files"])
         columns = Columns.load(folder / "columns")
         vectors = _mapped(folder / _VECTORS, manifest) if (folder / _VECTORS).exists() else None
-        index = load_index(
-            Engine(manifest["engine"]), folder / "index", vectors, library=manifest["library"]
-        )
+        engine = Engine(manifest["engine"])
+        index = self._load_index(record, engine, folder / "index", vectors, manifest["library"])
         if len(columns) != manifest["size"] or index.size != manifest["size"]:
             raise SegmentFileError("columns and index are of another size")
         words = folder / "words"

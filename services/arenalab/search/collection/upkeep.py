@@ -30,6 +30,9 @@ _MERGED_SHARE: Final = 10
 # The share of tombstones beyond which a segment is built again without them.
 _TOMBSTONE_SHARE: Final = 0.2
 
+# How long work that failed is left alone.
+_RETRY_S: Final = 30.0
+
 # Builds the index of a segment, or returns None where the scan is best; gives up when told to.
 BuildIndex: TypeAlias = Callable[[Record, Segment, Callable[[], bool]], VectorIndex | None]
 Key: TypeAlias = tuple[str, str]
@@ -47,6 +50,7 @@ class Upkeep:
         exact_limit: int,
         delta_limit: int = DEFAULT_DELTA_LIMIT,
         indexed: Callable[[Record, Segment], None] = lambda _record, _segment: None,
+        forget: Callable[[str, str, int], None] = lambda *_: None,
     ) -> None:
         """Does nothing yet: call `start`.
 
@@ -57,6 +61,7 @@ class Upkeep:
             exact_limit: Spans above which a segment gets an index.
             delta_limit: Newer spans above which they are merged into the first segment.
             indexed: Told of each segment that got an index.
+            forget: Removes what a server holds of a part, by tenant, dataset and number.
         """
         self._store = store
         self._files = files
@@ -64,6 +69,7 @@ class Upkeep:
         self._exact_limit = exact_limit
         self._delta_limit = delta_limit
         self._indexed = indexed
+        self._forget = forget
         # The latest snapshot of each collection: older ones need no work, and would
         # keep their vectors in memory for as long as an index takes.
         self._waiting: dict[Key, Snapshot] = {}
@@ -136,14 +142,23 @@ class Upkeep:
             except BuildStoppedError:
                 _fail(asked, NotReadyError("search is stopping"))
                 return
-            except (MeshError, OSError) as error:  # a full disk: tried again with the next change
-                _logger.warning("upkeep: %s", error)
+            except (MeshError, OSError) as error:  # a full disk, or a server that is away
+                _logger.warning("upkeep: %s; tried again in %d s", error, _RETRY_S)
                 _fail(asked, error)
+                self._rest(snapshot)
             finally:
                 library.seal(())
                 with self._state:
                     self._is_busy = False
                     self._state.notify_all()
+
+    def _rest(self, snapshot: Snapshot | None) -> None:
+        """Waits a while, or until asked for a snapshot, and puts the work back."""
+        with self._state:
+            self._has_old_rows = True
+            if snapshot is not None:
+                self._waiting.setdefault(_key(snapshot), snapshot)
+            self._state.wait_for(lambda: self._is_stopped or self._asked, _RETRY_S)
 
     def _next_is_there(self) -> bool:
         with self._state:
@@ -165,7 +180,7 @@ class Upkeep:
     def _step(
         self, library: Library, snapshot: Snapshot | None, asked: "list[Future[Snapshot]]"
     ) -> None:
-        while not self._is_stopped and self._store.purge():
+        while not self._is_stopped and self._store.purge(self._forget):
             pass
         if snapshot is None:
             return

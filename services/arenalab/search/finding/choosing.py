@@ -22,7 +22,7 @@ from arenalab.search.finding.query import Query
 from arenalab.search.index.selection import Selection
 
 # Engines whose filtered search is only to be trusted after a probe.
-_PROBED: Final = frozenset({Engine.HNSW, Engine.IVF})
+_PROBED: Final = frozenset({Engine.HNSW, Engine.IVF, Engine.MILVUS})
 _PROBE: Final = Probe(hits=PROBE_HITS, ef_search=PROBE_HITS)
 
 

@@ -5,7 +5,7 @@ killed at any point leaves the state before or after the change, never a mixture
 """
 
 import sqlite3
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final
@@ -267,22 +267,31 @@ class SpanStore:
             _write(connection, after)
         return after, stored
 
-    def purge(self) -> bool:
-        """Removes some rows of parts that no collection names; returns whether more are left."""
+    def purge(self, forget: Callable[[str, str, int], None] = lambda *_: None) -> bool:
+        """Removes some rows of parts that no collection names; returns whether more are left.
+
+        Args:
+            forget: Told tenant, dataset and number of a part before the last of it goes;
+                the part stays, and is told of again, if it raises.
+        """
         with self._database.writing() as connection:
             dead = connection.execute(
-                "SELECT part FROM parts WHERE part NOT IN"
+                "SELECT part, tenant, dataset FROM parts WHERE part NOT IN"
                 " (SELECT live_part FROM collections UNION SELECT added_part FROM collections)"
                 " LIMIT 1"
             ).fetchone()
             if dead is None:
                 return False
+            part, tenant, dataset = dead
             removed = connection.execute(
                 "DELETE FROM spans WHERE rowid IN (SELECT rowid FROM spans WHERE part = ? LIMIT ?)",
-                (*dead, PURGED_AT_ONCE),
+                (part, PURGED_AT_ONCE),
             ).rowcount
-            if removed < PURGED_AT_ONCE:
-                connection.execute("DELETE FROM parts WHERE part = ?", dead)
+            if removed == PURGED_AT_ONCE:
+                return True
+        forget(tenant, dataset, part)
+        with self._database.writing() as connection:
+            connection.execute("DELETE FROM parts WHERE part = ?", (part,))
         return True
 
 
