@@ -115,8 +115,8 @@ def test_a_filtered_graph_is_only_trusted_after_a_probe(
     known: Facts, limit: int, recall: float, model: CostModel
 ) -> None:
     for plan in everything(chosen(known, limit=limit, recall=recall, model=model)):
-        is_local = plan.engine in {Engine.HNSW, Engine.IVF}
-        wants = is_local and known.is_filtered and known.local_share is None
+        may_collapse = plan.engine in {Engine.HNSW, Engine.IVF, Engine.MILVUS}
+        wants = may_collapse and known.is_filtered and known.local_share is None
         assert needs_probe(plan) == wants
 
 
