@@ -137,16 +137,19 @@ async def measure_batches(sheet: Sheet, served: Served, corpus: Corpus, raw: Raw
         for at in range(0, _BATCHES * BATCH, BATCH)
     ]
 
+    inside_us: list[int] = []
+
     async def ask(number: int) -> None:
         vectors = batches[number % _BATCHES].tobytes()
-        await served.stub.BatchSearch(
-            pb.BatchSearchRequest(dataset=DATASET, vectors=vectors, limit=K)
-        )
+        request = pb.BatchSearchRequest(dataset=DATASET, vectors=vectors, limit=K)
+        inside_us.append((await served.stub.BatchSearch(request)).search_us)
 
     await asked(ask, _BATCHES)
     rpc, rpc_many, one, many = [], [], [], []
+    inside_us.clear()
     for _ in range(ROUNDS):
         rpc.append(BATCH * (await asked(ask, _BATCHES)).per_s)
+        alone_us = float(np.median(inside_us))
         one.append(batches_per_s(raw, batches, 1))
         rpc_many.append(BATCH * (await asked(ask, 2 * _BATCHES, _BATCHING_CLIENTS)).per_s)
         many.append(batches_per_s(raw, batches, CORES))
@@ -156,6 +159,8 @@ async def measure_batches(sheet: Sheet, served: Served, corpus: Corpus, raw: Raw
     sheet.put(section, "batch16_qps", Spread(rpc).median, "BatchSearch, one client")
     sheet.put(section, "raw_batch16_qps", Spread(one).median, "the raw engine, one thread")
     sheet.put(section, "ratio_batch16", ratio, "of these two")
+    sheet.put(section, "batch16_search_us", alone_us,
+              f"in the indexes, of one batch; raw engine {BATCH / Spread(one).median * 1e6:,.0f} µs")  # fmt: skip
     sheet.put(section, "batch16_qps_c4", Spread(rpc_many).median,
               f"BatchSearch, {_BATCHING_CLIENTS} clients")  # fmt: skip
     sheet.put(section, "raw_batch16_qps_threads", Spread(many).median,
