@@ -122,12 +122,22 @@ def run(
         if metrics_address := env.get("ARENALAB_METRICS_ADDRESS"):
             host, _, port = metrics_address.rpartition(":")
             serve_metrics(telemetry.metrics, host, int(port))
-        asyncio.run(_serve(service, running(config, telemetry)))
+        with asyncio.Runner(loop_factory=new_event_loop) as runner:
+            runner.run(_serve(service, running(config, telemetry)))
     except (ConfigError, MeshError, OSError) as error:
         _logger.error("%s cannot run: %s", service, error)  # noqa: TRY400 - the cause is the message
         raise SystemExit(1) from error
     finally:
         telemetry.shutdown()
+
+
+def new_event_loop() -> asyncio.AbstractEventLoop:
+    """Returns uvloop's where it is installed, else asyncio's, under which calls take longer."""
+    try:
+        import uvloop
+    except ImportError:
+        return asyncio.new_event_loop()
+    return uvloop.new_event_loop()
 
 
 async def _serve(service: str, running: AbstractAsyncContextManager[int]) -> None:
