@@ -21,9 +21,9 @@ _T = TypeVar("_T")
 
 # Texts embedded between two looks at who else waits for the batch lane.
 _BATCH_TEXTS: Final = 256
-# Vectors kept for texts that are asked again: 6 MB at 384 dimensions.
+# Vectors kept for texts that are asked again: 6 MB at 384 dimensions, texts apart.
 _KEPT_VECTORS: Final = 4096
-_KEPT_TEXT_BYTES: Final = 4096  # a longer text is not kept
+_KEPT_CHARACTERS: Final = 4096  # a longer text is not kept
 
 
 class Embedding:
@@ -143,7 +143,7 @@ class _KeptVectors:
             return found
 
     def put(self, text: str, vector: Vectors) -> None:
-        if len(text) > _KEPT_TEXT_BYTES:
+        if len(text) > _KEPT_CHARACTERS:
             return
         vector.setflags(write=False)
         with self._lock:

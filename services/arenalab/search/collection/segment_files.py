@@ -128,8 +128,7 @@ class SegmentFiles:
                 yield folder
 
     def _fill(self, folder: Path, record: Record, segment: Segment) -> None:
-        columns, _ = segment.columns, segment.index
-        columns.save(_made(folder / "columns"))
+        segment.columns.save(_made(folder / "columns"))
         segment.index.save(_made(folder / "index"))
         if segment.index.engine in _OWN_VECTORS:
             _write_vectors(folder / _VECTORS, segment)
