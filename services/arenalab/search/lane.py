@@ -22,6 +22,7 @@ class Lane:
             workers: Calls that run at the same time.
             queue_limit: Calls that may wait; one more is refused.
         """
+        self.workers = workers
         self._name = name
         self._most = workers + queue_limit
         self._present = 0
