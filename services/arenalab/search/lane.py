@@ -4,7 +4,8 @@ import asyncio
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
-from typing import Any, TypeVar
+from dataclasses import dataclass
+from typing import Any, Self, TypeVar
 
 from arenalab.mesh import BudgetSpentError
 
@@ -71,3 +72,26 @@ class Lane:
             done.set_result(result)
         else:
             done.set_exception(error)
+
+
+@dataclass(frozen=True, slots=True)
+class Lanes:
+    """Where the calls of a service wait: searches, reads and changes do not wait for each other."""
+
+    searches: Lane
+    reads: Lane
+    changes: Lane  # one at a time, as the library makes them anyway
+
+    @classmethod
+    def of(cls, workers: int, queue_limit: int) -> Self:
+        """Returns the lanes of a service with so many workers for each kind of reading."""
+        return cls(
+            Lane("search", workers, queue_limit),
+            Lane("read", workers, queue_limit),
+            Lane("change", 1, queue_limit),
+        )
+
+    def close(self) -> None:
+        """Waits for what is running and refuses the rest."""
+        for lane in (self.searches, self.reads, self.changes):
+            lane.close()

@@ -15,7 +15,8 @@ from arenalab.atomic import Span
 from arenalab.mesh import InvalidInputError, PreconditionError, Reason, tenant_of
 from arenalab.planning import CostModel
 from arenalab.search import requests, responses
-from arenalab.search.collection.library import Library, unknown_span
+from arenalab.search.collection.edits import unknown_span
+from arenalab.search.collection.library import Library
 from arenalab.search.collection.upkeep import Upkeep
 from arenalab.search.embedder.protocol import Vectors
 from arenalab.search.embedding import Embedding
@@ -23,7 +24,7 @@ from arenalab.search.filter_requests import filter_of
 from arenalab.search.finding.finder import Finder
 from arenalab.search.finding.retrieval import Found, is_quick
 from arenalab.search.index.protocol import FloatArray
-from arenalab.search.lane import Lane
+from arenalab.search.lane import Lanes
 from arenalab.search.observing import Observer
 from arenalab.search.recall.measuring import Measuring, weakest
 
@@ -51,7 +52,7 @@ class SearchService(pb_grpc.SearchServiceServicer):
         finder: Finder,
         *,
         upkeep: Upkeep,
-        lane: Lane,
+        lanes: Lanes,
         measuring: Measuring,
         model: Callable[[], CostModel],
         store_bytes: Callable[[], int],
@@ -62,7 +63,7 @@ class SearchService(pb_grpc.SearchServiceServicer):
         self._embedding = embedding
         self._finder = finder
         self._upkeep = upkeep
-        self._lane = lane
+        self._lanes = lanes
         self._measuring = measuring
         self._model = model
         self._store_bytes = store_bytes
@@ -86,7 +87,7 @@ class SearchService(pb_grpc.SearchServiceServicer):
             return found, (time.perf_counter_ns() - began_ns) // 1000
 
         is_short = is_quick(snapshot, query)
-        found, took_us = search() if is_short else await self._lane.run(search)
+        found, took_us = search() if is_short else await self._lanes.searches.run(search)
         certificate = self._measuring.certificate(found)
         self._measuring.offer(found, vector)
         self._observer.searched(found, took_us)
@@ -105,8 +106,8 @@ class SearchService(pb_grpc.SearchServiceServicer):
         began_ns = time.perf_counter_ns()
         pieces = await asyncio.gather(
             *(
-                self._lane.run(partial(self._finder.batch, snapshot, piece, query))
-                for piece in _pieces(vectors, self._lane.workers)
+                self._lanes.searches.run(partial(self._finder.batch, snapshot, piece, query))
+                for piece in _pieces(vectors, self._lanes.searches.workers)
             )
         )
         found = [one for piece in pieces for one in piece]
@@ -137,7 +138,9 @@ class SearchService(pb_grpc.SearchServiceServicer):
         tenant, dataset = self._named(request)
         spans = requests.spans_of(request.spans)
         vectors = await self._vectors_of(spans)
-        done = await asyncio.to_thread(self._library.add, tenant, dataset, spans, vectors)
+        done = await self._lanes.changes.run(
+            partial(self._library.add, tenant, dataset, spans, vectors)
+        )
         return pb.AddSpansResponse(added=done.changed, unchanged=done.unchanged)
 
     async def UpdateSpans(
@@ -146,7 +149,9 @@ class SearchService(pb_grpc.SearchServiceServicer):
         tenant, dataset = self._named(request)
         spans = requests.spans_of(request.spans)
         vectors = await self._vectors_of(spans)
-        done = await asyncio.to_thread(self._library.update, tenant, dataset, spans, vectors)
+        done = await self._lanes.changes.run(
+            partial(self._library.update, tenant, dataset, spans, vectors)
+        )
         return pb.UpdateSpansResponse(updated=done.changed, unchanged=done.unchanged)
 
     async def DeleteSpans(
@@ -154,7 +159,7 @@ class SearchService(pb_grpc.SearchServiceServicer):
     ) -> pb.DeleteSpansResponse:
         tenant, dataset = self._named(request)
         ids = requests.span_ids_to_change(request.span_ids)
-        done = await asyncio.to_thread(self._library.delete, tenant, dataset, ids)
+        done = await self._lanes.changes.run(partial(self._library.delete, tenant, dataset, ids))
         return pb.DeleteSpansResponse(deleted=done.changed, missing=done.unchanged)
 
     async def ReweightSpans(
@@ -162,7 +167,9 @@ class SearchService(pb_grpc.SearchServiceServicer):
     ) -> pb.ReweightSpansResponse:
         tenant, dataset = self._named(request)
         weights = requests.weights_of(request)
-        done = await asyncio.to_thread(self._library.reweight, tenant, dataset, weights)
+        done = await self._lanes.changes.run(
+            partial(self._library.reweight, tenant, dataset, weights)
+        )
         return pb.ReweightSpansResponse(changed=done.changed)
 
     async def QuarantineSpans(
@@ -170,7 +177,7 @@ class SearchService(pb_grpc.SearchServiceServicer):
     ) -> pb.QuarantineSpansResponse:
         tenant, dataset = self._named(request)
         ids = requests.span_ids_to_change(request.span_ids)
-        done = await asyncio.to_thread(
+        done = await self._lanes.changes.run(
             partial(self._library.quarantine, tenant, dataset, ids, hidden=not request.release)
         )
         return pb.QuarantineSpansResponse(changed=done.changed)
@@ -182,7 +189,7 @@ class SearchService(pb_grpc.SearchServiceServicer):
         ids = requests.span_ids_of(request)
         current = partial(self._library.find, tenant, request.dataset)
         try:
-            spans = await asyncio.to_thread(self._finder.spans, ids, current)
+            spans = await self._lanes.reads.run(partial(self._finder.spans, ids, current))
         except KeyError as error:
             raise unknown_span(str(error.args[0])) from error
         return pb.GetSpansResponse(spans=spans)
@@ -205,8 +212,8 @@ class SearchService(pb_grpc.SearchServiceServicer):
         self, request: pb.StatsRequest, context: grpc.ServicerContext
     ) -> pb.StatsResponse:
         snapshot = self._library.find(tenant_of(request.scope), request.dataset)
-        return await asyncio.to_thread(
-            responses.stats_response, snapshot, self._model(), self._store_bytes()
+        return await self._lanes.reads.run(
+            partial(responses.stats_response, snapshot, self._model(), self._store_bytes())
         )
 
     async def Count(
@@ -214,7 +221,7 @@ class SearchService(pb_grpc.SearchServiceServicer):
     ) -> pb.CountResponse:
         snapshot = self._library.find(tenant_of(request.scope), request.dataset)
         wanted = filter_of(request.filter)
-        matches, conditions = await asyncio.to_thread(snapshot.counts, wanted)
+        matches, conditions = await self._lanes.reads.run(partial(snapshot.counts, wanted))
         return responses.count_response(snapshot, matches, conditions)
 
     async def ListCollections(
@@ -226,13 +233,14 @@ class SearchService(pb_grpc.SearchServiceServicer):
     async def Publish(
         self, request: pb.PublishRequest, context: grpc.ServicerContext
     ) -> pb.PublishResponse:
-        snapshot, previous = await asyncio.to_thread(
+        publish = partial(
             self._library.publish,
             tenant_of(request.scope),
             requests.check_dataset(request.dataset),
             requests.check_version(request.dataset_version),
             partial(self._embedding.batch_now, field="spans"),
         )
+        snapshot, previous = await self._lanes.changes.run(publish)
         return pb.PublishResponse(
             collection=responses.collection_of(snapshot), previous_version=previous
         )

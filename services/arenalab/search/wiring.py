@@ -33,7 +33,7 @@ from arenalab.search.index.protocol import VectorIndex
 from arenalab.search.index.remote.engines import open_engine
 from arenalab.search.index.remote.protocol import RemoteEngine
 from arenalab.search.index.remote.settings import RemoteSettings
-from arenalab.search.lane import Lane
+from arenalab.search.lane import Lanes
 from arenalab.search.observing import Observer
 from arenalab.search.recall.certificate import Band, Certificates
 from arenalab.search.recall.measuring import Measuring
@@ -90,8 +90,8 @@ def _build(
     upkeep.start(library)
     embedding = Embedding(embedder, workers=config.workers_of(), queue_limit=config.queue_limit)
     stack.callback(embedding.close)
-    lane = Lane("search", config.workers_of(), config.queue_limit)
-    stack.callback(lane.close)
+    lanes = Lanes.of(config.workers_of(), config.queue_limit)
+    stack.callback(lanes.close)
     retrieval = Retrieval(Chooser(costs.model, costs.latencies))
     ranked = Ranked(retrieval, store.texts, time.time, upkeep.index_words)
     return SearchService(
@@ -99,7 +99,7 @@ def _build(
         embedding,
         Finder(embedding, Payloads(store), ranked),
         upkeep=upkeep,
-        lane=lane,
+        lanes=lanes,
         measuring=measuring,
         model=costs.model,
         store_bytes=lambda: store.disk_bytes,
@@ -159,6 +159,7 @@ def _library(
         build_index=build,
         exact_limit=config.exact_limit,
         delta_limit=config.delta_limit,
+        is_wanted=indexing.is_wanted,
         indexed=lambda _, segment: measuring.indexed(segment),
         forget=indexing.forget,
     )

@@ -93,7 +93,7 @@ def test_a_merge_is_caught_up_with_all_that_happened_while_it_ran(shelf: Shelf) 
     shelf.publish(base)
     old = shelf.add(added)
     shelf.upkeep.wait()  # what it does ends with unsealing
-    shelf.library.seal(old.segments)
+    shelf.library.seal(old)
     merged = Segment.merged(old.segments, old.record.version)
     shelf.add(spans(2, "later"))
     library = shelf.library

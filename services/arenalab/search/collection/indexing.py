@@ -81,6 +81,13 @@ class Indexing:
         self._slots[_key(record)] = marker.name.part[-1]
         return index
 
+    def is_wanted(self, index: VectorIndex) -> bool:
+        """Returns whether an index is what `build` would make of its vectors now."""
+        engine = self._engine(index.size, index.dimension)
+        if index.engine is not engine:
+            return False
+        return engine is not Engine.HNSW or index.library == self._config.graph
+
     def forget(self, tenant: str, dataset: str, part: int) -> None:
         """Removes what a server holds of a part that is not served any more.
 

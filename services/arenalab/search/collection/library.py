@@ -7,20 +7,28 @@ never take it.
 
 import logging
 import threading
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from typing import Final
 
-import numpy as np
-
 from arenalab.atomic import Span
-from arenalab.mesh import InvalidInputError, MeshError, NotFoundError, PreconditionError, Reason
+from arenalab.mesh import (
+    DataLossError,
+    MeshError,
+    NotFoundError,
+    NotReadyError,
+    PreconditionError,
+    Reason,
+)
+from arenalab.search.collection import edits
 from arenalab.search.collection.datasets import Datasets, rows_of
+from arenalab.search.collection.edits import Edit
 from arenalab.search.collection.loading import Loader
 from arenalab.search.collection.segment import Segment
-from arenalab.search.collection.snapshot import Place, Snapshot
+from arenalab.search.collection.snapshot import Snapshot
 from arenalab.search.index.protocol import FloatArray
-from arenalab.search.store.row import NewRow, is_same_span, message_of, row_of
+from arenalab.search.store.row import StoredRow, message_of
 from arenalab.search.store.span_store import NewVersion, Record, SpanStore
 
 _logger = logging.getLogger(__name__)
@@ -106,6 +114,12 @@ class Library:
                 except MeshError as error:
                     _logger.warning("collection %s of %s: %s", record.dataset, record.tenant, error)
                     self._served = {**self._served, _key(record): Damaged(record, error)}
+                except Exception as error:  # whatever one collection holds, the others are served
+                    _logger.exception("collection %s of %s", record.dataset, record.tenant)
+                    why = DataLossError(
+                        f"the collection cannot be loaded: {error}", Reason.CORRUPT_DATASET
+                    )
+                    self._served = {**self._served, _key(record): Damaged(record, why)}
         return loaded
 
     def find(self, tenant: str, dataset: str) -> Snapshot:
@@ -152,32 +166,37 @@ class Library:
             MeshError: As `Datasets.open`, `rows_of` and `SpanStore.publish`; the live
                 version stays.
         """
+        # Read before the lock is taken: a large version takes a minute.
+        live = self._served.get((tenant, dataset))
+        if isinstance(live, Snapshot) and live.record.version == version:
+            return live, version
+        opened = self._datasets.open(tenant, dataset, version)
+        rows = [
+            (ordinal, row)
+            for ordinal, row in enumerate(rows_of(opened))
+            if self._keeps(tenant, row.domain)
+        ]
+        manifest = opened.manifest
+        new = NewVersion(
+            tenant=tenant,
+            dataset=dataset,
+            version=version,
+            published_at_ns=self._now_ns(),
+            embedder_id=manifest.embedder_id,
+            embedder_digest=manifest.embedder_digest,
+            dimension=manifest.dimension,
+        )
         with self._changing:
             before = self._served.get((tenant, dataset))
             previous = before.record.version if before else ""
             if isinstance(before, Snapshot) and previous == version:
                 return before, previous
-            opened = self._datasets.open(tenant, dataset, version)
-            manifest = opened.manifest
-            new = NewVersion(
-                tenant=tenant,
-                dataset=dataset,
-                version=version,
-                published_at_ns=self._now_ns(),
-                embedder_id=manifest.embedder_id,
-                embedder_digest=manifest.embedder_digest,
-                dimension=manifest.dimension,
-            )
-            rows = (
-                (ordinal, row)
-                for ordinal, row in enumerate(rows_of(opened))
-                if self._keeps(tenant, row.domain)
-            )
             added_vectors = None
             if before and before.record.embedder_digest != manifest.embedder_digest:
                 added_vectors = embed_all(self._added_texts(before.record))
             record = self._store.publish(new, rows, added_vectors=added_vectors)
-            snapshot = self._loader.read(record, opened.embeddings())
+            with self._committed(record):
+                snapshot = self._loader.read(record, opened.embeddings())
             self._show(snapshot)
             return snapshot, previous
 
@@ -188,19 +207,13 @@ class Library:
             InvalidInputError: A span has the id of another one, or belongs elsewhere.
             MeshError: As `find` and `SpanStore.change`; nothing was kept.
         """
-        with self._changing:
-            before = self.find(tenant, dataset)
-            new = self._new_among(before, spans)
-            if not new:
-                return Changed(before, 0, len(spans))
-            self._check_owner(tenant, [row.domain for row in new.values()])
-            record, stored = self._store.change(
-                before.record, added=list(new.values()), vectors=vectors[list(new)]
-            )
-            arrived = self._loader.arrived(record, stored, vectors[list(new)])
-            after = replace(before, record=record).adding(arrived, self._joined_limit, self._sealed)
-            self._show(after)
-            return Changed(after, len(new), len(spans) - len(new))
+        return self._change(
+            tenant,
+            dataset,
+            lambda before: edits.adding(
+                before, spans, vectors, self._store.payloads, self._arrived
+            ),
+        )
 
     def update(
         self, tenant: str, dataset: str, spans: Sequence[Span], vectors: FloatArray
@@ -212,33 +225,13 @@ class Library:
             NotFoundError: UNKNOWN_SPAN.
             MeshError: As `find` and `SpanStore.change`; nothing was kept.
         """
-        with self._changing:
-            before = self.find(tenant, dataset)
-            ids = [span.id for span in spans]
-            places = _known(before, ids)
-            rows = [row_of(span) for span in spans]
-            old = self._store.payloads([before.rowid(place) for place in places])
-            new = [
-                number
-                for number, (row, place) in enumerate(zip(rows, places, strict=True))
-                if not is_same_span(old[before.rowid(place)], row.payload)
-            ]
-            if not new:
-                return Changed(before, 0, len(spans))
-            self._check_owner(tenant, [rows[number].domain for number in new])
-            gone = [places[number] for number in new]
-            record, stored = self._store.change(
-                before.record,
-                removed=[before.rowid(place) for place in gone],
-                added=[rows[number] for number in new],
-                vectors=vectors[new],
-                marks=[(before.weight(place), int(before.is_hidden(place))) for place in gone],
-            )
-            arrived = self._loader.arrived(record, stored, vectors[new])
-            after = replace(before, record=record).removing(gone)
-            after = after.adding(arrived, self._joined_limit, self._sealed)
-            self._show(after)
-            return Changed(after, len(new), len(spans) - len(new))
+        return self._change(
+            tenant,
+            dataset,
+            lambda before: edits.updating(
+                before, spans, vectors, self._store.payloads, self._arrived
+            ),
+        )
 
     def delete(self, tenant: str, dataset: str, ids: Sequence[str]) -> Changed:
         """Removes spans; ids that are not there count as unchanged.
@@ -246,18 +239,7 @@ class Library:
         Raises:
             MeshError: As `find` and `SpanStore.change`; nothing was removed.
         """
-        with self._changing:
-            before = self.find(tenant, dataset)
-            wanted = list(dict.fromkeys(ids))
-            gone = [place for place in before.places(wanted) if place is not None]
-            if not gone:
-                return Changed(before, 0, len(wanted))
-            record, _ = self._store.change(
-                before.record, removed=[before.rowid(place) for place in gone]
-            )
-            after = replace(before, record=record).removing(gone)
-            self._show(after)
-            return Changed(after, len(gone), len(wanted) - len(gone))
+        return self._change(tenant, dataset, lambda before: edits.deleting(before, ids))
 
     def reweight(self, tenant: str, dataset: str, weights: Mapping[str, float]) -> Changed:
         """Sets how much spans count, all or none.
@@ -266,23 +248,7 @@ class Library:
             NotFoundError: UNKNOWN_SPAN.
             MeshError: As `find` and `SpanStore.change`; nothing was changed.
         """
-        with self._changing:
-            before = self.find(tenant, dataset)
-            places = _known(before, list(weights))
-            new = {
-                place: float(np.float32(weight))
-                for place, weight in zip(places, weights.values(), strict=True)
-                if before.weight(place) != np.float32(weight)
-            }
-            if not new:
-                return Changed(before, 0, len(weights))
-            record, _ = self._store.change(
-                before.record,
-                weights={before.rowid(place): weight for place, weight in new.items()},
-            )
-            after = replace(before, record=record).weighing(new)
-            self._show(after)
-            return Changed(after, len(new), len(weights) - len(new))
+        return self._change(tenant, dataset, lambda before: edits.weighing(before, weights))
 
     def quarantine(self, tenant: str, dataset: str, ids: Sequence[str], *, hidden: bool) -> Changed:
         """Hides spans from every search, or shows them again, all or none.
@@ -291,30 +257,31 @@ class Library:
             NotFoundError: UNKNOWN_SPAN.
             MeshError: As `find` and `SpanStore.change`; nothing was changed.
         """
-        with self._changing:
-            before = self.find(tenant, dataset)
-            wanted = list(dict.fromkeys(ids))
-            places = [
-                place for place in _known(before, wanted) if before.is_hidden(place) != hidden
-            ]
-            if not places:
-                return Changed(before, 0, len(wanted))
-            record, _ = self._store.change(
-                before.record,
-                hidden={before.rowid(place): int(hidden) for place in places},
-            )
-            after = replace(before, record=record).hiding(places, hidden=hidden)
-            self._show(after)
-            return Changed(after, len(places), len(wanted) - len(places))
+        return self._change(
+            tenant, dataset, lambda before: edits.hiding(before, ids, hidden=hidden)
+        )
 
     def is_current(self, snapshot: Snapshot) -> bool:
         """Returns whether a snapshot is the one that is served."""
         return self._served.get(_key(snapshot.record)) is snapshot
 
-    def seal(self, segments: Sequence[Segment]) -> None:
-        """Keeps additions from joining some segments; an empty sequence lifts that."""
+    def seal(self, snapshot: Snapshot) -> Snapshot | None:
+        """Keeps additions from joining the segments that a collection has now.
+
+        Returns:
+            The collection as it is now, with all that was added so far; None where
+            another version is live.
+        """
         with self._changing:
-            self._sealed = frozenset(segment.serial for segment in segments)
+            now = self._served.get(_key(snapshot.record))
+            if not isinstance(now, Snapshot) or now.record.live_part != snapshot.record.live_part:
+                return None
+            self._sealed = frozenset(segment.serial for segment in now.segments)
+            return now
+
+    def unseal(self) -> None:
+        """Lets additions join segments again."""
+        self._sealed = frozenset()
 
     def improve(self, before: Snapshot, old: Sequence[Segment], new: Segment) -> Snapshot | None:
         """Puts one segment in the place of some of a snapshot's.
@@ -357,44 +324,34 @@ class Library:
         payloads = self._store.payloads(rowids)
         return [message_of(payloads[rowid]).this for rowid in rowids]
 
-    def _new_among(self, snapshot: Snapshot, spans: Sequence[Span]) -> dict[int, NewRow]:
-        """Returns the spans that are not there yet, by their place in `spans`."""
-        known = snapshot.rowids([span.id for span in spans])
-        payloads = self._store.payloads([rowid for rowid in known if rowid is not None])
-        new: dict[int, NewRow] = {}
-        seen: dict[str, bytes] = {}
-        for place, (span, rowid) in enumerate(zip(spans, known, strict=True)):
-            row = row_of(span)
-            there = payloads[rowid] if rowid is not None else seen.get(span.id)
-            if there is None:
-                new[place] = row
-                seen[span.id] = row.payload
-            elif not is_same_span(there, row.payload):
-                raise InvalidInputError(
-                    f"spans[{place}]: a span with the id {span.id} and other content exists;"
-                    " UpdateSpans replaces it",
-                    field=f"spans[{place}].id",
-                )
-        return new
+    def _change(self, tenant: str, dataset: str, make: Callable[[Snapshot], Edit]) -> Changed:
+        with self._changing:
+            before = self.find(tenant, dataset)
+            edit = make(before)
+            if not edit.changed:
+                return Changed(before, 0, edit.unchanged)
+            self._check_owner(tenant, edit.domains)
+            record, stored = self._store.change(before.record, **edit.written)
+            with self._committed(record):
+                after = edit.show(replace(before, record=record), stored)
+            self._show(after)
+            return Changed(after, edit.changed, edit.unchanged)
 
+    def _arrived(
+        self, snapshot: Snapshot, stored: list[StoredRow], vectors: FloatArray
+    ) -> Snapshot:
+        segment = self._loader.arrived(snapshot.record, stored, vectors)
+        return snapshot.adding(segment, self._joined_limit, self._sealed)
 
-def _known(snapshot: Snapshot, ids: Sequence[str]) -> list[Place]:
-    """Returns the places of ids that must all be there, each once."""
-    if len(set(ids)) < len(ids):
-        twice = next(span_id for at, span_id in enumerate(ids) if span_id in ids[:at])
-        raise InvalidInputError(f"the id {twice[:80]!a} is there twice", field="span_ids")
-    places = snapshot.places(ids)
-    for span_id, place in zip(ids, places, strict=True):
-        if place is None:
-            raise unknown_span(span_id)
-    return [place for place in places if place is not None]
-
-
-def unknown_span(span_id: str) -> NotFoundError:
-    """Returns the error for an id that no span has."""
-    return NotFoundError(
-        f"no span has the id {span_id[:80]!a}", Reason.UNKNOWN_SPAN, span_id=span_id[:80]
-    )
+    @contextmanager
+    def _committed(self, record: Record) -> Iterator[None]:
+        """Serves a collection no longer whose change is stored and cannot be shown."""
+        try:
+            yield
+        except BaseException as error:
+            why = NotReadyError(f"a stored change could not be shown ({error}); restart search")
+            self._served = {**self._served, _key(record): Damaged(record, why)}
+            raise
 
 
 def _key(record: Record) -> Key:

@@ -4,7 +4,6 @@ A segment is never changed: to remove, hide or weigh spans, or to give it a bett
 makes another one that shares everything else and keeps the serial number.
 """
 
-from collections import OrderedDict
 from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 from functools import cached_property
@@ -19,6 +18,7 @@ from arenalab.search.collection.words import Words
 from arenalab.search.columns.columns import Columns
 from arenalab.search.condition import Filter
 from arenalab.search.filters import FilterIndex
+from arenalab.search.filters.recent import Recent
 from arenalab.search.index.exact import ExactIndex
 from arenalab.search.index.protocol import FloatArray, VectorIndex
 from arenalab.search.index.selection import BoolArray, IntArray, Selection
@@ -53,8 +53,8 @@ class Segment:
     serial: int = field(default_factory=lambda: next(_serials))
     made: Made = _NOT_BUILT
     words: Words = field(default_factory=Words)  # built when a search first asks for words
-    _selections: OrderedDict[Filter, Selection] = field(
-        default_factory=OrderedDict, init=False, repr=False
+    _selections: Recent[Filter, Selection] = field(
+        default_factory=lambda: Recent(_KEPT_SELECTIONS), init=False, repr=False
     )
 
     @classmethod
@@ -94,8 +94,9 @@ class Segment:
         """Returns the rows that pass and are not gone; None stands for all of them."""
         if not self.gone:
             return self.filters.select(wanted, order)
-        found = self._selections.get(wanted)
-        if found is None:
+        try:
+            return self._selections[wanted]
+        except KeyError:
             passing = self.filters.select(wanted, order)
             if passing is None:
                 rows = BitMap(self.gone)
@@ -103,11 +104,8 @@ class Segment:
                 found = Selection(rows, len(self), wanted)
             else:
                 found = Selection(passing.bitmap - self.gone, len(self), wanted)
-            # Two threads may both compute it: the same value, so the race is harmless.
             self._selections[wanted] = found
-            if len(self._selections) > _KEPT_SELECTIONS:
-                self._selections.pop(next(iter(self._selections)), None)
-        return found
+            return found
 
     def counts(self, wanted: Filter) -> dict[str, int]:
         """Returns how many spans that a search may find pass each condition alone."""

@@ -49,6 +49,12 @@ class SegmentFileError(Exception):
     """A folder that cannot be served from, and why."""
 
 
+# Whatever a damaged or foreign folder may raise; an extra may be gone, too.
+_UNUSABLE: Final = (
+    SegmentFileError, OSError, ValueError, LookupError, TypeError, AttributeError, ImportError,
+)  # fmt: skip
+
+
 @dataclass(frozen=True, slots=True)
 class Loaded:
     """A segment as a folder had it."""
@@ -95,16 +101,20 @@ class SegmentFiles:
         return self._load(folder, record)
 
     def load(self, record: Record) -> Loaded | None:
-        """Returns the segment of a collection's newest folder; None without a usable one."""
+        """Returns the segment of a collection's newest folder; None without a usable one.
+
+        A folder that is not usable is removed: it would be in the way of the next.
+        """
         for folder in sorted(self._folders(record), key=_generation_of, reverse=True):
             try:
                 return self._load(folder, record)
-            except (
-                MeshError, SegmentFileError, OSError, ValueError, KeyError, TypeError,
-            ) as error:  # fmt: skip
+            except MeshError as error:  # a server that holds it is away
+                _logger.warning("segment of %s is not used now: %s", record.dataset, error)
+            except _UNUSABLE as error:
                 _logger.warning(
-                    "segment file %s of %s is not used: %s", folder.name, record.dataset, error
+                    "segment file %s of %s is removed: %s", folder.name, record.dataset, error
                 )
+                shutil.rmtree(folder, ignore_errors=True)
         return None
 
     def tidy(self, records: "list[Record]") -> None:
@@ -141,6 +151,7 @@ class SegmentFiles:
             "dataset": record.dataset,
             "version": record.version,
             "live_part": record.live_part,
+            "published_at_ns": record.published_at_ns,
             "generation": record.generation,
             "embedder_digest": record.embedder_digest,
             "dimension": record.dimension,
@@ -195,11 +206,15 @@ def _check(manifest: Any, record: Record) -> None:
         ("dataset", record.dataset),
         ("version", record.version),
         ("live_part", record.live_part),
+        # Numbers of parts begin anew in another store; the time of a publication does not.
+        ("published_at_ns", record.published_at_ns),
         ("embedder_digest", record.embedder_digest),
         ("dimension", record.dimension),
     ):
         if manifest.get(name) != expected:
             raise SegmentFileError(f"{name} is {manifest.get(name)!a}, expected {expected!a}")
+    if manifest["generation"] > record.generation:  # the store is older: a restored copy
+        raise SegmentFileError(f"it is of generation {manifest['generation']}, the store is older")
 
 
 def _check_files(folder: Path, files: dict[str, list[Any]]) -> int:

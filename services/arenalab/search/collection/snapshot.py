@@ -49,6 +49,11 @@ class Snapshot:
         """The number of spans outside the first segment."""
         return sum(segment.live for segment in self.segments[1:])
 
+    @property
+    def loose(self) -> tuple[Segment, ...]:
+        """The newer segments that are scanned."""
+        return tuple(segment for segment in self.segments[1:] if segment.is_scanned)
+
     @cached_property
     def added(self) -> int:
         """The number of spans that were added online."""

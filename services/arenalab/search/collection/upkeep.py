@@ -49,6 +49,7 @@ class Upkeep:
         build_index: BuildIndex,
         exact_limit: int,
         delta_limit: int = DEFAULT_DELTA_LIMIT,
+        is_wanted: Callable[[VectorIndex], bool] = lambda _: True,
         indexed: Callable[[Record, Segment], None] = lambda _record, _segment: None,
         forget: Callable[[str, str, int], None] = lambda *_: None,
     ) -> None:
@@ -60,6 +61,7 @@ class Upkeep:
             build_index: Makes the indexes.
             exact_limit: Spans above which a segment gets an index.
             delta_limit: Newer spans above which they are merged into the first segment.
+            is_wanted: Whether an index is of the kind that `build_index` makes now.
             indexed: Told of each segment that got an index.
             forget: Removes what a server holds of a part, by tenant, dataset and number.
         """
@@ -68,6 +70,7 @@ class Upkeep:
         self._build_index = build_index
         self._exact_limit = exact_limit
         self._delta_limit = delta_limit
+        self._is_wanted = is_wanted
         self._indexed = indexed
         self._forget = forget
         # The latest snapshot of each collection: older ones need no work, and would
@@ -75,6 +78,9 @@ class Upkeep:
         self._waiting: dict[Key, Snapshot] = {}
         self._asked: dict[Key, list[Future[Snapshot]]] = {}
         self._wordless: list[Segment] = []
+        # Work that failed, and when (of time.monotonic) it is done again.
+        self._later: dict[Key, tuple[float, Snapshot]] = {}
+        self._purge_at_s = 0.0
         self._has_old_rows = True
         self._is_busy = False
         self._is_stopped = False
@@ -94,8 +100,7 @@ class Upkeep:
         if self._thread is not None:
             self._thread.join()
         for asked in self._asked.values():
-            for one in asked:
-                one.set_exception(NotReadyError("search is stopping"))
+            _fail(asked, NotReadyError("search is stopping"))
 
     def changed(self, snapshot: Snapshot) -> None:
         """Hears of a new snapshot."""
@@ -108,7 +113,8 @@ class Upkeep:
         """Has a collection merged and written; the result is what is served afterwards.
 
         Raises (in the future):
-            MeshError: STORAGE_FULL; or NOT_READY, the service stops.
+            OSError: The disk is full.
+            MeshError: NOT_READY, the service stops or a server cannot be reached.
         """
         asked: Future[Snapshot] = Future()
         with self._state:
@@ -137,6 +143,7 @@ class Upkeep:
         while self._next_is_there():
             snapshot, asked = self._take()
             try:
+                self._purge()
                 self._step(library, snapshot, asked)
                 self._words()
             except BuildStoppedError:
@@ -144,35 +151,58 @@ class Upkeep:
                 return
             except (MeshError, OSError) as error:  # a full disk, or a server that is away
                 _logger.warning("upkeep: %s; tried again in %d s", error, _RETRY_S)
-                _fail(asked, error)
-                self._rest(snapshot)
+                self._retry(snapshot, asked, error)
+            except Exception as error:  # a defect here must not end all upkeep
+                _logger.exception("upkeep failed; tried again in %d s", _RETRY_S)
+                self._retry(snapshot, asked, error)
             finally:
-                library.seal(())
+                library.unseal()
                 with self._state:
                     self._is_busy = False
                     self._state.notify_all()
 
-    def _rest(self, snapshot: Snapshot | None) -> None:
-        """Waits a while, or until asked for a snapshot, and puts the work back."""
-        with self._state:
-            self._has_old_rows = True
-            if snapshot is not None:
-                self._waiting.setdefault(_key(snapshot), snapshot)
-            self._state.wait_for(lambda: self._is_stopped or self._asked, _RETRY_S)
+    def _retry(
+        self, snapshot: Snapshot | None, asked: "list[Future[Snapshot]]", error: Exception
+    ) -> None:
+        """Puts work that failed back for later; other collections do not wait for it."""
+        _fail(asked, error)
+        if snapshot is not None:
+            with self._state:
+                self._later[_key(snapshot)] = (time.monotonic() + _RETRY_S, snapshot)
 
     def _next_is_there(self) -> bool:
         with self._state:
-            self._state.wait_for(lambda: self._is_stopped or self._has_work)
+            while not (self._is_stopped or self._has_work):
+                due_s = min((due_s for due_s, _ in self._later.values()), default=None)
+                self._state.wait(None if due_s is None else max(0.0, due_s - time.monotonic()))
+                for key, (due_s, snapshot) in list(self._later.items()):
+                    if due_s <= time.monotonic():
+                        del self._later[key]
+                        # What was served since is newer, and waits for itself.
+                        self._waiting.setdefault(key, snapshot)
             return not self._is_stopped
 
     def _take(self) -> "tuple[Snapshot | None, list[Future[Snapshot]]]":
         with self._state:
             self._is_busy = True
-            self._has_old_rows = False
             if not self._waiting:
                 return None, []
             key = next(iter(self._waiting))
             return self._waiting.pop(key), self._asked.pop(key, [])
+
+    def _purge(self) -> None:
+        """Removes what no collection names any more."""
+        with self._state:
+            if not self._has_old_rows or time.monotonic() < self._purge_at_s:
+                self._has_old_rows = False
+                return
+            self._has_old_rows = False
+        try:
+            while not self._is_stopped and self._store.purge(self._forget):
+                pass
+        except MeshError as error:  # a server that holds a part of it is away
+            _logger.warning("old spans stay for now: %s", error)
+            self._purge_at_s = time.monotonic() + _RETRY_S
 
     def _must_stop(self) -> bool:
         return self._is_stopped
@@ -180,18 +210,19 @@ class Upkeep:
     def _step(
         self, library: Library, snapshot: Snapshot | None, asked: "list[Future[Snapshot]]"
     ) -> None:
-        while not self._is_stopped and self._store.purge(self._forget):
-            pass
         if snapshot is None:
             return
         if asked:
             done = self._written(library, self._merged(library, snapshot))
             for one in asked:
-                one.set_result(done)
+                if one.set_running_or_notify_cancel():  # its caller may have given up
+                    one.set_result(done)
         elif not library.is_current(snapshot):
             return
         elif self._needs_merge(snapshot):
             self._merged(library, snapshot)
+        elif sum(map(len, loose := snapshot.loose)) > self._exact_limit and len(loose) > 1:
+            self._gathered(library, snapshot)
         elif (bare := self._without_index(snapshot)) is not None:
             self._index(library, snapshot, bare)
         elif not snapshot.base.is_scanned and not snapshot.base.made.disk_bytes:
@@ -223,23 +254,33 @@ class Upkeep:
             (
                 segment
                 for segment in snapshot.segments
-                if segment.is_scanned and len(segment) > self._exact_limit
+                if len(segment) > self._exact_limit
+                and (segment.is_scanned or not self._is_wanted(segment.index))
             ),
             None,
         )
 
     def _merged(self, library: Library, snapshot: Snapshot) -> Snapshot:
         """Returns what is served once all segments are one, without tombstones."""
-        old = snapshot.segments
+        sealed = library.seal(snapshot)
+        if sealed is None:
+            return snapshot
+        old = sealed.segments
         if len(old) == 1 and not old[0].removed:
-            if self._without_index(snapshot) is None:
-                return snapshot
-            return self._index(library, snapshot, old[0])
-        library.seal(old)
-        version = snapshot.record.version
-        merged = Segment.merged(old, version)
-        merged = self._with_index(snapshot.record, merged)
-        return library.improve(snapshot, old, merged) or snapshot
+            if self._without_index(sealed) is None:
+                return sealed
+            return self._index(library, sealed, old[0])
+        merged = self._with_index(sealed.record, Segment.merged(old, sealed.record.version))
+        return library.improve(sealed, old, merged) or sealed
+
+    def _gathered(self, library: Library, snapshot: Snapshot) -> None:
+        """Makes one segment with an index of the newer ones that are scanned."""
+        sealed = library.seal(snapshot)
+        if sealed is None:
+            return
+        old = sealed.loose
+        gathered = self._with_index(sealed.record, Segment.merged(old, sealed.record.version))
+        library.improve(sealed, old, gathered)
 
     def _index(self, library: Library, snapshot: Snapshot, segment: Segment) -> Snapshot:
         better = self._with_index(snapshot.record, segment)
@@ -269,14 +310,15 @@ class Upkeep:
         after = library.improve(snapshot, [snapshot.base], loaded.segment_as(snapshot.base))
         if after is None:
             return snapshot
-        self._store.forget_changes(snapshot.record, loaded.generation)
+        # In this order: an older file needs the log that is forgotten then.
         self._files.tidy(self._store.records())
+        self._store.forget_changes(snapshot.record, loaded.generation)
         return after
 
 
 def _fail(asked: "list[Future[Snapshot]]", error: Exception) -> None:
     for one in asked:
-        if not one.done():
+        if not one.done() and one.set_running_or_notify_cancel():
             one.set_exception(error)
 
 

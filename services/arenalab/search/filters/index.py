@@ -15,7 +15,7 @@ from arenalab.search.index.selection import Selection
 
 # What a kept selection may come to hold a row, in all the forms that engines ask for.
 _KEPT_BYTES: Final = 64 << 20
-_BYTES_A_ROW: Final = 2
+_BYTES_A_ROW: Final = 5
 _MOST_KEPT: Final = 256
 _LEAST_KEPT: Final = 16
 

@@ -22,7 +22,9 @@ from arenalab.search.store.payloads import GoneError, Payloads
 _T = TypeVar("_T")
 
 # How often a search begins again because its version was replaced and removed meanwhile.
-_ATTEMPTS: Final = 5
+_ATTEMPTS: Final = 200
+# How long it waits for a change that is stored to be shown.
+_SHOWN_S: Final = 0.005
 
 
 @dataclass(frozen=True, kw_only=True, slots=True, eq=False)
@@ -112,16 +114,24 @@ class Finder:
         self, snapshot: Snapshot, spans: Sequence[span_pb2.Span], depth: int
     ) -> list[list[span_pb2.Span]]:
         def lookup(ids: Sequence[str]) -> Mapping[str, span_pb2.Span]:
-            rowids = [rowid for rowid in snapshot.rowids(ids) if rowid is not None]
+            places = [place for place in snapshot.places(ids) if place is not None]
+            rowids = [snapshot.rowid(place) for place in places if not snapshot.is_hidden(place)]
             return {span.id: span for span in self._payloads.read(rowids).values()}
 
         return walk_back(spans, depth, lookup)
 
 
 def _retried(work: Callable[[Snapshot], _T], current: Callable[[], Snapshot]) -> _T:
-    for _ in range(_ATTEMPTS - 1):
+    """Returns what work makes of a snapshot whose spans are all there.
+
+    A span that was changed or removed is gone from the store a moment before the snapshot
+    without it is shown.
+    """
+    for _ in range(_ATTEMPTS):
+        snapshot = current()
         try:
-            return work(current())
+            return work(snapshot)
         except GoneError:
-            continue
+            if current() is snapshot:
+                time.sleep(_SHOWN_S)
     return work(current())

@@ -60,10 +60,10 @@ CREATE UNIQUE INDEX spans_by_id ON spans (part, span_id);
 CREATE INDEX marked_spans ON spans (part) WHERE weight != 1 OR hidden != 0;
 CREATE TABLE changes (
   added_part INTEGER NOT NULL,         -- of the collection
-  generation INTEGER NOT NULL,
+  generation INTEGER NOT NULL,         -- of its last change
   span_row INTEGER NOT NULL            -- rowid of a span that was removed, weighed or hidden
 ) STRICT;
-CREATE INDEX changes_by_generation ON changes (added_part, generation);
+CREATE UNIQUE INDEX changes_by_row ON changes (added_part, span_row);
 """
 
 PRAGMAS: Final = (

@@ -122,7 +122,7 @@ class SpanStore:
         """Returns the numbers of the rows that went or changed after a generation."""
         with self._database.reading() as connection:
             rows = connection.execute(
-                "SELECT DISTINCT span_row FROM changes WHERE added_part = ? AND generation > ?",
+                "SELECT span_row FROM changes WHERE added_part = ? AND generation > ?",
                 (record.added_part, generation),
             ).fetchall()
         return [rowid for (rowid,) in rows]
@@ -261,7 +261,8 @@ class SpanStore:
             _set(connection, "hidden", hidden or {})
             touched = [*removed, *(weights or ()), *(hidden or ())]
             connection.executemany(
-                "INSERT INTO changes (added_part, generation, span_row) VALUES (?, ?, ?)",
+                "INSERT OR REPLACE INTO changes (added_part, generation, span_row)"
+                " VALUES (?, ?, ?)",
                 [(record.added_part, after.generation, rowid) for rowid in touched],
             )
             _write(connection, after)
