@@ -44,7 +44,7 @@ async def main() -> None:
     finally:
         embedder.close()
         shutil.rmtree(folder, ignore_errors=True)
-    sheet.show()
+        sheet.show()  # what was measured until then, where something failed
 
 
 async def _measure(sheet: Sheet, root: Path, embedder: Embedder) -> None:
