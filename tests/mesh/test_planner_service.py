@@ -157,6 +157,21 @@ async def test_the_ranking_is_carried_in_the_plan(
     assert not (await planner.Plan(pb.PlanRequest(limit=10))).plan.HasField("ranking")
 
 
+async def test_what_will_be_ranked_is_planned_for_as_many_hits_as_search_fetches(
+    planner: "pb_grpc.PlannerServiceAsyncStub",
+) -> None:
+    def plan(limit: int, ranking: plan_pb2.Ranking | None = None) -> pb.PlanRequest:
+        return pb.PlanRequest(limit=limit, ranking=ranking)
+
+    for limit, fetched in [(1, 100), (10, 100), (200, 800)]:
+        ranked = (await planner.Plan(plan(limit, plan_pb2.Ranking(diversity=0.5)))).plan
+        plain = (await planner.Plan(plan(fetched))).plan
+        assert (ranked.ef_search, ranked.candidates) == (plain.ef_search, plain.candidates)
+        # A ranking that changes nothing fetches nothing more.
+        same = (await planner.Plan(plan(limit, plan_pb2.Ranking(rrf_constant=60)))).plan
+        assert same.candidates == (await planner.Plan(plan(limit))).plan.candidates
+
+
 @pytest.mark.parametrize(
     ("request_", "field"),
     [
@@ -164,6 +179,14 @@ async def test_the_ranking_is_carried_in_the_plan(
         (pb.PlanRequest(limit=1001), "limit"),
         (pb.PlanRequest(limit=1, recall_target=1.5), "recall_target"),
         (pb.PlanRequest(limit=1, recall_target=float("nan")), "recall_target"),
+        (
+            pb.PlanRequest(limit=1, ranking=plan_pb2.Ranking(lexical_weight=1.5)),
+            "ranking.lexical_weight",
+        ),
+        (
+            pb.PlanRequest(limit=1, ranking=plan_pb2.Ranking(half_life_s=float("nan"))),
+            "ranking.half_life_s",
+        ),
         (
             pb.PlanRequest(limit=1, filter=filter_pb2.SpanFilter(min_quality=-1)),
             "filter.min_quality",

@@ -90,6 +90,16 @@ async def test_what_is_planned_is_counted_by_search_and_found(both: Both) -> Non
 
 
 @pytest.mark.slow
+async def test_a_search_by_a_ranked_plan_walks_as_one_that_planned_for_itself(both: Both) -> None:
+    ranking = plan_pb2.Ranking(diversity=0.5)
+    reply = await both.planner.Plan(planner_pb.PlanRequest(limit=10, ranking=ranking))
+    request = pb.SearchRequest(vector=both.vector, limit=10, ranking=ranking, explain=True)
+    own = (await both.search.Search(request)).plan
+    planned = {plan.engine: plan for plan in (reply.plan, *reply.rejected)}[own.engine]
+    assert (own.ef_search, own.candidates) == (planned.ef_search, planned.candidates)
+
+
+@pytest.mark.slow
 async def test_the_graph_that_search_has_is_planned_for(both: Both) -> None:
     reply = await both.planner.Plan(planner_pb.PlanRequest(limit=10, filter=COMMON))
     engines = {plan.engine for plan in (reply.plan, *reply.rejected)}

@@ -8,6 +8,7 @@ from arenalab.api.search.v1 import search_service_pb2 as search_pb
 from arenalab.mesh import InvalidInputError
 from arenalab.planning import DEFAULT_RECALL, CostModel, Engine, Facts
 from arenalab.planning.proto_form import cost_model_from_proto, engine_from_proto
+from arenalab.planning.ranking import changes_order, check_ranking, ranked_candidates_of
 
 MAX_LIMIT: Final = 1000
 
@@ -38,6 +39,17 @@ def limit_of(request: pb.PlanRequest) -> int:
             f"limit must be in [1, {MAX_LIMIT}], got {request.limit}", field="limit"
         )
     return request.limit
+
+
+def fetched_of(request: pb.PlanRequest) -> int:
+    """Returns how many hits search will fetch: more than the limit where they are ranked.
+
+    Raises:
+        InvalidInputError: The limit or a field of the ranking is outside its range.
+    """
+    limit = limit_of(request)
+    check_ranking(request.ranking)
+    return ranked_candidates_of(limit) if changes_order(request.ranking) else limit
 
 
 def recall_of(request: pb.PlanRequest) -> float:

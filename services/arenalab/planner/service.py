@@ -9,7 +9,7 @@ from arenalab.api.planner.v1 import planner_service_pb2_grpc as pb_grpc
 from arenalab.mesh import annotate, tenant_of
 from arenalab.mesh import telemetry as names
 from arenalab.planner.peers import Collection, Filtered
-from arenalab.planner.requests import Counted, Known, facts_of, limit_of, recall_of
+from arenalab.planner.requests import Counted, Known, facts_of, fetched_of, recall_of
 from arenalab.planner.statistics import Remembered
 from arenalab.planning import Plan, choose, explained
 from arenalab.planning.proto_form import plan_to_proto
@@ -32,13 +32,13 @@ class PlannerService(pb_grpc.PlannerServiceServicer):
 
     async def Plan(self, request: pb.PlanRequest, context: grpc.ServicerContext) -> pb.PlanResponse:
         collection = Collection(tenant_of(request.scope), request.dataset)
-        limit, recall = limit_of(request), recall_of(request)
+        fetched, recall = fetched_of(request), recall_of(request)
         wanted = request.filter.SerializeToString(deterministic=True)
         known, counted = await asyncio.gather(
             self._stats.of(collection), self._counted(collection, wanted)
         )
         choice = explained(
-            choose(facts_of(known, counted), limit=limit, recall_target=recall, model=known.model)
+            choose(facts_of(known, counted), limit=fetched, recall_target=recall, model=known.model)
         )
         _show(choice.plan, known.version)
         ranking = request.ranking if request.HasField("ranking") else None

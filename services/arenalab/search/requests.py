@@ -10,7 +10,7 @@ from arenalab.api.common.v1 import plan_pb2, span_pb2
 from arenalab.api.search.v1 import search_service_pb2 as pb
 from arenalab.atomic import Span, SpanError, from_proto
 from arenalab.mesh import InvalidInputError, Reason
-from arenalab.planning import Plan
+from arenalab.planning import DEFAULT_RECALL, Plan
 from arenalab.planning.proto_form import plan_from_proto
 from arenalab.search.filter_requests import filter_of
 from arenalab.search.finding.query import Query, TextQuery
@@ -25,7 +25,6 @@ MAX_IDS: Final = 1000
 MAX_TEXTS: Final = 2048
 MAX_BATCH: Final = 256
 MAX_WEIGHT: Final = 10
-DEFAULT_RECALL: Final = 0.99
 _VERSION: Final = re.compile(r"[0-9a-f]{64}")
 _DATASET: Final = re.compile(r"[a-z0-9_-]{1,64}")
 
@@ -80,8 +79,18 @@ def query_of(request: pb.SearchRequest) -> Query:
 
 
 def batch_query_of(request: pb.BatchSearchRequest) -> Query:
-    """Returns what a search for several vectors looks for, the vectors apart."""
-    return _query(request, None)
+    """Returns what a search for several vectors looks for, the vectors apart.
+
+    Raises:
+        InvalidInputError: A field is outside its range, or the plan ranks: a batch does not.
+    """
+    query = _query(request, None)
+    if query.ranking is not None:
+        raise InvalidInputError(
+            "plan.ranking must be absent in a batch: its hits are not ranked",
+            field="plan.ranking",
+        )
+    return query
 
 
 def _query(
@@ -91,15 +100,14 @@ def _query(
     explain: bool = False,
 ) -> Query:
     check_range("limit", request.limit, 1, MAX_LIMIT)
-    recall = request.recall_target or DEFAULT_RECALL
-    if not 0.0 < recall <= 1.0:
-        raise InvalidInputError(
-            f"recall_target must be in (0, 1], got {request.recall_target}", field="recall_target"
-        )
+    recall = _recall(request.recall_target, "recall_target")
     plan = None
     if request.HasField("plan"):
         plan = plan_of(request.plan, request.limit)
         ranking = ranking_of(request.plan.ranking)
+        # For a part that cannot follow the plan, and so is planned for here.
+        if request.plan.recall_target:
+            recall = _recall(request.plan.recall_target, "plan.recall_target")
     return Query(
         limit=request.limit,
         wanted=filter_of(request.filter),
@@ -108,6 +116,14 @@ def _query(
         ranking=ranking,
         explain=explain,
     )
+
+
+def _recall(target: float, field: str) -> float:
+    if target == 0:
+        return DEFAULT_RECALL
+    if not 0.0 < target <= 1.0:  # also refuses NaN
+        raise InvalidInputError(f"{field} must be in (0, 1], got {target}", field=field)
+    return target
 
 
 def vectors_of(packed: bytes, dimension: int, field: str, most: int) -> FloatArray:

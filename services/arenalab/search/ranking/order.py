@@ -9,12 +9,13 @@ Four steps, each left out by the default of its field:
 """
 
 from dataclasses import dataclass
-from typing import Any, Final, TypeVar
+from typing import Any, TypeVar
 
 import numpy as np
 import numpy.typing as npt
 
-from arenalab.search.index.protocol import MAX_CANDIDATES, FloatArray, ScoreArray
+from arenalab.planning.ranking import ranked_candidates_of
+from arenalab.search.index.protocol import FloatArray, ScoreArray
 from arenalab.search.index.selection import IntArray
 from arenalab.search.ranking.diversity import diversified
 from arenalab.search.ranking.factors import decay, quality, scaled
@@ -22,10 +23,6 @@ from arenalab.search.ranking.fusion import fused
 from arenalab.search.ranking.settings import Ranking
 
 _Array = TypeVar("_Array", bound=npt.NDArray[Any])
-
-# Hits fetched for each that is wanted, and the least, so that ranking has a choice.
-_CHOICE: Final = 4
-_MIN_CHOICE: Final = 100
 
 
 @dataclass(frozen=True, kw_only=True, slots=True, eq=False)
@@ -67,7 +64,7 @@ def rank(
 
 
 def useful_candidates(limit: int, ranking: Ranking | None) -> int:
-    """Returns how many hits to fetch before they are ranked, at most MAX_CANDIDATES.
+    """Returns how many hits to fetch before they are ranked, at most 4096.
 
     With a lexical part that is how many to fetch by vector, and again by words: on five
     public sets 40, 100 and 200 found the same of what was wanted among 10, to within 2.5
@@ -76,7 +73,7 @@ def useful_candidates(limit: int, ranking: Ranking | None) -> int:
     """
     if ranking is None or ranking == Ranking():
         return limit
-    return max(limit, min(MAX_CANDIDATES, max(_CHOICE * limit, _MIN_CHOICE)))
+    return ranked_candidates_of(limit)
 
 
 def _scores(candidates: Candidates, ranking: Ranking) -> ScoreArray:

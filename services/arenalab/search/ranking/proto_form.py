@@ -1,13 +1,8 @@
 """A ranking from its message and back."""
 
-from typing import Final
-
 from arenalab.api.common.v1 import plan_pb2
-from arenalab.mesh import InvalidInputError
+from arenalab.planning.ranking import changes_order, check_ranking
 from arenalab.search.ranking.settings import DEFAULT_RRF_CONSTANT, Ranking
-
-_MAX_RRF_CONSTANT: Final = 1000
-_MAX_HALF_LIFE_S: Final = 3_153_600_000  # a hundred years
 
 
 def ranking_of(message: plan_pb2.Ranking) -> Ranking | None:
@@ -16,14 +11,10 @@ def ranking_of(message: plan_pb2.Ranking) -> Ranking | None:
     Raises:
         InvalidInputError: A field is outside its range, or not a number.
     """
-    _check("lexical_weight", message.lexical_weight, 0, 1)
-    _check("quality_weight", message.quality_weight, 0, 1)
-    _check("diversity", message.diversity, 0, 1)
-    if message.rrf_constant:
-        _check("rrf_constant", message.rrf_constant, 1, _MAX_RRF_CONSTANT)
-    if message.half_life_s != 0:  # a NaN is not 0 either
-        _check("half_life_s", message.half_life_s, 1, _MAX_HALF_LIFE_S)
-    ranking = Ranking(
+    check_ranking(message)
+    if not changes_order(message):
+        return None
+    return Ranking(
         lexical_weight=message.lexical_weight,
         # Without a lexical part there is no fusion for the constant to matter in.
         rrf_constant=(message.lexical_weight and message.rrf_constant) or DEFAULT_RRF_CONSTANT,
@@ -32,7 +23,6 @@ def ranking_of(message: plan_pb2.Ranking) -> Ranking | None:
         diversity=message.diversity,
         use_weights=message.use_weights,
     )
-    return None if ranking == Ranking() else ranking
 
 
 def ranking_to_proto(ranking: Ranking) -> plan_pb2.Ranking:
@@ -45,11 +35,3 @@ def ranking_to_proto(ranking: Ranking) -> plan_pb2.Ranking:
         diversity=ranking.diversity,
         use_weights=ranking.use_weights,
     )
-
-
-def _check(field: str, value: float, least: float, most: float) -> None:
-    if not least <= value <= most:  # also refuses NaN
-        span = f"[{least}, {most}]" if not least else f"[{least}, {most}], or 0 for the default"
-        raise InvalidInputError(
-            f"ranking.{field} must be in {span}, got {value}", field=f"ranking.{field}"
-        )

@@ -51,7 +51,9 @@ class PlanRequest(_message.Message):
 
     @_builtins.property
     def ranking(self) -> _plan_pb2.Ranking:
-        """ranking to carry in the plan. Absent means by similarity alone."""
+        """ranking to carry in the plan, which is then for as many hits as are fetched to be
+        ranked. Absent means by similarity alone.
+        """
 
     def __init__(
         self,

@@ -56,7 +56,8 @@ class PlannerServiceServicer:
 
         Errors: INVALID_ARGUMENT (INVALID_ARGUMENT); NOT_FOUND (UNKNOWN_DATASET);
         FAILED_PRECONDITION (NO_DATASET); UNAVAILABLE (NOT_READY) when search cannot be
-        reached and no statistics are known yet.
+        reached and no statistics are known yet; DEADLINE_EXCEEDED (DEADLINE) when it takes
+        too long to answer, and none are known yet.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')

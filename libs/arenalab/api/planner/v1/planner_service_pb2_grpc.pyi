@@ -43,7 +43,8 @@ class PlannerServiceStub:
 
     Errors: INVALID_ARGUMENT (INVALID_ARGUMENT); NOT_FOUND (UNKNOWN_DATASET);
     FAILED_PRECONDITION (NO_DATASET); UNAVAILABLE (NOT_READY) when search cannot be
-    reached and no statistics are known yet.
+    reached and no statistics are known yet; DEADLINE_EXCEEDED (DEADLINE) when it takes
+    too long to answer, and none are known yet.
     """
 
 @_typing.type_check_only
@@ -61,7 +62,8 @@ class PlannerServiceAsyncStub(PlannerServiceStub):
 
     Errors: INVALID_ARGUMENT (INVALID_ARGUMENT); NOT_FOUND (UNKNOWN_DATASET);
     FAILED_PRECONDITION (NO_DATASET); UNAVAILABLE (NOT_READY) when search cannot be
-    reached and no statistics are known yet.
+    reached and no statistics are known yet; DEADLINE_EXCEEDED (DEADLINE) when it takes
+    too long to answer, and none are known yet.
     """
 
 class PlannerServiceServicer(metaclass=_abc_1.ABCMeta):
@@ -82,7 +84,8 @@ class PlannerServiceServicer(metaclass=_abc_1.ABCMeta):
 
         Errors: INVALID_ARGUMENT (INVALID_ARGUMENT); NOT_FOUND (UNKNOWN_DATASET);
         FAILED_PRECONDITION (NO_DATASET); UNAVAILABLE (NOT_READY) when search cannot be
-        reached and no statistics are known yet.
+        reached and no statistics are known yet; DEADLINE_EXCEEDED (DEADLINE) when it takes
+        too long to answer, and none are known yet.
         """
 
 def add_PlannerServiceServicer_to_server(servicer: PlannerServiceServicer, server: _typing.Union[_grpc.Server, _aio.Server]) -> None: ...

@@ -50,7 +50,7 @@ class SearchRequest(_message.Message):
     """
     recall_target: _builtins.float
     """recall_target is the wanted share of true nearest neighbours, in (0, 1]. 0 means
-    0.99. Not used where there is a plan.
+    0.99. Where a plan has one, that one counts.
     """
     explain: _builtins.bool
     """explain returns the plan that ran."""
@@ -192,7 +192,7 @@ class BatchSearchRequest(_message.Message):
 
     @_builtins.property
     def plan(self) -> _plan_pb2.QueryPlan:
-        """plan to carry out. Absent means that search plans for itself."""
+        """plan to carry out, without a ranking. Absent means that search plans for itself."""
 
     def __init__(
         self,
@@ -1083,8 +1083,8 @@ Global___SegmentStats: _TypeAlias = SegmentStats  # noqa: Y015
 
 @_typing.final
 class CostModel(_message.Message):
-    """CostModel is what searching costs on one machine: measured when the service first
-    starts there, then corrected by the searches that it serves.
+    """CostModel is what searching costs on one machine: measured there before the first index
+    is built, then corrected by the searches that search planned itself.
     """
 
     DESCRIPTOR: _descriptor.Descriptor
