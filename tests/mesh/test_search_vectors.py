@@ -156,6 +156,19 @@ async def test_a_batch_outside_its_range_is_refused(
     assert (caught.value.reason, caught.value.metadata["field"]) == (reason, field)
 
 
+async def test_a_batch_with_a_plan_that_ranks_is_refused(
+    faq: "pb_grpc.SearchServiceAsyncStub",
+) -> None:
+    request = pb.BatchSearchRequest(
+        vectors=np.ones(384, "<f4").tobytes(),
+        limit=1,
+        plan=plan_pb2.QueryPlan(ranking=plan_pb2.Ranking(quality_weight=0.5)),
+    )
+    with pytest.raises(InvalidInputError) as caught:
+        await faq.BatchSearch(request)
+    assert caught.value.metadata["field"] == "plan.ranking"
+
+
 async def test_words_cannot_be_ranked_without_a_text(
     faq: "pb_grpc.SearchServiceAsyncStub",
 ) -> None:
@@ -247,7 +260,12 @@ async def test_an_approximate_answer_carries_what_was_measured(desk: Desk) -> No
             # Measured behind the answers: by self-tests first, then by searches like this one.
             while (reply := await search.Search(request)).certificate.samples < 20:
                 assert not reply.certificate.exact
+        # Another effort is another matter, whatever is known of this one.
+        request.plan.ef_search = 1000
+        other = (await search.Search(request)).certificate
     assert reply.engine == plan_pb2.ENGINE_HNSW
+    assert not other.exact
+    assert (other.HasField("recall"), other.recall_low, other.samples) == (False, 0, 0)
     assert reply.certificate.recall >= 0.9
     assert 0 < reply.certificate.recall_low <= reply.certificate.recall
-    assert reply.certificate.band == "hnsw unfiltered"
+    assert reply.certificate.band == "hnsw unfiltered, 1-10 hits, ef 64"

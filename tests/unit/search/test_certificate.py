@@ -7,10 +7,19 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from arenalab.planning import Engine
-from arenalab.search.recall.certificate import EXACT, Band, Certificates, Share, mean_lower_bound
+from arenalab.planning import Engine, Plan, Strategy
+from arenalab.search.recall.certificate import Band, Certificates, mean_lower_bound
 
-UNFILTERED = Band("faq", Engine.HNSW, Share.UNFILTERED)
+
+def walk(ef_search: int = 128, candidates: int = 20, strategy: Strategy = Strategy.NONE) -> Plan:
+    return Plan(engine=Engine.HNSW, strategy=strategy, ef_search=ef_search, candidates=candidates)
+
+
+def lists(n_probe: int, strategy: Strategy = Strategy.NONE) -> Plan:
+    return Plan(engine=Engine.IVF, strategy=strategy, n_probe=n_probe, candidates=28)
+
+
+UNFILTERED = Band.of("faq", walk(), None, 10)
 
 
 def measured(*recalls: float, band: Band = UNFILTERED, window: int = 1000) -> Certificates:
@@ -20,67 +29,131 @@ def measured(*recalls: float, band: Band = UNFILTERED, window: int = 1000) -> Ce
     return certificates
 
 
-def test_an_exact_search_is_certain() -> None:
-    assert Certificates().certificate(Engine.HNSW, exact=True, share=0.5) is EXACT
-
-
 def test_nothing_is_claimed_before_anything_was_measured() -> None:
-    found = Certificates().certificate(Engine.HNSW, exact=False, share=None)
+    found = Certificates().of(UNFILTERED)
     assert (found.recall, found.recall_low, found.samples) == (None, 0.0, 0)
 
 
 def test_the_estimate_is_the_mean_of_the_queries() -> None:
-    found = measured(1.0, 0.5, 0.9).certificate(Engine.HNSW, None, exact=False, index="faq")
+    found = measured(1.0, 0.5, 0.9).of(UNFILTERED)
     assert found.recall == pytest.approx(0.8)
     assert found.samples == 3
-    assert found.band == "hnsw unfiltered"
+    assert found.band == "hnsw unfiltered, 1-10 hits, ef 128"
     assert 0 < found.recall_low < 0.8
 
 
 @pytest.mark.parametrize(
     ("share", "band"),
     [
-        (None, "ivf unfiltered"),
-        (1.0, "ivf 10-100 %"),
-        (0.1, "ivf 10-100 %"),
-        (0.0999, "ivf 1-10 %"),
-        (0.01, "ivf 1-10 %"),
-        (0.001, "ivf 0.1-1 %"),
-        (0.0009, "ivf < 0.1 %"),
-        (0.0, "ivf < 0.1 %"),
+        (None, "ivf unfiltered, 1-10 hits, lists 64"),
+        (1.0, "ivf 10-100 %, 1-10 hits, lists 64"),
+        (0.1, "ivf 10-100 %, 1-10 hits, lists 64"),
+        (0.0999, "ivf 1-10 %, 1-10 hits, lists 64"),
+        (0.01, "ivf 1-10 %, 1-10 hits, lists 64"),
+        (0.001, "ivf 0.1-1 %, 1-10 hits, lists 64"),
+        (0.0009, "ivf < 0.1 %, 1-10 hits, lists 64"),
+        (0.0, "ivf < 0.1 %, 1-10 hits, lists 64"),
     ],
 )
 def test_a_band_is_named_after_engine_and_share(share: float | None, band: str) -> None:
-    assert Certificates().certificate(Engine.IVF, exact=False, share=share).band == band
+    assert Band.of("faq", lists(105, Strategy.SELECTOR), share, 10).name == band
 
 
-def test_bands_are_apart() -> None:
+@pytest.mark.parametrize(
+    ("limit", "order"),
+    [
+        (1, "1-10 hits"),
+        (10, "1-10 hits"),
+        (11, "11-100 hits"),
+        (100, "11-100 hits"),
+        (101, "101-1000 hits"),
+        (1000, "101-1000 hits"),
+        (1001, "> 1000 hits"),
+    ],
+)
+def test_a_band_is_named_after_the_order_of_its_limit(limit: int, order: str) -> None:
+    assert Band.of("faq", lists(8), None, limit).name == f"ivf unfiltered, {order}, lists 8"
+
+
+@pytest.mark.parametrize(
+    ("plan", "limit", "effort"),
+    [
+        (walk(ef_search=127), 10, "ef 64"),
+        (walk(ef_search=128), 10, "ef 128"),
+        (walk(ef_search=255), 10, "ef 128"),
+        (walk(ef_search=1, candidates=0), 10, "ef 8"),  # no list is shorter than the hits
+        (walk(ef_search=1, candidates=20), 10, "ef 16"),  # nor than those compared once more
+        (walk(ef_search=0), 10, "ef 128"),  # left to the engine
+        (walk(ef_search=4096), 10, "ef 4096"),
+        (lists(1), 10, "lists 1"),
+        (lists(65_536), 10, "lists 65536"),
+    ],
+)
+def test_a_band_is_named_after_what_was_looked_at(plan: Plan, limit: int, effort: str) -> None:
+    assert Band.of("faq", plan, None, limit).name.endswith(f", {effort}")
+
+
+def test_an_engine_that_takes_no_effort_has_none_in_its_name() -> None:
+    plan = Plan(engine=Engine.MILVUS, strategy=Strategy.NONE, candidates=20)
+    assert Band.of("faq", plan, None, 10).name == "milvus unfiltered, 1-10 hits"
+    assert Band.of("faq", lists(0), None, 10).name == "ivf unfiltered, 1-10 hits"
+
+
+@pytest.mark.parametrize(
+    "other",
+    [
+        Band.of("next", walk(), None, 10),  # a new index starts anew
+        Band.of("faq", lists(128), None, 10),
+        Band.of("faq", walk(), 0.5, 10),
+        Band.of("faq", walk(), None, 100),
+        Band.of("faq", walk(ef_search=1), None, 10),
+        Band.of("faq", walk(ef_search=1024), None, 10),
+        Band.of("faq", walk(strategy=Strategy.POST), None, 10),
+    ],
+)
+def test_no_band_borrows_the_recall_of_another(other: Band) -> None:
     certificates = measured(0.5)
-    assert certificates.certificate(Engine.HNSW, 0.5, exact=False, index="faq").samples == 0
-    assert certificates.certificate(Engine.IVF, None, exact=False, index="faq").samples == 0
+    found = certificates.of(other)
+    assert (found.recall, found.recall_low, found.samples) == (None, 0.0, 0)
+    assert certificates.of(UNFILTERED).samples == 1
 
 
-def test_a_new_index_starts_anew() -> None:
-    assert measured(0.5).certificate(Engine.HNSW, None, exact=False, index="next").samples == 0
+@given(
+    st.sampled_from([Engine.HNSW, Engine.IVF]),
+    st.sampled_from([Strategy.SELECTOR, Strategy.POST]),
+    st.integers(0, 4096),
+    st.integers(0, 65_536),
+    st.none() | st.floats(0, 1),
+    st.integers(1, 4096),
+)
+def test_efforts_are_few_whatever_a_client_asks_for(
+    engine: Engine,
+    strategy: Strategy,
+    ef_search: int,
+    n_probe: int,
+    share: float | None,
+    limit: int,
+) -> None:
+    plan = Plan(engine=engine, strategy=strategy, ef_search=ef_search, n_probe=n_probe)
+    efforts = {0, *(2**power for power in range(17))}
+    assert Band.of("faq", plan, share, limit).effort in efforts
 
 
 def test_a_forgotten_index_has_no_samples() -> None:
     certificates = measured(0.5)
     certificates.forget("faq")
-    assert certificates.certificate(Engine.HNSW, None, exact=False, index="faq").samples == 0
+    assert certificates.of(UNFILTERED).samples == 0
 
 
 def test_old_searches_fade() -> None:
-    found = measured(0.0, 0.0, 1.0, 1.0, window=2).certificate(
-        Engine.HNSW, None, exact=False, index="faq"
-    )
+    found = measured(0.0, 0.0, 1.0, 1.0, window=2).of(UNFILTERED)
     assert (found.recall, found.samples) == (1.0, 2)
 
 
 def test_a_search_with_nothing_to_find_says_nothing() -> None:
     certificates = Certificates()
     certificates.record(UNFILTERED, 0, 0)
-    assert certificates.certificate(Engine.HNSW, None, exact=False, index="faq").samples == 0
+    assert certificates.of(UNFILTERED).samples == 0
 
 
 def test_more_found_than_there_is_is_refused() -> None:
@@ -94,24 +167,21 @@ def test_traffic_takes_the_place_of_self_tests() -> None:
         certificates.record(UNFILTERED, 10, 10, seed=True)
     certificates.record(UNFILTERED, 5, 10)
     certificates.record(UNFILTERED, 5, 10)
-    found = certificates.certificate(Engine.HNSW, None, exact=False, index="faq")
+    found = certificates.of(UNFILTERED)
     assert found.samples == 3
     assert found.recall == pytest.approx(2 / 3)
     for _ in range(2):
         certificates.record(UNFILTERED, 5, 10)
-    found = certificates.certificate(Engine.HNSW, None, exact=False, index="faq")
+    found = certificates.of(UNFILTERED)
     assert (found.samples, found.recall) == (4, 0.5)
 
 
 def test_the_number_of_bands_is_bounded() -> None:
     certificates = Certificates(max_bands=2)
-    for index in range(3):
-        certificates.record(Band(index, Engine.HNSW, Share.FEW), 1, 1)
-    samples = [
-        certificates.certificate(Engine.HNSW, 0.005, exact=False, index=index).samples
-        for index in range(3)
-    ]
-    assert samples == [0, 1, 1]
+    bands = [Band.of(index, walk(), 0.005, 10) for index in range(3)]
+    for band in bands:
+        certificates.record(band, 1, 1)
+    assert [certificates.of(band).samples for band in bands] == [0, 1, 1]
 
 
 def test_perfect_self_tests_are_enough_for_a_bound_of_nine_tenths() -> None:

@@ -13,13 +13,15 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from arenalab.mesh import NotReadyError
-from arenalab.planning import Engine
+from arenalab.planning import DEFAULT_MODEL, DEFAULT_RECALL, Engine, Facts, Plan, Strategy, choose
 from arenalab.search.index.exact import ExactIndex
-from arenalab.search.index.protocol import Nearest
-from arenalab.search.recall.certificate import Band, Certificates, Share
+from arenalab.search.index.hnsw import HnswIndex
+from arenalab.search.index.ivf import IvfIndex
+from arenalab.search.index.protocol import Nearest, VectorIndex
+from arenalab.search.recall.certificate import Band, Certificates
 from arenalab.search.recall.shadow import Outcome, Repetition, Shadows, overlap, self_tests
 
-BAND = Band("faq", Engine.HNSW, Share.UNFILTERED)
+BAND = Band.of("faq", Plan(engine=Engine.HNSW, strategy=Strategy.NONE), None, 10)
 
 
 @dataclass
@@ -56,7 +58,7 @@ def working(certificates: Certificates, **settings: Any) -> Iterator[Shadows]:
 
 
 def samples(certificates: Certificates) -> int:
-    return certificates.certificate(Engine.HNSW, None, exact=False, index="faq").samples
+    return certificates.of(BAND).samples
 
 
 def nearest(*hits: tuple[int, float]) -> Nearest:
@@ -69,7 +71,7 @@ def test_what_is_offered_is_measured() -> None:
         assert shadows.offer(Search((9, 10)))
         assert shadows.offer(Search((7, 10)))
         shadows.wait()
-    found = certificates.certificate(Engine.HNSW, None, exact=False, index="faq")
+    found = certificates.of(BAND)
     assert found.samples == 2
     assert found.recall == pytest.approx(0.8)
 
@@ -190,15 +192,42 @@ def test_a_repetition_looks_only_at_what_could_be_found() -> None:
     assert repeated.run() == (5, 5)
 
 
+def default_plan(index: VectorIndex, limit: int) -> Plan:
+    facts = Facts(spans=index.size, matches=index.size, engines=frozenset({index.engine}))
+    choice = choose(facts, limit=limit, recall_target=DEFAULT_RECALL, model=DEFAULT_MODEL)
+    return next(plan for plan in (choice.plan, *choice.rejected) if not plan.is_exact)
+
+
 def test_a_new_index_is_measured_by_questions_of_its_own() -> None:
     certificates = Certificates()
-    index = ExactIndex(unit_vectors(100))
+    index = HnswIndex.build(unit_vectors(300))
     with working(certificates, queue_limit=20) as shadows:
-        shadows.seed(self_tests(index, "faq", count=30))
+        shadows.seed(self_tests(index, "faq"))
         shadows.wait()
-    found = certificates.certificate(Engine.EXACT, None, exact=False, index="faq")
-    assert (found.samples, found.recall) == (30, 1.0)
+    for limit, count in [(10, 64), (50, 32)]:
+        found = certificates.of(Band.of("faq", default_plan(index, limit), None, limit))
+        assert found.samples == count
+        assert found.recall is not None
+        assert found.recall > 0.9
+
+
+@pytest.mark.parametrize("build", [HnswIndex.build, IvfIndex.build])
+def test_self_tests_look_as_hard_as_a_search_without_a_plan(build: Any) -> None:
+    index = build(unit_vectors(300))
+    tests = list(self_tests(index, "faq", counts={10: 2, 50: 1}))
+    assert [test.limit for test in tests] == [10, 10, 50]
+    for test in tests:
+        assert test.band == Band.of("faq", default_plan(index, test.limit), None, test.limit)
+        assert test.plan.recall_target == DEFAULT_RECALL
+    assert len({test.band for test in tests}) == 2
 
 
 def test_a_small_index_has_as_many_questions_as_rows() -> None:
-    assert len(list(self_tests(ExactIndex(unit_vectors(3)), "faq"))) == 3
+    index = HnswIndex.build(unit_vectors(13))
+    assert len(list(self_tests(index, "faq", counts={10: 64}))) == 13
+
+
+def test_what_is_always_scanned_needs_no_questions() -> None:
+    assert not list(self_tests(ExactIndex(unit_vectors(100)), "faq"))
+    # All that there is cannot be missed either.
+    assert not list(self_tests(HnswIndex.build(unit_vectors(10)), "faq"))

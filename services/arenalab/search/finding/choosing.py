@@ -80,9 +80,13 @@ class Chooser:
         facts = _facts(segment, selection, query).probed(passing, hits)
         return self._chosen(facts, query, fetch)
 
-    def observe(self, segment: Segment, plan: Plan, took_us: float) -> None:
-        """Learns from a search of a segment that is large enough to have an index."""
-        if not segment.is_scanned and plan.cost_us > 0:
+    def observe(self, segment: Segment, query: Query, plan: Plan, took_us: float) -> None:
+        """Learns from a search of a segment that is large enough to have an index.
+
+        A plan that came with the query says nothing: its cost is what its maker wrote, by
+        corrections of another moment at best.
+        """
+        if query.plan is None and not segment.is_scanned and plan.cost_us > 0:
             self._latencies.observe(plan.way, plan.cost_us, took_us)
 
     def _chosen(self, facts: Facts, query: Query, fetch: int) -> Plan:

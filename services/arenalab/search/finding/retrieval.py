@@ -59,7 +59,7 @@ class Found:
     similarities: ScoreArray
     scores: ScoreArray
     lexical_scores: ScoreArray
-    parts: tuple[Part, ...]  # of the segments that hold a match; the largest first
+    parts: tuple[Part, ...]  # of the segments that hold a match, in the snapshot's order
     matches: int  # spans that pass the filter
     fetched: int  # hits asked of each segment
     ranking: Ranking | None = None  # that was done
@@ -223,7 +223,7 @@ class Retrieval:
         if near is None:
             near = _carry_out(plan, segment, selection, vector, fetch)
         took_us = (time.perf_counter_ns() - began_ns) / 1e3
-        self._chooser.observe(segment, plan, took_us)
+        self._chooser.observe(segment, query, plan, took_us)
         return Part(number, segment, selection, plan, near, took_us)
 
     def _search_all(
@@ -245,23 +245,6 @@ class Retrieval:
             )
         each_us = (time.perf_counter_ns() - began_ns) / 1e3 / len(vectors)
         return [Part(number, segment, selection, plan, one, each_us) for one in near]
-
-
-def exact_ids(snapshot: Snapshot, vector: FloatArray, query: Query) -> list[bytes]:
-    """Returns the ids of the true nearest, by scanning all that passes."""
-    parts = []
-    for number, segment in enumerate(snapshot.segments):
-        selection = segment.select(query.wanted)
-        rows = None if selection is None else selection.rows
-        if len(segment) and (rows is None or len(rows)):
-            near = segment.index.scan(vector, query.limit, rows)
-            parts.append((number, near))
-    ids = [
-        (-similarity, snapshot.segments[number].columns.ids[row])
-        for number, near in parts
-        for row, similarity in zip(near.rows.tolist(), near.similarities.tolist(), strict=True)
-    ]
-    return [span_id for _, span_id in sorted(ids)[: query.limit]]
 
 
 def vectors_at(snapshot: Snapshot, segments: IntArray, rows: IntArray) -> FloatArray:

@@ -23,7 +23,8 @@ from typing import Final
 import numpy as np
 import numpy.typing as npt
 
-from arenalab.planning import Engine
+from arenalab.planning import Engine, Plan, Strategy
+from arenalab.search.index.protocol import DEFAULT_EF_SEARCH, MAX_CANDIDATES
 
 CONFIDENCE: Final = 0.95
 WINDOW: Final = 1000
@@ -56,18 +57,73 @@ class Share(Enum):
         return cls.FEW if share >= 0.001 else cls.RARE  # noqa: PLR2004
 
 
+class Order(Enum):
+    """How many hits are wanted, by order of magnitude."""
+
+    ONES = "1-10 hits"
+    TENS = "11-100 hits"
+    HUNDREDS = "101-1000 hits"
+    THOUSANDS = "> 1000 hits"  # fetched to be ranked
+
+    @classmethod
+    def of(cls, limit: int) -> "Order":
+        """Returns the order of a number of hits."""
+        if limit <= 10:  # noqa: PLR2004 - the bounds are in the names
+            return cls.ONES
+        if limit <= 100:  # noqa: PLR2004
+            return cls.TENS
+        return cls.HUNDREDS if limit <= 1000 else cls.THOUSANDS  # noqa: PLR2004
+
+
 @dataclass(frozen=True, slots=True)
 class Band:
-    """Searches that are alike enough to share an estimate."""
+    """Searches that are alike enough to share an estimate.
+
+    Whoever searches may bring a plan of any effort: one that looks less hard, or wants
+    more, must not borrow the recall of another. The values of every field but the index
+    are few, so that names can be labels of a metric.
+    """
 
     index: Hashable  # tells one build of one collection's index from every other
     engine: Engine
+    strategy: Strategy
     share: Share
+    order: Order
+    effort: int  # of a graph's list or inverted lists: at least this, less than twice; 0: none
+
+    @classmethod
+    def of(cls, index: Hashable, plan: Plan, share: float | None, limit: int) -> "Band":
+        """Returns the band of a search.
+
+        Args:
+            index: As above.
+            plan: What the index was searched by.
+            share: Share of the rows that pass its filter, in [0, 1]; None: no filter.
+            limit: Hits that were fetched.
+        """
+        effort = plan.n_probe if plan.engine is Engine.IVF else 0
+        if plan.engine is Engine.HNSW:  # as the index itself understands a plan
+            hits = max(limit, plan.candidates)
+            effort = min(MAX_CANDIDATES, max(plan.ef_search or DEFAULT_EF_SEARCH, hits))
+        return cls(
+            index=index,
+            engine=plan.engine,
+            strategy=plan.strategy,
+            share=Share.of(share),
+            order=Order.of(limit),
+            effort=1 << effort.bit_length() - 1 if effort else 0,
+        )
 
     @property
     def name(self) -> str:
-        """The name for people, such as "hnsw 1-10 %"."""
-        return f"{self.engine.value} {self.share.value}"
+        """The name for people, such as "hnsw 1-10 %, 1-10 hits, ef 128"."""
+        engine = self.engine.value
+        if self.strategy is Strategy.POST:
+            engine += " post"
+        name = f"{engine} {self.share.value}, {self.order.value}"
+        if not self.effort:
+            return name
+        return f"{name}, {'lists' if self.engine is Engine.IVF else 'ef'} {self.effort}"
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -147,21 +203,8 @@ class Certificates:
             if len(self._bands) > self._max_bands:
                 self._bands.popitem(last=False)
 
-    def certificate(
-        self, engine: Engine, share: float | None, *, exact: bool, index: Hashable = None
-    ) -> Certificate:
-        """Returns what is known of a search.
-
-        Args:
-            engine: What searched.
-            share: Share of the spans that pass its filter, in [0, 1]; None: no filter.
-            exact: Whether the hits are the true nearest by construction.
-            index: The index that was searched, as in its bands.
-        """
-        return EXACT if exact else self.of(Band(index, engine, Share.of(share)))
-
     def of(self, band: Band) -> Certificate:
-        """Returns what is known of the approximate searches of a band."""
+        """Returns what is known of the searches of a band; nothing before it was measured."""
         window = self._bands.get(band)
         if window is None:
             return Certificate(exact=False, recall=None, recall_low=0.0, band=band.name, samples=0)

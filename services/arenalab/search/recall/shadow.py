@@ -10,26 +10,31 @@ import logging
 import threading
 import time
 from collections import deque
-from collections.abc import Callable, Hashable, Iterable, Iterator
+from collections.abc import Callable, Hashable, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from enum import StrEnum
 from random import Random
+from types import MappingProxyType
 from typing import Final, NamedTuple, Protocol
 
 import numpy as np
 
 from arenalab.mesh import MeshError
-from arenalab.search.index.protocol import DEFAULT_EFFORT, Effort, FloatArray, Nearest, VectorIndex
+from arenalab.planning import DEFAULT_MODEL, DEFAULT_RECALL, Facts, Plan, choose
+from arenalab.search.index.protocol import Effort, FloatArray, Nearest, VectorIndex
 from arenalab.search.index.selection import IntArray
-from arenalab.search.recall.certificate import Band, Certificates, Share
+from arenalab.search.recall.certificate import Band, Certificates
 
 _logger = logging.getLogger(__name__)
 
 DEFAULT_RATE: Final = 0.005
 DEFAULT_QUEUE_LIMIT: Final = 64
 DEFAULT_CORE_SHARE: Final = 0.1
-SELF_TESTS: Final = 64
-SELF_TEST_LIMIT: Final = 10
+# Self-tests of a new index, by how many hits they want: what is asked for most, and what
+# a prediction asks for.
+SELF_TESTS: Final = {10: 64, 50: 32}
+# Self-tests that may wait, for each search that may: those of some indexes.
+_SEEDS: Final = 8
 
 # How far a question of a self-test is from the span that it was made of: a cosine of
 # about 0.8, as between two wordings of one question.
@@ -101,14 +106,17 @@ class SelfTest:
     band: Band
     index: VectorIndex
     row: int
-    effort: Effort
+    plan: Plan
+    limit: int
     seed: int
 
     def run(self) -> tuple[int, int]:
         """Returns the overlap of the index with the truth."""
         query = self._question()
-        found = self.index.search(query, SELF_TEST_LIMIT, effort=self.effort)
-        return overlap(found, self.index.scan(query, SELF_TEST_LIMIT, None))
+        plan = self.plan
+        effort = Effort(plan.ef_search, plan.n_probe, plan.candidates)
+        found = self.index.search(query, self.limit, effort=effort)
+        return overlap(found, self.index.scan(query, self.limit, None))
 
     def _question(self) -> FloatArray:
         vector = self.index.vectors(np.array([self.row]))[0]
@@ -122,24 +130,43 @@ def self_tests(
     index: VectorIndex,
     key: Hashable,
     *,
-    effort: Effort = DEFAULT_EFFORT,
-    count: int = SELF_TESTS,
+    counts: Mapping[int, int] = MappingProxyType(SELF_TESTS),
     seed: int = 0,
 ) -> Iterator[SelfTest]:
     """Yields questions for a new index, so that it is measured before it has traffic.
 
+    Each is searched by the plan that a search without one of its own gets.
+
     Args:
         index: What was built.
         key: Tells it from every other, as in its bands.
-        effort: How hard it looks when it is asked.
-        count: How many questions; no more than the index has rows.
+        counts: How many questions, by limit; no more than the index has rows.
         seed: Of the choice.
     """
-    band = Band(key, index.engine, Share.UNFILTERED)
     random = np.random.default_rng(seed)
-    rows = random.choice(index.size, min(count, index.size), replace=False)
-    for number, row in enumerate(rows.tolist()):
-        yield SelfTest(band=band, index=index, row=row, effort=effort, seed=seed + number)
+    for limit, count in counts.items():
+        plan = _plan(index, limit)
+        if plan is None:
+            continue
+        band = Band.of(key, plan, None, limit)
+        rows = random.choice(index.size, min(count, index.size), replace=False)
+        for number, row in enumerate(rows.tolist()):
+            yield SelfTest(
+                band=band, index=index, row=row, plan=plan, limit=limit, seed=seed + number
+            )
+
+
+def _plan(index: VectorIndex, limit: int) -> Plan | None:
+    """Returns how the index is searched by default; None where it is scanned."""
+    facts = Facts(
+        spans=index.size,
+        matches=index.size,
+        engines=frozenset({index.engine}),
+        dimension=index.dimension,
+    )
+    # Costs decide between scan and index, and not how hard the index looks: any will do.
+    choice = choose(facts, limit=limit, recall_target=DEFAULT_RECALL, model=DEFAULT_MODEL)
+    return next((one for one in (choice.plan, *choice.rejected) if not one.is_exact), None)
 
 
 class Shadows:
@@ -184,7 +211,7 @@ class Shadows:
         self._observe = observe
         self._clock = clock
         self._waiting: deque[Job] = deque()
-        self._seeds: deque[Job] = deque(maxlen=queue_limit * 4)
+        self._seeds: deque[Job] = deque(maxlen=queue_limit * _SEEDS)
         self._is_busy = False
         self._is_stopped = False
         self._state = threading.Condition()

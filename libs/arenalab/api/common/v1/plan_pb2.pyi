@@ -274,7 +274,9 @@ class Certificate(_message.Message):
     recall_low: _builtins.float
     """recall_low is the lower end of its 95 % confidence interval, in [0, 1]."""
     band: _builtins.str
-    """band of selectivity that the estimate is for, such as "hnsw 1-10 %"."""
+    """band that the estimate is for: searches of like selectivity, limit and effort, such
+    as "hnsw 1-10 %, 1-10 hits, ef 128".
+    """
     samples: _builtins.int
     """samples is the number of searches that were repeated exactly to measure it."""
     def __init__(
