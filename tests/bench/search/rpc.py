@@ -145,11 +145,11 @@ async def measure_batches(sheet: Sheet, served: Served, corpus: Corpus, raw: Raw
         inside_us.append((await served.stub.BatchSearch(request)).search_us)
 
     await asked(ask, _BATCHES)
-    rpc, rpc_many, one, many = [], [], [], []
-    inside_us.clear()
+    rpc, rpc_many, one, many, alone_us = [], [], [], [], []
     for _ in range(ROUNDS):
+        inside_us.clear()
         rpc.append(BATCH * (await asked(ask, _BATCHES)).per_s)
-        alone_us = float(np.median(inside_us))
+        alone_us.append(float(np.median(inside_us)))
         one.append(batches_per_s(raw, batches, 1))
         rpc_many.append(BATCH * (await asked(ask, 2 * _BATCHES, _BATCHING_CLIENTS)).per_s)
         many.append(batches_per_s(raw, batches, CORES))
@@ -160,7 +160,7 @@ async def measure_batches(sheet: Sheet, served: Served, corpus: Corpus, raw: Raw
     sheet.put(section, "raw_batch16_qps", Spread(one).median, "the raw engine, one thread")
     sheet.put(section, "ratio_batch16", ratio, "of these two")
     raw_us = BATCH / Spread(one).median * 1e6
-    sheet.put(section, "batch16_search_us", alone_us,
+    sheet.put(section, "batch16_search_us", Spread(alone_us).median,
               f"in the indexes, of one batch; the raw engine takes {raw_us:,.0f} µs")  # fmt: skip
     sheet.put(section, "batch16_qps_c4", Spread(rpc_many).median,
               f"BatchSearch, {_BATCHING_CLIENTS} clients")  # fmt: skip
