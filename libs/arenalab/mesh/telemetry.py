@@ -81,6 +81,10 @@ class Telemetry:
             )
             self.tracer = self._provider.get_tracer("arenalab.mesh")
 
+    @property
+    def _records(self) -> bool:
+        return not isinstance(self.tracer, trace.NoOpTracer)
+
     def serve_span(
         self, method: str, metadata: Sequence[tuple[str, str | bytes]] | None
     ) -> trace.Span | None:
@@ -91,7 +95,7 @@ class Telemetry:
         """
         context = extract(metadata)
         span = None
-        if self._provider is not None:
+        if self._records:
             span = self.tracer.start_span(
                 method, context, trace.SpanKind.SERVER, attributes=rpc_attributes(method)
             )
@@ -101,7 +105,7 @@ class Telemetry:
 
     def call_span(self, method: str) -> tuple[trace.Span, list[tuple[str, str]]]:
         """Opens the span of a call to a peer; returns the metadata that hands it on."""
-        if self._provider is None:  # whose trace context travels on as it came
+        if not self._records:  # the trace context travels on as it came
             return trace.INVALID_SPAN, inject()
         span = self.tracer.start_span(
             method, kind=trace.SpanKind.CLIENT, attributes=rpc_attributes(method)

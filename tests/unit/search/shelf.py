@@ -1,4 +1,7 @@
-"""A library with everything around it, over real files."""
+"""A library with everything around it, over real files.
+
+Close a shelf whatever happens: its upkeep runs on a thread of its own.
+"""
 
 from collections.abc import Callable, Sequence
 from pathlib import Path
@@ -55,6 +58,8 @@ class Shelf:
         shift: int = 0,
         build: BuildIndex = build_index,
         exact_limit: int = 200,
+        delta_limit: int = 20,
+        published_at_ns: int = 7,
     ) -> None:
         self.digest, self.shift = digest, shift
         self.root = root
@@ -62,13 +67,17 @@ class Shelf:
         self.store = SpanStore(root / "spans.sqlite")
         self.files = SegmentFiles(root / "segments")
         self.upkeep = Upkeep(
-            self.store, self.files, build_index=build, exact_limit=exact_limit, delta_limit=20
+            self.store,
+            self.files,
+            build_index=build,
+            exact_limit=exact_limit,
+            delta_limit=delta_limit,
         )
         self.library = Library(
             self.store,
             Datasets(self.datasets, EmbedderIdentity("e", digest, DIMENSION)),
             Loader(self.store, self.files),
-            now_ns=lambda: 7,
+            now_ns=lambda: published_at_ns,
             joined_limit=16,
             changed=self.upkeep.changed,
         )

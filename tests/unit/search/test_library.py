@@ -1,5 +1,6 @@
 """Collections in memory: changed as a whole, improved behind the answers."""
 
+import shutil
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -7,7 +8,7 @@ import numpy as np
 import pytest
 
 from arenalab.atomic import Span
-from arenalab.mesh import DataLossError, PreconditionError, Reason
+from arenalab.mesh import DataLossError, NotReadyError, PreconditionError, Reason
 from arenalab.planning import Engine, Strategy
 from arenalab.search.collection.datasets import Datasets, read_public_key
 from arenalab.search.collection.segment import Segment
@@ -305,3 +306,111 @@ def test_a_missing_public_key_is_named(tmp_path: Path, content: bytes | None) ->
         read_public_key(path)
     assert caught.value.reason is Reason.MISSING_KEY
     assert caught.value.metadata == {"key": str(path)}
+
+
+def test_a_caller_that_gave_up_does_not_end_the_upkeep(shelf: Shelf) -> None:
+    shelf.publish(spans(10))
+    for _ in range(3):
+        shelf.upkeep.snapshot(shelf.now).cancel()
+    shelf.add(spans(3, "added"))
+    done = shelf.upkeep.snapshot(shelf.now).result(timeout=30)
+    assert [len(one) for one in done.segments] == [13]
+
+
+def test_a_builder_with_a_defect_does_not_end_the_upkeep(tmp_path: Path) -> None:
+    def failing(*_: object) -> VectorIndex | None:
+        raise RuntimeError("a defect")
+
+    shelf = Shelf(tmp_path, build=failing)
+    try:
+        shelf.publish(spans(300))
+        with pytest.raises(RuntimeError, match="a defect"):
+            shelf.upkeep.snapshot(shelf.now).result(timeout=30)
+        assert len(shelf.nearest("question 7").rows) == 5
+    finally:
+        shelf.close()
+
+
+def test_files_of_a_store_that_was_moved_away_are_not_served(tmp_path: Path) -> None:
+    first = Shelf(tmp_path)
+    first.publish(spans(300, "old"))
+    first.upkeep.wait()
+    first.close()
+    for path in tmp_path.glob("spans.sqlite*"):
+        path.unlink()
+    second = Shelf(tmp_path, published_at_ns=8)
+    second.publish(spans(250, "new"))
+    second.upkeep.wait()
+    second.close()
+    third = Shelf(tmp_path)
+    try:
+        assert len(third.now) == 250
+        assert third.nearest("new 7").similarities[0] == pytest.approx(1.0, abs=1e-6)
+    finally:
+        third.close()
+
+
+def test_a_file_older_than_the_log_is_not_served(tmp_path: Path) -> None:
+    some = spans(300)
+    first = Shelf(tmp_path)
+    first.publish(some)
+    first.upkeep.wait()
+    (folder,) = (tmp_path / "segments").iterdir()
+    kept = tmp_path / "kept"
+    shutil.copytree(folder, kept)
+    first.library.delete("default", "faq", [some[0].id])
+    first.upkeep.snapshot(first.now).result(timeout=30)
+    first.close()
+    shutil.rmtree(tmp_path / "segments")
+    shutil.copytree(kept, tmp_path / "segments" / folder.name)
+    second = Shelf(tmp_path)
+    try:
+        assert len(second.now) == 299
+    finally:
+        second.close()
+
+
+def test_words_count_on_through_a_merge(shelf: Shelf) -> None:
+    shelf.publish(spans(10))
+    base = shelf.now.base
+    base.words.get(lambda: shelf.store.texts(base.columns.rowids.tolist()), None)
+    shelf.add(spans(30, "added"))
+    shelf.upkeep.wait()
+    words = shelf.now.base.words.index
+    assert words is not None
+    assert len(words) == 40
+
+
+def test_an_emptied_collection_stays_one(shelf: Shelf) -> None:
+    some = spans(5)
+    before = shelf.publish(some)
+    shelf.library.delete("default", "faq", [span.id for span in some])
+    done = shelf.upkeep.snapshot(shelf.now).result(timeout=30)
+    assert ([len(one) for one in done.segments], len(done)) == ([0], 0)
+    _, previous = shelf.library.publish("default", "faq", shelf.build(spans(6)), shelf.embed)
+    assert previous == before.record.version
+
+
+def test_additions_are_gathered_under_an_index_before_they_are_merged(tmp_path: Path) -> None:
+    shelf = Shelf(tmp_path, exact_limit=60, delta_limit=1000)
+    try:
+        shelf.publish(spans(300))
+        for number in range(8):
+            shelf.add(spans(10, f"added {number}"))
+        shelf.upkeep.wait()
+        now = shelf.now
+        assert now.base.index.engine is Engine.HNSW
+        assert len(now.base) == 300
+        assert any(one.index.engine is Engine.HNSW for one in now.segments[1:])
+        assert len(now) == 380
+    finally:
+        shelf.close()
+
+
+def test_a_change_that_cannot_be_shown_is_not_served_until_a_restart(shelf: Shelf) -> None:
+    shelf.publish(spans(5))
+    wrong = 3 * shelf.embed(["added 0"])  # of another length: no index takes it
+    with pytest.raises(ValueError, match="length 1"):
+        shelf.library.add("default", "faq", spans(1, "added"), wrong)
+    with pytest.raises(NotReadyError, match="restart"):
+        shelf.library.find("default", "faq")

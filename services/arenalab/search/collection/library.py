@@ -188,11 +188,11 @@ class Library:
         )
         with self._changing:
             before = self._served.get((tenant, dataset))
-            previous = before.record.version if before else ""
+            previous = "" if before is None else before.record.version
             if isinstance(before, Snapshot) and previous == version:
                 return before, previous
             added_vectors = None
-            if before and before.record.embedder_digest != manifest.embedder_digest:
+            if before is not None and before.record.embedder_digest != manifest.embedder_digest:
                 added_vectors = embed_all(self._added_texts(before.record))
             record = self._store.publish(new, rows, added_vectors=added_vectors)
             with self._committed(record):

@@ -36,7 +36,7 @@ class Loader:
 
     def from_files(self, record: Record) -> Snapshot | None:
         """Returns a collection from its segment file and what changed since; None without one."""
-        loaded = self._files.load(record)
+        loaded = self._files.load(record, self._store.log_begins(record))
         if loaded is None:
             return None
         base = self._replayed(record, loaded.segment, loaded.generation)

@@ -9,6 +9,7 @@ damaged, or of another embedder, costs a rebuild, never a span.
 import json
 import logging
 import os
+import re
 import shutil
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
@@ -34,6 +35,7 @@ _FORMAT: Final = 1
 _MANIFEST: Final = "segment.json"
 _VECTORS: Final = "vectors.npy"
 _CHUNK_ROWS: Final = 8192
+_NAME: Final = re.compile(r"[0-9]{1,18}-[0-9]{1,18}-[0-9]{1,9}")  # part, generation, edition
 
 
 LoadIndex = Callable[[Record, Engine, Path, FloatArray | None, str], VectorIndex]
@@ -47,12 +49,6 @@ def _load_index(
 
 class SegmentFileError(Exception):
     """A folder that cannot be served from, and why."""
-
-
-# Whatever a damaged or foreign folder may raise; an extra may be gone, too.
-_UNUSABLE: Final = (
-    SegmentFileError, OSError, ValueError, LookupError, TypeError, AttributeError, ImportError,
-)  # fmt: skip
 
 
 @dataclass(frozen=True, slots=True)
@@ -86,31 +82,35 @@ class SegmentFiles:
         Raises:
             OSError: The disk is full, or the root cannot be written to.
         """
-        folder = self._folder(record)
+        folder = self._new_folder(record)
         making = folder.with_name(folder.name + ".making")
         shutil.rmtree(making, ignore_errors=True)
         making.mkdir(parents=True)
         try:
             self._fill(making, record, segment)
-            shutil.rmtree(folder, ignore_errors=True)
             making.rename(folder)
         except BaseException:
             shutil.rmtree(making, ignore_errors=True)
             raise
         _sync(self._root)
-        return self._load(folder, record)
+        return self._load(folder, record, 0)
 
-    def load(self, record: Record) -> Loaded | None:
+    def load(self, record: Record, log_begins: int = 0) -> Loaded | None:
         """Returns the segment of a collection's newest folder; None without a usable one.
 
         A folder that is not usable is removed: it would be in the way of the next.
+
+        Args:
+            record: The collection.
+            log_begins: The generation that a folder must have at least, since what
+                changed before it is forgotten.
         """
-        for folder in sorted(self._folders(record), key=_generation_of, reverse=True):
+        for folder in sorted(self._folders(record), key=_age_of, reverse=True):
             try:
-                return self._load(folder, record)
+                return self._load(folder, record, log_begins)
             except MeshError as error:  # a server that holds it is away
                 _logger.warning("segment of %s is not used now: %s", record.dataset, error)
-            except _UNUSABLE as error:
+            except Exception as error:  # noqa: BLE001 - whatever a damaged folder may raise
                 _logger.warning(
                     "segment file %s of %s is removed: %s", folder.name, record.dataset, error
                 )
@@ -121,7 +121,7 @@ class SegmentFiles:
         """Removes the folders that no collection is served from."""
         wanted = set()
         for record in records:
-            newest = max(self._folders(record), key=_generation_of, default=None)
+            newest = max(self._folders(record), key=_age_of, default=None)
             if newest is not None:
                 wanted.add(newest.name)
         if self._root.is_dir():
@@ -129,12 +129,16 @@ class SegmentFiles:
                 if folder.name not in wanted:
                     shutil.rmtree(folder, ignore_errors=True)
 
-    def _folder(self, record: Record) -> Path:
-        return self._root / f"{record.live_part}-{record.generation}"
+    def _new_folder(self, record: Record) -> Path:
+        # Never the name of one that is there: it is the only good one until this is.
+        editions = [_age_of(folder) for folder in self._folders(record)]
+        same = [edition for generation, edition in editions if generation == record.generation]
+        edition = max(same, default=0) + 1
+        return self._root / f"{record.live_part}-{record.generation}-{edition}"
 
     def _folders(self, record: Record) -> Iterator[Path]:
         for folder in self._root.glob(f"{record.live_part}-*"):
-            if folder.name.removeprefix(f"{record.live_part}-").isdigit():
+            if _NAME.fullmatch(folder.name):
                 yield folder
 
     def _fill(self, folder: Path, record: Record, segment: Segment) -> None:
@@ -166,17 +170,17 @@ class SegmentFiles:
                 for path in files
             },
         }
-        path = folder / _MANIFEST
-        with path.open("w") as file:
-            json.dump(manifest, file)
+        with (folder / _MANIFEST).open("w") as file:
+            body = json.dumps(manifest)
+            file.write(f"{blake3(body.encode()).hexdigest()}\n{body}\n")
             file.flush()
             os.fsync(file.fileno())
         for parent in {path.parent for path in files} | {folder}:
             _sync(parent)
 
-    def _load(self, folder: Path, record: Record) -> Loaded:
-        manifest = json.loads((folder / _MANIFEST).read_text())
-        _check(manifest, record)
+    def _load(self, folder: Path, record: Record, log_begins: int) -> Loaded:
+        manifest = _read_manifest(folder / _MANIFEST)
+        _check(manifest, record, log_begins)
         disk_bytes = _check_files(folder, manifest["files"])
         columns = Columns.load(folder / "columns")
         vectors = _mapped(folder / _VECTORS, manifest) if (folder / _VECTORS).exists() else None
@@ -199,7 +203,15 @@ class SegmentFiles:
 _OWN_VECTORS: Final = frozenset({Engine.EXACT, Engine.HNSW, Engine.IVF})
 
 
-def _check(manifest: Any, record: Record) -> None:
+def _read_manifest(path: Path) -> Any:
+    digest, _, body = path.read_text().partition("\n")
+    body = body.removesuffix("\n")
+    if blake3(body.encode()).hexdigest() != digest:
+        raise SegmentFileError(f"{path.name} is damaged")
+    return json.loads(body)
+
+
+def _check(manifest: Any, record: Record, log_begins: int) -> None:
     for name, expected in (
         ("format", _FORMAT),
         ("tenant", record.tenant),
@@ -215,6 +227,8 @@ def _check(manifest: Any, record: Record) -> None:
             raise SegmentFileError(f"{name} is {manifest.get(name)!a}, expected {expected!a}")
     if manifest["generation"] > record.generation:  # the store is older: a restored copy
         raise SegmentFileError(f"it is of generation {manifest['generation']}, the store is older")
+    if manifest["generation"] < log_begins:
+        raise SegmentFileError(f"it is of generation {manifest['generation']}, the log is younger")
 
 
 def _check_files(folder: Path, files: dict[str, list[Any]]) -> int:
@@ -260,8 +274,10 @@ def _made(folder: Path) -> Path:
     return folder
 
 
-def _generation_of(folder: Path) -> int:
-    return int(folder.name.rpartition("-")[2])
+def _age_of(folder: Path) -> tuple[int, int]:
+    """Returns generation and edition of a folder."""
+    _, generation, edition = folder.name.split("-")
+    return int(generation), int(edition)
 
 
 def _sync(folder: Path) -> None:

@@ -271,7 +271,9 @@ class Upkeep:
                 return sealed
             return self._index(library, sealed, old[0])
         merged = self._with_index(sealed.record, Segment.merged(old, sealed.record.version))
-        return library.improve(sealed, old, merged) or sealed
+        if any(segment.words.index is not None for segment in old):
+            merged.words.get(lambda: self._store.texts(merged.columns.rowids.tolist()), None)
+        return _or(library.improve(sealed, old, merged), sealed)
 
     def _gathered(self, library: Library, snapshot: Snapshot) -> None:
         """Makes one segment with an index of the newer ones that are scanned."""
@@ -286,7 +288,7 @@ class Upkeep:
         better = self._with_index(snapshot.record, segment)
         if better is segment:
             return snapshot
-        return library.improve(snapshot, [segment], better) or snapshot
+        return _or(library.improve(snapshot, [segment], better), snapshot)
 
     def _with_index(self, record: Record, segment: Segment) -> Segment:
         if len(segment) <= self._exact_limit:
@@ -314,6 +316,11 @@ class Upkeep:
         self._files.tidy(self._store.records())
         self._store.forget_changes(snapshot.record, loaded.generation)
         return after
+
+
+def _or(after: Snapshot | None, before: Snapshot) -> Snapshot:
+    # An empty collection is false, so `or` would do the wrong thing.
+    return before if after is None else after
 
 
 def _fail(asked: "list[Future[Snapshot]]", error: Exception) -> None:

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Final
 
 from arenalab.mesh import BudgetSpentError, DataLossError, NotReadyError, Reason
-from arenalab.search.store.schema import APPLICATION_ID, PRAGMAS, SCHEMA, SCHEMA_VERSION
+from arenalab.search.store.schema import APPLICATION_ID, PRAGMAS, SCHEMA, SCHEMA_VERSION, TABLES
 
 try:
     import fcntl
@@ -17,6 +17,10 @@ except ImportError:  # no such locks on Windows: there, one process per store is
 
 _PRIMARY: Final = 0xFF  # an extended result code carries the primary one in its low byte
 _DAMAGE: Final = frozenset({sqlite3.SQLITE_CORRUPT, sqlite3.SQLITE_NOTADB, sqlite3.SQLITE_FORMAT})
+
+# How SQLite reports a quota and a limit on the size of files.
+_NO_ROOM: Final = frozenset({sqlite3.SQLITE_IOERR_WRITE, sqlite3.SQLITE_IOERR_SHMSIZE})
+_AWAY: Final = frozenset({sqlite3.SQLITE_IOERR, sqlite3.SQLITE_READONLY, sqlite3.SQLITE_CANTOPEN})
 
 
 class Database:
@@ -115,6 +119,9 @@ class Database:
         (version,) = connection.execute("PRAGMA user_version").fetchone()
         if (application, version) != (APPLICATION_ID, SCHEMA_VERSION):
             raise self._damaged(f"is no span store of version {SCHEMA_VERSION}")
+        found = connection.execute("SELECT name FROM sqlite_schema WHERE type = 'table'").fetchall()
+        if missing := set(TABLES) - {name for (name,) in found}:
+            raise self._damaged(f"has no table {', '.join(sorted(missing))}")
         (verdict,) = connection.execute("PRAGMA quick_check(1)").fetchone()
         if verdict != "ok":
             raise self._damaged(f"is damaged: {verdict}")
@@ -138,8 +145,18 @@ class Database:
                     Reason.STORAGE_FULL,
                     path=self.path.name,
                 ) from error
+            if getattr(error, "sqlite_errorcode", 0) in _NO_ROOM:
+                raise BudgetSpentError(
+                    "the disk is full, or a file has reached its limit; nothing was kept",
+                    Reason.STORAGE_FULL,
+                    path=self.path.name,
+                ) from error
             if code in _DAMAGE:
                 raise self._damaged(f"is damaged: {error}") from error
+            if code in _AWAY:
+                raise NotReadyError(
+                    f"the span store {self.path} cannot be used: {error}"
+                ) from error
             raise
 
 

@@ -16,6 +16,8 @@ from typing import Final
 APPLICATION_ID: Final = 0x414C7370
 SCHEMA_VERSION: Final = 2
 
+TABLES: Final = ("changes", "collections", "logs", "parts", "spans")
+
 SCHEMA: Final = """
 CREATE TABLE parts (
   part INTEGER PRIMARY KEY AUTOINCREMENT,
@@ -62,6 +64,10 @@ CREATE TABLE changes (
   added_part INTEGER NOT NULL,         -- of the collection
   generation INTEGER NOT NULL,         -- of its last change
   span_row INTEGER NOT NULL            -- rowid of a span that was removed, weighed or hidden
+) STRICT;
+CREATE TABLE logs (
+  added_part INTEGER PRIMARY KEY,      -- of the collection
+  begins INTEGER NOT NULL              -- generation up to which changes are forgotten
 ) STRICT;
 CREATE UNIQUE INDEX changes_by_row ON changes (added_part, span_row);
 """

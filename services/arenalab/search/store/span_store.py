@@ -134,6 +134,18 @@ class SpanStore:
                 "DELETE FROM changes WHERE added_part = ? AND generation <= ?",
                 (record.added_part, generation),
             )
+            connection.execute(
+                "INSERT OR REPLACE INTO logs (added_part, begins) VALUES (?, ?)",
+                (record.added_part, generation),
+            )
+
+    def log_begins(self, record: Record) -> int:
+        """Returns the generation up to which changes are forgotten."""
+        with self._database.reading() as connection:
+            row = connection.execute(
+                "SELECT begins FROM logs WHERE added_part = ?", (record.added_part,)
+            ).fetchone()
+        return 0 if row is None else int(row[0])
 
     @property
     def disk_bytes(self) -> int:
