@@ -13,7 +13,7 @@ from typing import Final, TypeVar
 
 import numpy as np
 
-from arenalab.mesh import InvalidInputError, Reason
+from arenalab.mesh import BudgetSpentError, InvalidInputError, Reason
 from arenalab.search.embedder.protocol import Embedder, EmptyTextError, Vectors
 from arenalab.search.lane import Lane
 
@@ -42,6 +42,8 @@ class Embedding:
         self._questions = Lane("embed", workers, queue_limit)
         self._batches = Lane("batch", 1, queue_limit)
         self._kept = _KeptVectors(_KEPT_VECTORS)
+        self._queue_limit = queue_limit
+        self._following = 0  # calls that wait for another one's vector
         self._leaders: dict[str, asyncio.Future[None]] = {}
 
     def close(self) -> None:
@@ -58,7 +60,16 @@ class Embedding:
             BudgetSpentError: OVERLOADED; the queue is full.
         """
         while (leader := self._leaders.get(text)) is not None:
-            await asyncio.shield(leader)
+            if self._following >= self._queue_limit:
+                raise BudgetSpentError(
+                    f"{self._following} calls wait for texts that are being embedded",
+                    queue="embed",
+                )
+            self._following += 1
+            try:
+                await asyncio.shield(leader)
+            finally:
+                self._following -= 1
         if text in self._kept:
             return await self._questions.run(work)
         done = asyncio.get_running_loop().create_future()

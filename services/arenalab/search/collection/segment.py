@@ -14,6 +14,7 @@ import numpy as np
 from pyroaring import BitMap, FrozenBitMap
 
 from arenalab.planning import Engine
+from arenalab.search.collection.stats import Partial, partial_of
 from arenalab.search.collection.words import Words
 from arenalab.search.columns.columns import Columns
 from arenalab.search.condition import Filter
@@ -79,6 +80,15 @@ class Segment:
     def gone(self) -> FrozenBitMap:
         """The rows that no search may find."""
         return self.removed | self.hidden
+
+    @cached_property
+    def counted(self) -> Partial:
+        """Counts of the rows that a search may find."""
+        if not self.gone:
+            return partial_of(self.columns)
+        keep: BoolArray = np.ones(len(self), np.bool_)
+        keep[np.array(self.gone.to_array(), np.int64)] = False
+        return partial_of(self.columns.taken(keep))
 
     @property
     def live(self) -> int:

@@ -71,7 +71,7 @@ class Snapshot:
     @cached_property
     def stats(self) -> Stats:
         """Counts over all segments; computed once."""
-        return stats_of(self.segments)
+        return stats_of([segment.counted for segment in self.segments])
 
     def counts(self, wanted: Filter) -> tuple[int, list[tuple[str, int]]]:
         """Returns how many spans pass a filter, and each of its conditions alone, fewest first."""
