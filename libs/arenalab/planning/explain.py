@@ -1,6 +1,7 @@
 """A choice in sentences that people understand."""
 
 from dataclasses import replace
+from functools import lru_cache
 from typing import Final
 
 from arenalab.planning.engine import Engine, Strategy
@@ -14,6 +15,8 @@ _NAMES: Final = {
     Engine.PGVECTOR: "pgvector",
 }
 _MS_FROM_US: Final = 10_000
+# The same choices are explained again and again: every search for a text shows its own.
+_KEPT: Final = 1024
 
 
 def explain(choice: Choice) -> str:
@@ -32,6 +35,7 @@ def explain(choice: Choice) -> str:
     return " ".join(sentences)
 
 
+@lru_cache(_KEPT)
 def explained(choice: Choice) -> Choice:
     """Returns the choice with an explanation in every plan."""
     winner = choice.plan
