@@ -6,7 +6,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from pyroaring import FrozenBitMap
 
-from arenalab.search.columns.bitmaps import bitmap_of_mask, bitmap_of_rows, bytes_of, rows_of
+from arenalab.search.index.bitmaps import bitmap_of_mask, bitmap_of_rows, bytes_of, rows_of
 
 _CONTAINER = 1 << 16
 _SIZES = st.sampled_from([0, 1, 100, _CONTAINER - 1, _CONTAINER, _CONTAINER + 1, 3 * _CONTAINER])

@@ -7,11 +7,11 @@ from typing import Any, Final
 import numpy as np
 from pyroaring import FrozenBitMap
 
-from arenalab.search.columns.bitmaps import bitmap_of_mask, bytes_of
 from arenalab.search.columns.columns import Columns
 from arenalab.search.condition import ONLINE
 from arenalab.search.filters.ranges import QualityBuckets, TimeOrder
 from arenalab.search.filters.values import CodedRows, TagRows, TextRows
+from arenalab.search.index.bitmaps import bitmap_of_mask, bytes_of
 
 
 class Fields:

@@ -5,12 +5,12 @@ from typing import Any, Final, Self
 
 from pyroaring import FrozenBitMap
 
-from arenalab.search.columns.bitmaps import NOTHING, bytes_of
 from arenalab.search.columns.columns import Columns
 from arenalab.search.condition import Filter
 from arenalab.search.filters.fields import VALUES, Fields
 from arenalab.search.filters.recent import Recent
 from arenalab.search.filters.values import united
+from arenalab.search.index.bitmaps import NOTHING, bytes_of
 from arenalab.search.index.selection import Selection
 
 # What a kept selection may come to hold a row, in all the forms that engines ask for.

@@ -8,13 +8,13 @@ import numpy.typing as npt
 from pyroaring import FrozenBitMap
 
 from arenalab.atomic.instant import NS_PER_S
-from arenalab.search.columns.bitmaps import (
+from arenalab.search.condition import Instant
+from arenalab.search.index.bitmaps import (
     bitmap_of_mask,
     bitmap_of_sorted,
     bytes_of,
     rows_of,
 )
-from arenalab.search.condition import Instant
 from arenalab.search.index.selection import BoolArray, IntArray
 
 _BUCKET: Final = 10

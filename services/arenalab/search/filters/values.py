@@ -8,15 +8,15 @@ import numpy as np
 import numpy.typing as npt
 from pyroaring import FrozenBitMap
 
-from arenalab.search.columns.bitmaps import (
+from arenalab.search.columns.coded import Coded, Postings, RowArray
+from arenalab.search.filters.texts import Texts
+from arenalab.search.index.bitmaps import (
     NOTHING,
     bitmap_of_mask,
     bitmap_of_rows,
     bitmap_of_sorted,
     bytes_of,
 )
-from arenalab.search.columns.coded import Coded, Postings, RowArray
-from arenalab.search.filters.texts import Texts
 from arenalab.search.index.selection import IntArray
 
 # Values with fewer rows are made into a bitmap each time they are asked for: it takes

@@ -14,7 +14,6 @@ import numpy as np
 
 from arenalab.planning import Engine
 from arenalab.search.index.codes import SUM_ERROR, Codes
-from arenalab.search.index.exact import scan
 from arenalab.search.index.files import (
     IndexFile,
     IndexFileError,
@@ -24,16 +23,14 @@ from arenalab.search.index.files import (
 )
 from arenalab.search.index.protocol import (
     DEFAULT_EF_SEARCH,
-    DEFAULT_EFFORT,
     BuildStoppedError,
     Effort,
     FloatArray,
     Nearest,
-    check_batch,
-    check_search,
     check_vectors,
     nearest_each,
 )
+from arenalab.search.index.searching import InMemory
 from arenalab.search.index.selection import IntArray, Selection
 from arenalab.vectors import load_faiss
 
@@ -49,11 +46,12 @@ _MORE_FETCHED: Final = 50
 _FILE: Final = IndexFile(Engine.HNSW, "faiss")
 
 
-class HnswIndex:
+class HnswIndex(InMemory):
     """A graph over codes; the float32 vectors beside it may be a memory map."""
 
     engine = Engine.HNSW
     library = "faiss"
+    _codes: Codes
 
     def __init__(self, vectors: FloatArray, graph: Any, rounding: float | None = None) -> None:
         """Keeps its arguments.
@@ -63,12 +61,10 @@ class HnswIndex:
             graph: A faiss IndexHNSWSQ of bfloat16 codes.
             rounding: As of `Codes`; None: measured here.
         """
-        self._vectors = vectors
+        codes = Codes(load_faiss().downcast_index(graph.storage), owner=graph)
+        codes.rounding = codes.measured_rounding(vectors) if rounding is None else rounding
+        super().__init__(vectors, codes)
         self._graph = graph
-        self._codes = Codes(load_faiss().downcast_index(graph.storage), owner=graph)
-        if rounding is None:
-            rounding = self._codes.measured_rounding(vectors)
-        self._codes.rounding = rounding
 
     @classmethod
     def build(
@@ -122,46 +118,10 @@ class HnswIndex:
         return cls(np.asarray(vectors), graph, float(about["rounding"]))
 
     @property
-    def size(self) -> int:
-        return len(self._vectors)
-
-    @property
-    def dimension(self) -> int:
-        return int(self._vectors.shape[1])
-
-    @property
     def memory_bytes(self) -> int:
         hnsw = self._graph.hnsw
         links = 4 * hnsw.neighbors.size() + 8 * hnsw.offsets.size() + 4 * hnsw.levels.size()
         return held_bytes(self._vectors) + self._codes.nbytes + int(links)
-
-    def search(
-        self,
-        query: FloatArray,
-        limit: int,
-        *,
-        allowed: Selection | None = None,
-        effort: Effort = DEFAULT_EFFORT,
-    ) -> Nearest:
-        check_search(self, query, limit, allowed)
-        return self._search(query[None], limit, allowed, effort)[0]
-
-    def search_batch(
-        self,
-        queries: FloatArray,
-        limit: int,
-        *,
-        allowed: Selection | None = None,
-        effort: Effort = DEFAULT_EFFORT,
-    ) -> list[Nearest]:
-        check_batch(self, queries, limit, allowed)
-        return self._search(queries, limit, allowed, effort) if len(queries) else []
-
-    def scan(self, query: FloatArray, limit: int, rows: IntArray | None) -> Nearest:
-        return scan(self._vectors, self._codes, query[None], limit, rows)[0]
-
-    def vectors(self, rows: IntArray) -> FloatArray:
-        return self._vectors[rows]
 
     def save(self, folder: Path) -> None:
         _FILE.write(
@@ -194,10 +154,6 @@ class HnswIndex:
                 query = queries[number : number + 1]
                 [nearest[number]] = self._scanned(query, limit, allowed)
         return nearest
-
-    def _scanned(self, queries: FloatArray, limit: int, allowed: Selection | None) -> list[Nearest]:
-        rows = None if allowed is None else allowed.rows
-        return scan(self._vectors, self._codes, queries, limit, rows)
 
     def _walked(
         self, queries: FloatArray, wanted: int, ef_search: int, allowed: Selection | None

@@ -11,22 +11,19 @@ from typing import Any, Final, Self
 import numpy as np
 
 from arenalab.planning import Engine
-from arenalab.search.index.exact import scan
 from arenalab.search.index.files import IndexFile, IndexFileError, held_bytes
 from arenalab.search.index.hnsw import EF_CONSTRUCTION, LINKS
 from arenalab.search.index.protocol import (
     DEFAULT_EF_SEARCH,
-    DEFAULT_EFFORT,
     BuildStoppedError,
     Effort,
     FloatArray,
     Nearest,
-    check_batch,
-    check_search,
     check_vectors,
     nearest_each,
 )
-from arenalab.search.index.selection import IntArray, Selection
+from arenalab.search.index.searching import InMemory
+from arenalab.search.index.selection import Selection
 
 # Rows that each thread adds between two looks at `stopped`.
 _CHUNK_ROWS: Final = 1024
@@ -41,14 +38,14 @@ def is_installed() -> bool:
     return find_spec("hnswlib") is not None
 
 
-class HnswlibIndex:
+class HnswlibIndex(InMemory):
     """A float32 graph. A filtered search scans: hnswlib's filters call back into Python."""
 
     engine = Engine.HNSW
     library = "hnswlib"
 
     def __init__(self, vectors: FloatArray, graph: Any) -> None:
-        self._vectors = vectors
+        super().__init__(vectors)
         self._graph = graph
         # `set_ef` is state that all threads share, so it belongs to one search at a time.
         self._lock = threading.Lock()
@@ -105,45 +102,9 @@ class HnswlibIndex:
         return cls(np.asarray(vectors), graph)
 
     @property
-    def size(self) -> int:
-        return len(self._vectors)
-
-    @property
-    def dimension(self) -> int:
-        return int(self._vectors.shape[1])
-
-    @property
     def memory_bytes(self) -> int:
         # The graph holds its own copy of the vectors beside links and labels.
         return held_bytes(self._vectors) + int(self._graph.index_file_size())
-
-    def search(
-        self,
-        query: FloatArray,
-        limit: int,
-        *,
-        allowed: Selection | None = None,
-        effort: Effort = DEFAULT_EFFORT,
-    ) -> Nearest:
-        check_search(self, query, limit, allowed)
-        return self._search(query[None], limit, allowed, effort)[0]
-
-    def search_batch(
-        self,
-        queries: FloatArray,
-        limit: int,
-        *,
-        allowed: Selection | None = None,
-        effort: Effort = DEFAULT_EFFORT,
-    ) -> list[Nearest]:
-        check_batch(self, queries, limit, allowed)
-        return self._search(queries, limit, allowed, effort) if len(queries) else []
-
-    def scan(self, query: FloatArray, limit: int, rows: IntArray | None) -> Nearest:
-        return scan(self._vectors, None, query[None], limit, rows)[0]
-
-    def vectors(self, rows: IntArray) -> FloatArray:
-        return self._vectors[rows]
 
     def save(self, folder: Path) -> None:
         _FILE.write(folder, self._vectors, self._write)
@@ -162,12 +123,11 @@ class HnswlibIndex:
     ) -> list[Nearest]:
         wanted = min(self.size, max(limit, effort.candidates))
         if allowed is not None or wanted == self.size:
-            rows = None if allowed is None else allowed.rows
-            return scan(self._vectors, None, queries, limit, rows)
+            return self._scanned(queries, limit, allowed)
         with self._lock:
             self._graph.set_ef(max(effort.ef_search or DEFAULT_EF_SEARCH, wanted))
             try:
                 found, _ = self._graph.knn_query(queries, k=wanted, num_threads=1)
             except RuntimeError:  # fewer than `wanted` can be reached from the entry
-                return scan(self._vectors, None, queries, limit, None)
+                return self._scanned(queries, limit, None)
         return nearest_each(self._vectors, found.astype(np.int64), queries, limit)

@@ -18,7 +18,6 @@ from typing import Any, Final, Self
 import numpy as np
 
 from arenalab.planning import Engine
-from arenalab.search.index.exact import scan
 from arenalab.search.index.files import (
     IndexFile,
     IndexFileError,
@@ -27,17 +26,15 @@ from arenalab.search.index.files import (
     write_faiss,
 )
 from arenalab.search.index.protocol import (
-    DEFAULT_EFFORT,
     MAX_PROBES,
     BuildStoppedError,
     Effort,
     FloatArray,
     Nearest,
-    check_batch,
-    check_search,
     check_vectors,
     nearest_each,
 )
+from arenalab.search.index.searching import InMemory
 from arenalab.search.index.selection import IntArray, Selection
 from arenalab.vectors import load_faiss
 
@@ -61,7 +58,7 @@ _WIDER: Final = 4
 _FILE: Final = IndexFile(Engine.IVF, "faiss")
 
 
-class IvfIndex:
+class IvfIndex(InMemory):
     """Lists of codes; the float32 vectors beside them may be a memory map."""
 
     engine = Engine.IVF
@@ -74,7 +71,7 @@ class IvfIndex:
             vectors: In full precision, as `check_form` returns them.
             lists: A faiss IndexIVFScalarQuantizer of 8-bit codes; None without vectors.
         """
-        self._vectors = vectors
+        super().__init__(vectors)
         self._lists = lists
 
     @classmethod
@@ -120,48 +117,12 @@ class IvfIndex:
         return cls(np.asarray(vectors), lists)
 
     @property
-    def size(self) -> int:
-        return len(self._vectors)
-
-    @property
-    def dimension(self) -> int:
-        return int(self._vectors.shape[1])
-
-    @property
     def memory_bytes(self) -> int:
         if self._lists is None:
             return 0
         codes_and_ids: int = self.size * (self._lists.code_size + 8)
         centroids: int = self._lists.nlist * 2 * self.dimension
         return held_bytes(self._vectors) + codes_and_ids + centroids
-
-    def search(
-        self,
-        query: FloatArray,
-        limit: int,
-        *,
-        allowed: Selection | None = None,
-        effort: Effort = DEFAULT_EFFORT,
-    ) -> Nearest:
-        check_search(self, query, limit, allowed)
-        return self._search(query[None], limit, allowed, effort)[0]
-
-    def search_batch(
-        self,
-        queries: FloatArray,
-        limit: int,
-        *,
-        allowed: Selection | None = None,
-        effort: Effort = DEFAULT_EFFORT,
-    ) -> list[Nearest]:
-        check_batch(self, queries, limit, allowed)
-        return self._search(queries, limit, allowed, effort) if len(queries) else []
-
-    def scan(self, query: FloatArray, limit: int, rows: IntArray | None) -> Nearest:
-        return scan(self._vectors, None, query[None], limit, rows)[0]
-
-    def vectors(self, rows: IntArray) -> FloatArray:
-        return self._vectors[rows]
 
     def save(self, folder: Path) -> None:
         write = None
@@ -212,10 +173,6 @@ class IvfIndex:
             if len(nearest.rows) == min(limit, reachable):
                 return nearest
         return self._scanned(query, limit, allowed)[0]
-
-    def _scanned(self, queries: FloatArray, limit: int, allowed: Selection | None) -> list[Nearest]:
-        rows = None if allowed is None else allowed.rows
-        return scan(self._vectors, None, queries, limit, rows)
 
     def _probed(
         self, queries: FloatArray, wanted: int, probes: int, allowed: Selection | None

@@ -158,27 +158,33 @@ def check_vectors(vectors: FloatArray) -> FloatArray:
     return vectors
 
 
-def check_search(
-    index: VectorIndex, query: FloatArray, limit: int, allowed: Selection | None
-) -> None:
+class Sized(Protocol):
+    """What a search is checked against."""
+
+    @property
+    def size(self) -> int:
+        """The number of rows."""
+
+    @property
+    def dimension(self) -> int:
+        """The length of every vector."""
+
+
+def check_search(index: Sized, query: FloatArray, limit: int, allowed: Selection | None) -> None:
     """Raises ValueError for arguments that `VectorIndex.search` refuses."""
     if query.shape != (index.dimension,):
         raise ValueError(f"query must have shape ({index.dimension},), got {query.shape}")
     _check_rest(index, query[None], limit, allowed)
 
 
-def check_batch(
-    index: VectorIndex, queries: FloatArray, limit: int, allowed: Selection | None
-) -> None:
+def check_batch(index: Sized, queries: FloatArray, limit: int, allowed: Selection | None) -> None:
     """Raises ValueError for arguments that `VectorIndex.search_batch` refuses."""
     if queries.ndim != 2 or queries.shape[1] != index.dimension:  # noqa: PLR2004 - rows and columns
         raise ValueError(f"queries must have shape (q, {index.dimension}), got {queries.shape}")
     _check_rest(index, queries, limit, allowed)
 
 
-def _check_rest(
-    index: VectorIndex, queries: FloatArray, limit: int, allowed: Selection | None
-) -> None:
+def _check_rest(index: Sized, queries: FloatArray, limit: int, allowed: Selection | None) -> None:
     if limit < 1:
         raise ValueError(f"limit must be at least 1, got {limit}")
     if allowed is not None and allowed.size != index.size:

@@ -8,6 +8,7 @@ import numpy.typing as npt
 from pyroaring import BitMap, FrozenBitMap
 
 from arenalab.search.condition import Filter
+from arenalab.search.index.bitmaps import bitmap_of_rows
 
 IntArray = npt.NDArray[np.int64]
 BoolArray = npt.NDArray[np.bool_]
@@ -35,7 +36,7 @@ class Selection:
     @classmethod
     def of_rows(cls, rows: npt.ArrayLike, size: int) -> Self:
         """Returns the selection of row numbers in any order."""
-        return cls(BitMap(np.asarray(rows, np.uint32)), size)
+        return cls(bitmap_of_rows(np.asarray(rows, np.uint32), size), size)
 
     @cached_property
     def count(self) -> int:

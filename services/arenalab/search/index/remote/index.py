@@ -16,17 +16,16 @@ from arenalab.planning import Engine
 from arenalab.search.condition import Filter
 from arenalab.search.index.protocol import (
     DEFAULT_EF_SEARCH,
-    DEFAULT_EFFORT,
     MAX_CANDIDATES,
     Effort,
     FloatArray,
     Nearest,
-    check_batch,
     check_search,
     nearest_of,
 )
 from arenalab.search.index.remote.naming import Marker, SegmentName
 from arenalab.search.index.remote.protocol import Candidates, RemoteSegment
+from arenalab.search.index.searching import Searching
 from arenalab.search.index.selection import IntArray, Selection
 
 # Rows fetched with their vectors, 1.5 kB each: what costs more than it can save.
@@ -41,7 +40,7 @@ _WIDER: Final = 4
 _FILTERED_EF: Final = 2
 
 
-class RemoteIndex:
+class RemoteIndex(Searching):
     """Searches one segment of a server."""
 
     def __init__(self, segment: RemoteSegment) -> None:
@@ -71,28 +70,6 @@ class RemoteIndex:
     @property
     def memory_bytes(self) -> int:
         return 0  # all of it is the server's
-
-    def search(
-        self,
-        query: FloatArray,
-        limit: int,
-        *,
-        allowed: Selection | None = None,
-        effort: Effort = DEFAULT_EFFORT,
-    ) -> Nearest:
-        check_search(self, query, limit, allowed)
-        return self._search(query[None], limit, allowed, effort)[0]
-
-    def search_batch(
-        self,
-        queries: FloatArray,
-        limit: int,
-        *,
-        allowed: Selection | None = None,
-        effort: Effort = DEFAULT_EFFORT,
-    ) -> list[Nearest]:
-        check_batch(self, queries, limit, allowed)
-        return self._search(queries, limit, allowed, effort) if len(queries) else []
 
     def scan(self, query: FloatArray, limit: int, rows: IntArray | None) -> Nearest:
         check_search(self, query, limit, None)

@@ -14,8 +14,6 @@ import numpy as np
 import numpy.typing as npt
 from pyroaring import BitMap, FrozenBitMap
 
-from arenalab.search.index.selection import BoolArray
-
 _COOKIE: Final = 12346  # of the form without runs
 _CONTAINER_ROWS: Final = 1 << 16
 _CONTAINER_BYTES: Final = _CONTAINER_ROWS // 8
@@ -40,7 +38,7 @@ def bitmap_of_sorted(rows: npt.NDArray[np.integer[Any]]) -> FrozenBitMap:
     return FrozenBitMap(array("I", rows.astype(np.uint32, copy=False).tobytes()))
 
 
-def bitmap_of_mask(mask: BoolArray) -> FrozenBitMap:
+def bitmap_of_mask(mask: npt.NDArray[np.bool_]) -> FrozenBitMap:
     """Returns the bitmap of the rows that are marked."""
     heads: list[int] = []
     containers: list[bytes] = []
@@ -62,7 +60,7 @@ def bitmap_of_mask(mask: BoolArray) -> FrozenBitMap:
     return FrozenBitMap.deserialize(form)
 
 
-def _container(part: BoolArray, count: int) -> bytes:
+def _container(part: npt.NDArray[np.bool_], count: int) -> bytes:
     if count <= _MAX_LISTED:
         return np.flatnonzero(part).astype("<u2").tobytes()
     return np.packbits(part, bitorder="little").tobytes().ljust(_CONTAINER_BYTES, b"\0")
