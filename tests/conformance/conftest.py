@@ -1,8 +1,8 @@
-"""Real servers of the engines that search can keep segments in, started once a run."""
+"""Every kind of vector index, and the real servers that some of them need, started once a run."""
 
 import warnings
 from collections.abc import Callable, Iterator
-from contextlib import AbstractContextManager, contextmanager, suppress
+from contextlib import AbstractContextManager, ExitStack, contextmanager, suppress
 from itertools import count
 from pathlib import Path
 from shutil import rmtree
@@ -19,6 +19,7 @@ from arenalab.search.index.remote.naming import SegmentName
 from arenalab.search.index.remote.protocol import RemoteEngine
 from arenalab.search.index.remote.settings import RemoteSettings
 from arenalab.search.store.row import StoredRow
+from tests.conformance.vector_kinds import KINDS, VECTORS, Build, Kind
 
 Opened = Callable[[FloatArray], AbstractContextManager[VectorIndex]]
 
@@ -95,6 +96,26 @@ def pgvector_segments(pgvector: RemoteEngine) -> Opened:
 @pytest.fixture(scope="session")
 def milvus_segments(milvus: RemoteEngine) -> Opened:
     return _segments_of(milvus)
+
+
+@pytest.fixture(scope="module", params=KINDS)
+def kind(request: pytest.FixtureRequest) -> Kind:
+    if isinstance(request.param, Engine):  # on a server, which starts when it is first needed
+        return Kind(request.param, request.getfixturevalue(f"{request.param.value}_segments"))
+    found: Kind = request.param
+    return found
+
+
+@pytest.fixture(scope="module")
+def index(kind: Kind) -> Iterator[VectorIndex]:
+    with kind.open(VECTORS) as opened:
+        yield opened
+
+
+@pytest.fixture
+def build(kind: Kind) -> Iterator[Build]:
+    with ExitStack() as stack:
+        yield lambda vectors: stack.enter_context(kind.open(vectors))
 
 
 def _segments_of(engine: RemoteEngine) -> Opened:

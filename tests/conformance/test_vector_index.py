@@ -5,142 +5,26 @@ inner product with every allowed row, in float64.
 """
 
 import threading
-from collections.abc import Callable, Iterator
-from contextlib import AbstractContextManager, ExitStack, nullcontext
-from dataclasses import dataclass
-from itertools import pairwise
-from pathlib import Path
-from typing import Final
 
 import numpy as np
 import pytest
-from hypothesis import given, settings
-from hypothesis import strategies as st
 
-from arenalab.search.index import (
-    BoolArray,
-    BuildStoppedError,
-    Effort,
-    Engine,
-    ExactIndex,
-    FloatArray,
-    IndexFileError,
-    IntArray,
-    Nearest,
-    ScoreArray,
-    Selection,
-    VectorIndex,
+from arenalab.search.index import Effort, ExactIndex, FloatArray, Selection, VectorIndex
+from tests.conformance.vector_kinds import (
+    DIMENSION,
+    GROUP,
+    GROUPS,
+    QUERIES,
+    SIZE,
+    VECTORS,
+    Build,
+    Kind,
+    by_definition,
+    recall,
+    rows_of,
+    similarities_of,
+    unit,
 )
-from arenalab.search.index.builders import FAISS, HNSWLIB, build_index, load_index
-from arenalab.search.index.hnswlib import is_installed
-
-DIMENSION: Final = 48
-SIZE: Final = 2600
-GROUPS: Final = 40
-
-
-@dataclass(frozen=True)
-class Kind:
-    """A kind of index, and how a test gets one."""
-
-    engine: Engine
-    open: Callable[[FloatArray], AbstractContextManager[VectorIndex]]
-    is_exact: bool = False
-    # Opens what the index saved to a folder; None: it keeps nothing there.
-    load: Callable[[Path, FloatArray], VectorIndex] | None = None
-
-
-def _in_memory(engine: Engine, library: str = FAISS) -> Kind:
-    return Kind(
-        engine,
-        lambda vectors: nullcontext(build_index(engine, vectors, library=library)),
-        is_exact=engine is Engine.EXACT,
-        load=lambda folder, vectors: load_index(engine, folder, vectors, library=library),
-    )
-
-
-needs_hnswlib = pytest.mark.skipif(not is_installed(), reason="the extra hnswlib is missing")
-KINDS = [
-    pytest.param(_in_memory(Engine.EXACT), id="exact"),
-    pytest.param(_in_memory(Engine.HNSW), id="faiss-hnsw"),
-    pytest.param(_in_memory(Engine.IVF), id="faiss-ivf"),
-    pytest.param(_in_memory(Engine.HNSW, HNSWLIB), id="hnswlib", marks=needs_hnswlib),
-    pytest.param(Engine.PGVECTOR, id="pgvector", marks=pytest.mark.slow),
-    pytest.param(Engine.MILVUS, id="milvus-lite", marks=pytest.mark.slow),
-]
-
-
-def _unit(vectors: np.ndarray) -> FloatArray:
-    unit: FloatArray = (vectors / np.linalg.norm(vectors, axis=1, keepdims=True)).astype(np.float32)
-    return unit
-
-
-def _groups(size: int) -> tuple[FloatArray, IntArray]:
-    """Returns vectors in groups, every tenth a near duplicate of another, and their groups."""
-    rng = np.random.default_rng(7)
-    centres = rng.standard_normal((GROUPS, DIMENSION))
-    group = rng.integers(0, GROUPS, size)
-    vectors = centres[group] + 0.7 * rng.standard_normal((size, DIMENSION))
-    copied = rng.integers(0, size, size // 10)
-    vectors[::10] = vectors[copied] + 1e-3 * rng.standard_normal((size // 10, DIMENSION))
-    group[::10] = group[copied]
-    return _unit(vectors), group.astype(np.int64)
-
-
-VECTORS, GROUP = _groups(SIZE)
-QUERIES = _unit(VECTORS[::101] + 0.1 * np.random.default_rng(8).standard_normal((26, DIMENSION)))
-
-
-@pytest.fixture(scope="module", params=KINDS)
-def kind(request: pytest.FixtureRequest) -> Kind:
-    if isinstance(request.param, Engine):  # on a server, which starts when it is first needed
-        return Kind(request.param, request.getfixturevalue(f"{request.param.value}_segments"))
-    found: Kind = request.param
-    return found
-
-
-@pytest.fixture(scope="module")
-def index(kind: Kind) -> Iterator[VectorIndex]:
-    with kind.open(VECTORS) as opened:
-        yield opened
-
-
-@pytest.fixture
-def build(kind: Kind) -> Iterator[Callable[[FloatArray], VectorIndex]]:
-    with ExitStack() as stack:
-        yield lambda vectors: stack.enter_context(kind.open(vectors))
-
-
-Build = Callable[[FloatArray], VectorIndex]
-
-
-def similarities_of(query: FloatArray, vectors: FloatArray = VECTORS) -> ScoreArray:
-    scores: ScoreArray = (vectors.astype(np.float64) * query.astype(np.float64)).sum(axis=1)
-    return scores
-
-
-def by_definition(
-    query: FloatArray, limit: int, rows: IntArray | None = None, vectors: FloatArray = VECTORS
-) -> list[int]:
-    scores = similarities_of(query, vectors)
-    every = range(len(vectors)) if rows is None else rows.tolist()
-    return sorted(every, key=lambda row: (-scores[row], row))[:limit]
-
-
-def recall(index: VectorIndex, allowed: Selection | None = None) -> float:
-    rows = None if allowed is None else allowed.rows
-    found = 0
-    wanted = 0
-    for query in QUERIES:
-        expected = by_definition(query, 10, rows)
-        found += len(set(expected) & set(index.search(query, 10, allowed=allowed).rows.tolist()))
-        wanted += len(expected)
-    return found / wanted
-
-
-def rows_of(nearest: Nearest) -> list[int]:
-    rows: list[int] = nearest.rows.tolist()
-    return rows
 
 
 def test_it_says_what_it_is(kind: Kind, index: VectorIndex) -> None:
@@ -184,7 +68,7 @@ def test_equal_vectors_come_in_the_order_of_their_rows(build: Build) -> None:
 
 def test_near_duplicates_are_told_apart(build: Build) -> None:
     rng = np.random.default_rng(3)
-    close = _unit(VECTORS[:1] + 3e-4 * rng.standard_normal((20, DIMENSION)))
+    close = unit(VECTORS[:1] + 3e-4 * rng.standard_normal((20, DIMENSION)))
     vectors = np.concatenate([close, VECTORS[:1500]])
     index = build(vectors)
     for query in close[:10]:
@@ -357,199 +241,3 @@ def test_vectors_that_are_no_unit_vectors_are_refused(build: Build, value: float
     vectors[17] = value
     with pytest.raises(ValueError, match="vectors must have length 1, row 17"):
         build(vectors)
-
-
-needs_files = pytest.mark.parametrize(
-    "kind",
-    [param for param in KINDS if isinstance(found := param.values[0], Kind) and found.load],
-    indirect=True,
-    scope="module",
-)
-
-
-@pytest.fixture
-def vectors_file(tmp_path: Path) -> FloatArray:
-    """The vectors, mapped from a file."""
-    np.save(tmp_path / "vectors.npy", VECTORS)
-    mapped: FloatArray = np.load(tmp_path / "vectors.npy", mmap_mode="r")
-    return mapped
-
-
-@needs_files
-def test_a_loaded_index_answers_as_the_saved_one(
-    kind: Kind, index: VectorIndex, tmp_path: Path, vectors_file: FloatArray
-) -> None:
-    index.save(tmp_path)
-    assert kind.load is not None
-    loaded = kind.load(tmp_path, vectors_file)
-    assert (loaded.engine, loaded.library) == (index.engine, index.library)
-    allowed = Selection.of_rows(np.arange(0, SIZE, 5), SIZE)
-    for query in QUERIES:
-        for selected in (None, allowed):
-            one = index.search(query, 10, allowed=selected)
-            other = loaded.search(query, 10, allowed=selected)
-            assert rows_of(one) == rows_of(other)
-            assert one.similarities.tolist() == other.similarities.tolist()
-    rows = np.arange(1, SIZE, 2)
-    assert rows_of(loaded.scan(QUERIES[0], 20, rows)) == by_definition(QUERIES[0], 20, rows)
-
-
-@needs_files
-def test_vectors_that_are_mapped_take_no_memory(
-    kind: Kind, index: VectorIndex, tmp_path: Path, vectors_file: FloatArray
-) -> None:
-    assert index.memory_bytes > VECTORS.nbytes
-    index.save(tmp_path)
-    assert kind.load is not None
-    loaded = kind.load(tmp_path, vectors_file)
-    assert 0 < loaded.memory_bytes <= index.memory_bytes - VECTORS.nbytes
-
-
-@needs_files
-@pytest.mark.parametrize("size", [0, 1, 30])
-def test_small_indexes_are_saved_too(kind: Kind, build: Build, tmp_path: Path, size: int) -> None:
-    build(VECTORS[:size]).save(tmp_path)
-    assert kind.load is not None
-    found = kind.load(tmp_path, VECTORS[:size]).search(QUERIES[0], 3)
-    assert rows_of(found) == by_definition(QUERIES[0], 3, vectors=VECTORS[:size])
-
-
-@needs_files
-def test_a_file_that_was_cut_short_is_refused(
-    kind: Kind, index: VectorIndex, tmp_path: Path
-) -> None:
-    assert kind.load is not None
-    index.save(tmp_path)
-    for path in sorted(tmp_path.iterdir()):
-        whole = path.read_bytes()
-        for kept in (0, len(whole) // 2, len(whole) - 1):
-            path.write_bytes(whole[:kept])
-            with pytest.raises(IndexFileError):
-                kind.load(tmp_path, VECTORS)
-        path.unlink()
-        with pytest.raises(IndexFileError):
-            kind.load(tmp_path, VECTORS)
-        path.write_bytes(whole)
-    kind.load(tmp_path, VECTORS)
-
-
-@needs_files
-def test_an_index_of_other_vectors_is_refused(
-    kind: Kind, index: VectorIndex, tmp_path: Path
-) -> None:
-    assert kind.load is not None
-    index.save(tmp_path)
-    with pytest.raises(IndexFileError, match="size of the index is 2600, expected 2599"):
-        kind.load(tmp_path, VECTORS[:-1])
-    with pytest.raises(IndexFileError, match="dimension of the index is 48, expected 40"):
-        kind.load(tmp_path, VECTORS[:, :40])
-
-
-@needs_files
-def test_an_index_of_another_engine_is_refused(
-    kind: Kind, index: VectorIndex, tmp_path: Path
-) -> None:
-    index.save(tmp_path)
-    other = Engine.IVF if kind.engine is Engine.HNSW else Engine.HNSW
-    with pytest.raises(IndexFileError, match="engine of the index"):
-        load_index(other, tmp_path, VECTORS)
-
-
-@needs_files
-def test_a_failed_save_leaves_the_last_one(
-    index: VectorIndex, kind: Kind, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    assert kind.load is not None
-    index.save(tmp_path)
-    before = {path.name: path.read_bytes() for path in tmp_path.iterdir()}
-
-    def full(_descriptor: int) -> None:
-        raise OSError(28, "No space left on device")
-
-    with monkeypatch.context() as patch:
-        patch.setattr("os.fsync", full)
-        with pytest.raises(OSError, match="No space left"):
-            index.save(tmp_path)
-    assert {path.name: path.read_bytes() for path in tmp_path.iterdir()} == before
-
-
-LIBRARIES = [
-    (Engine.HNSW, FAISS),
-    (Engine.IVF, FAISS),
-    pytest.param(Engine.HNSW, HNSWLIB, marks=needs_hnswlib),
-]
-
-
-@pytest.mark.parametrize(("engine", "library"), LIBRARIES)
-def test_a_build_that_is_told_to_stop_stops(engine: Engine, library: str) -> None:
-    with pytest.raises(BuildStoppedError):
-        build_index(engine, VECTORS, stopped=lambda: True, library=library)
-
-
-@pytest.mark.slow
-@pytest.mark.parametrize(("engine", "library"), LIBRARIES)
-def test_a_build_on_two_threads_finds_as_much(engine: Engine, library: str) -> None:
-    assert recall(build_index(engine, VECTORS, threads=2, library=library)) >= 0.98
-
-
-def test_an_unknown_engine_is_not_built() -> None:
-    with pytest.raises(ValueError, match="no milvus index is made here with 'faiss'"):
-        build_index(Engine.MILVUS, VECTORS)
-    with pytest.raises(ValueError, match="no hnsw index is made here with 'annoy'"):
-        build_index(Engine.HNSW, VECTORS, library="annoy")
-
-
-def _close(size: int) -> FloatArray:
-    """Returns vectors closer to each other than codes can tell, some of them equal."""
-    rng = np.random.default_rng(3)
-    close = VECTORS[:1] + 1e-4 * rng.standard_normal((size, DIMENSION))
-    close[::50] = close[0]
-    return _unit(close)
-
-
-CLOSE = _close(2500)
-
-
-@pytest.mark.parametrize("share", [0.05, 0.2, 0.4, 1.0])
-@pytest.mark.parametrize("limit", [1, 10, 500])
-def test_the_exact_scan_is_exact_among_near_duplicates(share: float, limit: int) -> None:
-    mask: BoolArray = np.random.default_rng(3).random(len(CLOSE)) < share
-    rows = np.flatnonzero(mask)
-    for found in (
-        ExactIndex(CLOSE).search(CLOSE[7], limit, allowed=Selection.of_rows(rows, len(CLOSE))),
-        build_index(Engine.HNSW, CLOSE[:600]).scan(CLOSE[7], limit, rows[rows < 600]),
-    ):
-        within = rows if found.rows.max(initial=0) >= 600 else rows[rows < 600]
-        assert rows_of(found)[:1] == by_definition(CLOSE[7], 1, within, CLOSE)
-    exact = ExactIndex(CLOSE).scan(CLOSE[7], limit, rows)
-    assert rows_of(exact) == by_definition(CLOSE[7], limit, rows, CLOSE)
-
-
-def test_an_exact_batch_is_exact_among_near_duplicates() -> None:
-    index = ExactIndex(CLOSE)
-    batch = index.search_batch(CLOSE[:60], 10)
-    for query, found in zip(CLOSE, batch, strict=False):
-        assert rows_of(found) == by_definition(query, 10, vectors=CLOSE)
-
-
-EXACT = ExactIndex(VECTORS)
-
-
-@settings(max_examples=60, deadline=None)
-@given(
-    row=st.integers(0, SIZE - 1),
-    noise=st.floats(0, 2),
-    limit=st.integers(1, 300),
-    group=st.sets(st.integers(0, GROUPS - 1), max_size=GROUPS),
-    seed=st.integers(0, 2**32 - 1),
-)
-def test_the_exact_scan_equals_the_definition(
-    row: int, noise: float, limit: int, group: set[int], seed: int
-) -> None:
-    rng = np.random.default_rng(seed)
-    query = _unit(VECTORS[row : row + 1] + noise * rng.standard_normal((1, DIMENSION)))[0]
-    rows = np.flatnonzero(np.isin(GROUP, list(group)))
-    found = EXACT.scan(query, limit, rows)
-    assert rows_of(found) == by_definition(query, limit, rows)
-    for (_, one), (_, other) in pairwise(zip(found.rows, found.similarities, strict=True)):
-        assert one >= other
