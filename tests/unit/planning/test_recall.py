@@ -60,5 +60,5 @@ def test_nothing_approximate_is_perfect() -> None:
 
 def test_the_list_of_the_measurement_is_found_again() -> None:
     assert 128 <= _ef(0.99, 10, 100_000, 1.0) <= 256
-    assert 32 <= _ef(0.98, 10, 100_000, 1.0) <= 64
+    assert 64 <= _ef(0.98, 10, 100_000, 1.0) <= 128
     assert 1800 <= _ef(0.99, 10, 100_000, 0.0125) <= 2300
