@@ -90,7 +90,7 @@ class Metrics:
         )
         self.search_recall = Gauge(
             "arenalab_search_recall",
-            "Estimated recall of approximate searches, by engine and selectivity.",
+            "Estimated recall of approximate searches, by engine, selectivity, limit and effort.",
             ("band",),
             registry=self.registry,
         )
