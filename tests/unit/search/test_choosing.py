@@ -42,3 +42,14 @@ def test_a_search_that_planned_for_itself_teaches_what_it_cost(shelf: Shelf) -> 
 def test_the_cost_that_a_given_plan_names_teaches_nothing(shelf: Shelf) -> None:
     for cost_us in (1e-3, 1e9):
         assert not learned(shelf, Query(limit=5, plan=replace(walk(), cost_us=cost_us)))
+
+
+def test_a_given_plan_teaches_as_if_it_had_been_made_here(shelf: Shelf) -> None:
+    made = shelf.nearest("question 7").main
+    assert made is not None
+    for cost_us in (1e-3, 1e9):
+        given = replace(made.plan, cost_us=cost_us)
+        (correction,) = learned(shelf, Query(limit=5, plan=given)).values()
+        assert correction.searches == 3
+        (own,) = learned(shelf, Query(limit=5)).values()
+        assert 0.1 < correction.factor / own.factor < 10

@@ -7,6 +7,7 @@ from typing import Final
 from arenalab.planning import (
     LEAST_LOCAL_SHARE,
     PROBE_HITS,
+    Choice,
     CostModel,
     Engine,
     Facts,
@@ -80,18 +81,39 @@ class Chooser:
         facts = _facts(segment, selection, query).probed(passing, hits)
         return self._chosen(facts, query, fetch)
 
-    def observe(self, segment: Segment, query: Query, plan: Plan, took_us: float) -> None:
+    def observe(
+        self,
+        segment: Segment,
+        selection: Selection | None,
+        query: Query,
+        fetch: int,
+        plan: Plan,
+        took_us: float,
+    ) -> None:
         """Learns from a search of a segment that is large enough to have an index.
 
-        A plan that came with the query says nothing: its cost is what its maker wrote, by
-        corrections of another moment at best.
+        What a plan that came with the query says of its cost is what its maker wrote, by
+        corrections of another moment at best: it counts for what it would cost here, if
+        it is one that would be made here.
         """
-        if query.plan is None and not segment.is_scanned and plan.cost_us > 0:
+        if segment.is_scanned:
+            return
+        if query.plan is not None:
+            plans = self._choice(_facts(segment, selection, query), query, fetch)
+            same = (one for one in (plans.plan, *plans.rejected) if _is_same(one, plan))
+            known = next(same, None)
+            if known is None:
+                return
+            plan = known
+        if plan.cost_us > 0:
             self._latencies.observe(plan.way, plan.cost_us, took_us)
 
     def _chosen(self, facts: Facts, query: Query, fetch: int) -> Plan:
-        choice = choose(facts, limit=fetch, recall_target=query.recall_target, model=self._model())
+        choice = self._choice(facts, query, fetch)
         return explained(choice).plan if query.explain else choice.plan
+
+    def _choice(self, facts: Facts, query: Query, fetch: int) -> Choice:
+        return choose(facts, limit=fetch, recall_target=query.recall_target, model=self._model())
 
 
 def _facts(segment: Segment, selection: Selection | None, query: Query) -> Facts:
@@ -111,6 +133,10 @@ def _facts(segment: Segment, selection: Selection | None, query: Query) -> Facts
 _ENGINES: Final = {
     engine: frozenset() if engine is Engine.EXACT else frozenset({engine}) for engine in Engine
 }
+
+
+def _is_same(one: Plan, other: Plan) -> bool:
+    return (one.way, one.ef_search, one.n_probe) == (other.way, other.ef_search, other.n_probe)
 
 
 def _followed(given: Plan, segment: Segment, selection: Selection | None) -> Plan | None:

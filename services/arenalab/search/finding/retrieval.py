@@ -223,7 +223,7 @@ class Retrieval:
         if near is None:
             near = _carry_out(plan, segment, selection, vector, fetch)
         took_us = (time.perf_counter_ns() - began_ns) / 1e3
-        self._chooser.observe(segment, query, plan, took_us)
+        self._chooser.observe(segment, selection, query, fetch, plan, took_us)
         return Part(number, segment, selection, plan, near, took_us)
 
     def _search_all(
