@@ -5,6 +5,7 @@ from collections.abc import AsyncGenerator, Callable, Iterable, Mapping
 from contextlib import asynccontextmanager
 from uuid import UUID
 
+import grpc
 import numpy as np
 import numpy.typing as npt
 
@@ -46,17 +47,21 @@ class SmallSearch(pb_grpc.SearchServiceServicer):
         self.refusal: Mapping[str, str] | None = None  # metadata for spans that it refuses
         self.hangs = False
         self.calls: list[str] = []
+        self.time_left_s: list[float | None] = []  # of each call, when it came
         self._keeps = keeps
 
-    async def _begin(self, method: str) -> None:
+    async def _begin(self, method: str, context: grpc.ServicerContext) -> None:
         self.calls.append(method)
+        self.time_left_s.append(context.time_remaining())
         if self.hangs:
             await asyncio.Event().wait()
         if not self.version:
             raise NotFoundError("nothing is published", Reason.UNKNOWN_DATASET, dataset="faq")
 
-    async def Search(self, request: pb.SearchRequest, context: object) -> pb.SearchResponse:
-        await self._begin("Search")
+    async def Search(
+        self, request: pb.SearchRequest, context: grpc.ServicerContext
+    ) -> pb.SearchResponse:
+        await self._begin("Search", context)
         if not 1 <= request.limit <= 1000:
             raise InvalidInputError("limit must be in [1, 1000]", field="limit")
         passing = self._passing(request.filter)
@@ -72,9 +77,9 @@ class SmallSearch(pb_grpc.SearchServiceServicer):
         )
 
     async def BatchSearch(
-        self, request: pb.BatchSearchRequest, context: object
+        self, request: pb.BatchSearchRequest, context: grpc.ServicerContext
     ) -> pb.BatchSearchResponse:
-        await self._begin("BatchSearch")
+        await self._begin("BatchSearch", context)
         passing = self._passing(request.filter)
         vectors = np.frombuffer(request.vectors, "<f4").reshape(-1, DIMENSION)
         found = [self._best(vector, passing, request.limit) for vector in vectors]
@@ -90,9 +95,9 @@ class SmallSearch(pb_grpc.SearchServiceServicer):
         )
 
     async def SearchText(
-        self, request: pb.SearchTextRequest, context: object
+        self, request: pb.SearchTextRequest, context: grpc.ServicerContext
     ) -> pb.SearchTextResponse:
-        await self._begin("SearchText")
+        await self._begin("SearchText", context)
         passing = self._passing(request.filter)
         hits = self._best(vector_of(request.text), passing, request.limit)
         return pb.SearchTextResponse(
@@ -106,17 +111,19 @@ class SmallSearch(pb_grpc.SearchServiceServicer):
             matches=len(passing),
         )
 
-    async def AddSpans(self, request: pb.AddSpansRequest, context: object) -> pb.AddSpansResponse:
-        await self._begin("AddSpans")
+    async def AddSpans(
+        self, request: pb.AddSpansRequest, context: grpc.ServicerContext
+    ) -> pb.AddSpansResponse:
+        await self._begin("AddSpans", context)
         self._check(request.spans)
         new = [span for span in request.spans if span.id not in self.spans]
         self.spans.update({span.id: span for span in new})
         return pb.AddSpansResponse(added=len(new), unchanged=len(request.spans) - len(new))
 
     async def UpdateSpans(
-        self, request: pb.UpdateSpansRequest, context: object
+        self, request: pb.UpdateSpansRequest, context: grpc.ServicerContext
     ) -> pb.UpdateSpansResponse:
-        await self._begin("UpdateSpans")
+        await self._begin("UpdateSpans", context)
         self._known([span.id for span in request.spans])
         changed = [span for span in request.spans if self.spans[span.id] != span]
         self.spans.update({span.id: span for span in changed})
@@ -125,26 +132,26 @@ class SmallSearch(pb_grpc.SearchServiceServicer):
         )
 
     async def DeleteSpans(
-        self, request: pb.DeleteSpansRequest, context: object
+        self, request: pb.DeleteSpansRequest, context: grpc.ServicerContext
     ) -> pb.DeleteSpansResponse:
-        await self._begin("DeleteSpans")
+        await self._begin("DeleteSpans", context)
         gone = [self.spans.pop(span_id, None) for span_id in request.span_ids]
         missing = gone.count(None)
         return pb.DeleteSpansResponse(deleted=len(gone) - missing, missing=missing)
 
     async def ReweightSpans(
-        self, request: pb.ReweightSpansRequest, context: object
+        self, request: pb.ReweightSpansRequest, context: grpc.ServicerContext
     ) -> pb.ReweightSpansResponse:
-        await self._begin("ReweightSpans")
+        await self._begin("ReweightSpans", context)
         self._known([one.span_id for one in request.weights])
         changed = [one for one in request.weights if self.weights.get(one.span_id) != one.weight]
         self.weights.update({one.span_id: one.weight for one in changed})
         return pb.ReweightSpansResponse(changed=len(changed))
 
     async def QuarantineSpans(
-        self, request: pb.QuarantineSpansRequest, context: object
+        self, request: pb.QuarantineSpansRequest, context: grpc.ServicerContext
     ) -> pb.QuarantineSpansResponse:
-        await self._begin("QuarantineSpans")
+        await self._begin("QuarantineSpans", context)
         self._known(request.span_ids)
         before = set(self.hidden)
         if request.release:
@@ -153,22 +160,32 @@ class SmallSearch(pb_grpc.SearchServiceServicer):
             self.hidden |= set(request.span_ids)
         return pb.QuarantineSpansResponse(changed=len(before ^ self.hidden))
 
-    async def GetSpans(self, request: pb.GetSpansRequest, context: object) -> pb.GetSpansResponse:
-        await self._begin("GetSpans")
-        self._known(request.span_ids)
-        return pb.GetSpansResponse(spans=[self.spans[span_id] for span_id in request.span_ids])
+    async def GetSpans(
+        self, request: pb.GetSpansRequest, context: grpc.ServicerContext
+    ) -> pb.GetSpansResponse:
+        await self._begin("GetSpans", context)
+        if not request.skip_missing:
+            self._known(request.span_ids)
+        found = [self.spans[one] for one in request.span_ids if one in self.spans]
+        return pb.GetSpansResponse(spans=found)
 
-    async def Embed(self, request: pb.EmbedRequest, context: object) -> pb.EmbedResponse:
-        await self._begin("Embed")
+    async def Embed(
+        self, request: pb.EmbedRequest, context: grpc.ServicerContext
+    ) -> pb.EmbedResponse:
+        await self._begin("Embed", context)
         vectors = np.stack([vector_of(text) for text in request.texts])
         return pb.EmbedResponse(vectors=vectors.tobytes(), dimension=DIMENSION)
 
-    async def Stats(self, request: pb.StatsRequest, context: object) -> pb.StatsResponse:
-        await self._begin("Stats")
+    async def Stats(
+        self, request: pb.StatsRequest, context: grpc.ServicerContext
+    ) -> pb.StatsResponse:
+        await self._begin("Stats", context)
         return pb.StatsResponse(collection=self._collection(), quality_buckets=[0] * 11)
 
-    async def Count(self, request: pb.CountRequest, context: object) -> pb.CountResponse:
-        await self._begin("Count")
+    async def Count(
+        self, request: pb.CountRequest, context: grpc.ServicerContext
+    ) -> pb.CountResponse:
+        await self._begin("Count", context)
         matches = len(self._passing(request.filter))
         return pb.CountResponse(
             matches=matches,
@@ -177,22 +194,26 @@ class SmallSearch(pb_grpc.SearchServiceServicer):
         )
 
     async def ListCollections(
-        self, request: pb.ListCollectionsRequest, context: object
+        self, request: pb.ListCollectionsRequest, context: grpc.ServicerContext
     ) -> pb.ListCollectionsResponse:
-        await self._begin("ListCollections")
+        await self._begin("ListCollections", context)
         return pb.ListCollectionsResponse(collections=[self._collection()])
 
-    async def Publish(self, request: pb.PublishRequest, context: object) -> pb.PublishResponse:
+    async def Publish(
+        self, request: pb.PublishRequest, context: grpc.ServicerContext
+    ) -> pb.PublishResponse:
         self.calls.append("Publish")
         previous, self.version = self.version, request.dataset_version
         return pb.PublishResponse(collection=self._collection(), previous_version=previous)
 
-    async def Snapshot(self, request: pb.SnapshotRequest, context: object) -> pb.SnapshotResponse:
-        await self._begin("Snapshot")
+    async def Snapshot(
+        self, request: pb.SnapshotRequest, context: grpc.ServicerContext
+    ) -> pb.SnapshotResponse:
+        await self._begin("Snapshot", context)
         return pb.SnapshotResponse(segments=[pb.SegmentStats(spans=len(self.spans))])
 
     async def GetShardMap(
-        self, request: pb.GetShardMapRequest, context: object
+        self, request: pb.GetShardMapRequest, context: grpc.ServicerContext
     ) -> pb.GetShardMapResponse:
         self.calls.append("GetShardMap")
         if self.shard_map is None:

@@ -13,7 +13,15 @@ from arenalab.api.common.v1 import filter_pb2
 from arenalab.api.search.v1 import search_service_pb2 as pb
 from arenalab.api.search.v1 import search_service_pb2_grpc as pb_grpc
 from arenalab.atomic import to_proto
-from arenalab.mesh import ConfigError, InvalidInputError, NotReadyError, Telemetry, address_of
+from arenalab.mesh import (
+    ConfigError,
+    InvalidInputError,
+    NotFoundError,
+    NotReadyError,
+    Reason,
+    Telemetry,
+    address_of,
+)
 from arenalab.search.embedder.factory import open_embedder
 from arenalab.search.embedder.protocol import Embedder
 from arenalab.search.wiring import running_search
@@ -182,6 +190,43 @@ async def test_added_spans_are_found_through_their_shard(cluster: Cluster, shard
         ) as caught:
             await bank.AddSpans(request)
     assert caught.value.metadata["owner"] == "rest"
+
+
+async def test_spans_are_found_by_id_whichever_shard_holds_them(
+    sharded: "Stub", whole: "Stub"
+) -> None:
+    lost = "0198aaaa-0000-7000-8000-000000000000"
+    ids = [SPANS[-1].id, lost, *(span.id for span in SPANS)]
+    request = pb.GetSpansRequest(dataset="faq", span_ids=ids)
+    for search in (sharded, whole):
+        with pytest.raises(NotFoundError) as caught:
+            await search.GetSpans(request)
+        assert caught.value.reason is Reason.UNKNOWN_SPAN
+        assert caught.value.metadata["span_id"] == lost
+    request.skip_missing = True
+    for search in (sharded, whole):
+        spans = (await search.GetSpans(request)).spans
+        assert [span.id for span in spans] == [one for one in ids if one != lost]
+        none = pb.GetSpansRequest(dataset="faq", span_ids=[lost], skip_missing=True)
+        assert not (await search.GetSpans(none)).spans
+
+
+async def test_scores_by_age_quality_and_weight_are_those_of_one_search(
+    sharded: "Stub", whole: "Stub"
+) -> None:
+    weights = [pb.SpanWeight(span_id=span.id, weight=2) for span in SPANS[::5]]
+    request = text_request(QUESTIONS[0])
+    request.ranking.use_weights = True
+    request.ranking.quality_weight = 0.5
+    for search in (sharded, whole):
+        await search.ReweightSpans(pb.ReweightSpansRequest(dataset="faq", weights=weights))
+    found, expected = await sharded.SearchText(request), await whole.SearchText(request)
+    assert found_in(found) == found_in(expected)
+    request.ranking.lexical_weight = 0.5
+    with pytest.raises(InvalidInputError, match=r"^ranking\.lexical_weight must be 0"):
+        await sharded.SearchText(request)
+    request.filter.domains.append("travel")  # of one shard
+    assert (await sharded.SearchText(request)).hits
 
 
 async def test_a_shard_that_the_map_does_not_name_is_refused(

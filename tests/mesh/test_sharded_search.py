@@ -108,6 +108,33 @@ async def test_rankings_without_scores_cannot_be_merged(sharded: "Stub") -> None
     assert (await sharded.Search(request)).matches
 
 
+@pytest.mark.parametrize("field", ["lexical_weight", "diversity"])
+@pytest.mark.parametrize("planned", [False, True])
+async def test_scores_of_one_shard_alone_cannot_be_merged(
+    shards: Shards, sharded: "Stub", field: str, *, planned: bool
+) -> None:
+    request = text_request("a", 5)
+    setattr(request.plan.ranking if planned else request.ranking, field, 0.5)
+    named = f"plan.ranking.{field}" if planned else f"ranking.{field}"
+    with pytest.raises(
+        InvalidInputError, match=f"^{named} must be 0 over several shards"
+    ) as caught:
+        await sharded.SearchText(request)
+    assert caught.value.metadata["field"] == named
+    assert [server.calls for server in shards.servers.values()] == [[], [], []]
+    request.filter.domains.append("banking/cards")  # of one shard: nothing to merge
+    assert (await sharded.SearchText(request)).matches
+
+
+async def test_scores_of_each_hit_alone_are_merged(sharded: "Stub", single: "Stub") -> None:
+    request = text_request("which i", 7)
+    request.ranking.half_life_s = 3600
+    request.ranking.quality_weight = 0.5
+    request.ranking.use_weights = True
+    request.ranking.rrf_constant = 10
+    assert await sharded.SearchText(request) == await single.SearchText(request)
+
+
 async def test_counts_are_of_all_shards_or_fail(shards: Shards, sharded: "Stub") -> None:
     assert (await sharded.Stats(pb.StatsRequest())).collection.spans == len(SPANS)
     (listed,) = (await sharded.ListCollections(pb.ListCollectionsRequest())).collections

@@ -36,6 +36,42 @@ async def test_the_first_span_that_nobody_holds_is_named(sharded: "Stub") -> Non
     assert caught.value.metadata == {"span_id": ids[1]}
 
 
+async def test_spans_are_looked_up_with_one_call_to_each_shard(
+    shards: Shards, sharded: "Stub"
+) -> None:
+    found = await sharded.GetSpans(pb.GetSpansRequest(span_ids=[span.id for span in SPANS]))
+    assert list(found.spans) == SPANS
+    unknown = [f"0198aaaa-0000-7000-8000-{number:012d}" for number in range(300)]
+    with pytest.raises(NotFoundError):
+        await sharded.GetSpans(pb.GetSpansRequest(span_ids=unknown))
+    assert [server.calls for server in shards.servers.values()] == [["GetSpans"] * 2] * 3
+
+
+async def test_spans_that_nobody_holds_may_be_left_out(shards: Shards, sharded: "Stub") -> None:
+    lost = "0198aaaa-0000-7000-8000-000000000000"
+    ids = [SPANS[0].id, lost, SPANS[2].id, SPANS[0].id]
+    request = pb.GetSpansRequest(span_ids=ids, skip_missing=True)
+    expected = [SPANS[0], SPANS[2], SPANS[0]]
+    assert list((await sharded.GetSpans(request)).spans) == expected
+    await shards.kill("cards")  # which might have had it
+    with pytest.raises(NotReadyError):
+        await sharded.GetSpans(request)
+
+
+@pytest.mark.slow
+async def test_the_time_given_is_for_finding_and_changing_spans_together(
+    shards: Shards, sharded: "Stub"
+) -> None:
+    shards.servers["cards"].hangs = True
+    request = pb.QuarantineSpansRequest(dataset="faq", span_ids=[SPANS[0].id])
+    assert (await sharded.QuarantineSpans(request, timeout=1)).changed == 1
+    bank = shards.servers["bank"]
+    assert bank.calls == ["GetSpans", "QuarantineSpans"]
+    left_s = bank.time_left_s[1]
+    assert left_s is not None
+    assert left_s < 0.6  # the rest went to waiting for the shard that hangs
+
+
 async def test_a_span_may_be_on_the_shard_that_is_away(shards: Shards, sharded: "Stub") -> None:
     await shards.kill("cards")
     on_bank, on_cards = SPANS[0], SPANS[1]

@@ -16,17 +16,19 @@ One shard alone is asked as it is, without all of this.
 # ruff: noqa: N802, ASYNC109 - named as in the proto, and called as a stub is
 
 from collections.abc import Callable, Sequence
-from typing import Any, Final, Protocol
+from typing import Any, Final, Protocol, TypeVar
 
-from arenalab.api.common.v1 import plan_pb2, span_pb2
 from arenalab.api.search.v1 import search_service_pb2 as pb
-from arenalab.mesh import InvalidInputError, PreconditionError, Reason
+from arenalab.mesh import InvalidInputError
 from arenalab.mesh.client import DEFAULT_TIMEOUT_S
-from arenalab.sharding import fanning, merging
+from arenalab.sharding import fanning, mergeable, merging
+from arenalab.sharding.budget import Budget
 from arenalab.sharding.replicas import Routes
 
 # Metadata of a refusal to store spans that another shard holds.
 MAP_VERSION_KEY: Final = "shard_map_version"
+
+R = TypeVar("R")
 
 
 class RoutesSource(Protocol):
@@ -62,38 +64,30 @@ class ShardedSearch:
     async def Search(
         self, request: pb.SearchRequest, *, timeout: float = DEFAULT_TIMEOUT_S
     ) -> pb.SearchResponse:
-        ranking = request.plan.ranking if request.HasField("plan") else request.ranking
-        found: pb.SearchResponse = await self._searched(
-            "Search", request, merging.merged_search, timeout, unmergeable=ranking
+        return await self._searched(
+            "Search", request, merging.merged_search, timeout, mergeable.check_vector_ranking
         )
-        return found
 
     async def BatchSearch(
         self, request: pb.BatchSearchRequest, *, timeout: float = DEFAULT_TIMEOUT_S
     ) -> pb.BatchSearchResponse:
-        found: pb.BatchSearchResponse = await self._searched(
-            "BatchSearch",
-            request,
-            merging.merged_batch,
-            timeout,
-            unmergeable=request.plan.ranking,
+        return await self._searched(
+            "BatchSearch", request, merging.merged_batch, timeout, mergeable.check_vector_ranking
         )
-        return found
 
     async def SearchText(
         self, request: pb.SearchTextRequest, *, timeout: float = DEFAULT_TIMEOUT_S
     ) -> pb.SearchTextResponse:
-        found: pb.SearchTextResponse = await self._searched(
-            "SearchText", request, merging.merged_text, timeout
+        return await self._searched(
+            "SearchText", request, merging.merged_text, timeout, mergeable.check_text_ranking
         )
-        return found
 
     async def Embed(
         self, request: pb.EmbedRequest, *, timeout: float = DEFAULT_TIMEOUT_S
     ) -> pb.EmbedResponse:
-        routes = await self._source.routes()
+        routes, budget = await self._routes(timeout)
         embedded: pb.EmbedResponse = await routes.read_any(
-            routes.map.addresses, "Embed", request, timeout
+            routes.map.addresses, "Embed", request, budget.left_s()
         )
         return embedded
 
@@ -102,23 +96,21 @@ class ShardedSearch:
     async def GetSpans(
         self, request: pb.GetSpansRequest, *, timeout: float = DEFAULT_TIMEOUT_S
     ) -> pb.GetSpansResponse:
-        routes = await self._source.routes()
+        routes, budget = await self._routes(timeout)
         shards = fanning.of_tenant(routes, request.scope)
         if len(shards) == 1:
-            found: pb.GetSpansResponse = await routes.read(shards[0], "GetSpans", request, timeout)
+            found: pb.GetSpansResponse = await routes.read(
+                shards[0], "GetSpans", request, budget.left_s()
+            )
             return found
-        held = await fanning.held(routes, shards, request, timeout)
+        held = await fanning.held(routes, shards, request, budget.left_s())
         spans = {span.id: span for of_shard in held.values() for span in of_shard}
-        return pb.GetSpansResponse(spans=[spans[span_id] for span_id in request.span_ids])
+        return pb.GetSpansResponse(spans=[spans[one] for one in request.span_ids if one in spans])
 
     async def DeleteSpans(
         self, request: pb.DeleteSpansRequest, *, timeout: float = DEFAULT_TIMEOUT_S
     ) -> pb.DeleteSpansResponse:
-        routes = await self._source.routes()
-        shards = fanning.of_tenant(routes, request.scope)
-        parts = await fanning.write_all(
-            routes, [(s, request) for s in shards], "DeleteSpans", timeout
-        )
+        parts = await self._write_to_all("DeleteSpans", request, timeout)
         deleted = sum(max(one.deleted for one in part) for part in parts)
         asked_for = parts[0][0].deleted + parts[0][0].missing
         return pb.DeleteSpansResponse(deleted=deleted, missing=asked_for - deleted)
@@ -135,7 +127,7 @@ class ShardedSearch:
                 weights=[weights[span_id] for span_id in span_ids],
             )
 
-        parts = await self._write_where_held(request, list(weights), part, "ReweightSpans", timeout)
+        parts = await self._write_where_held("ReweightSpans", request, list(weights), part, timeout)
         return pb.ReweightSpansResponse(changed=_sum_changed(parts))
 
     async def QuarantineSpans(
@@ -150,7 +142,7 @@ class ShardedSearch:
             )
 
         parts = await self._write_where_held(
-            request, request.span_ids, part, "QuarantineSpans", timeout
+            "QuarantineSpans", request, request.span_ids, part, timeout
         )
         return pb.QuarantineSpansResponse(changed=_sum_changed(parts))
 
@@ -159,11 +151,7 @@ class ShardedSearch:
     async def AddSpans(
         self, request: pb.AddSpansRequest, *, timeout: float = DEFAULT_TIMEOUT_S
     ) -> pb.AddSpansResponse:
-        def part(spans: Sequence[span_pb2.Span]) -> pb.AddSpansRequest:
-            return pb.AddSpansRequest(scope=request.scope, dataset=request.dataset, spans=spans)
-
-        parts = await self._write_to_owners(request, part, "AddSpans", timeout)
-        most = [max(replicas, key=lambda one: one.added) for replicas in parts]
+        most = await self._write_to_owners("AddSpans", request, "added", timeout)
         return pb.AddSpansResponse(
             added=sum(one.added for one in most), unchanged=sum(one.unchanged for one in most)
         )
@@ -171,11 +159,7 @@ class ShardedSearch:
     async def UpdateSpans(
         self, request: pb.UpdateSpansRequest, *, timeout: float = DEFAULT_TIMEOUT_S
     ) -> pb.UpdateSpansResponse:
-        def part(spans: Sequence[span_pb2.Span]) -> pb.UpdateSpansRequest:
-            return pb.UpdateSpansRequest(scope=request.scope, dataset=request.dataset, spans=spans)
-
-        parts = await self._write_to_owners(request, part, "UpdateSpans", timeout)
-        most = [max(replicas, key=lambda one: one.updated) for replicas in parts]
+        most = await self._write_to_owners("UpdateSpans", request, "updated", timeout)
         return pb.UpdateSpansResponse(
             updated=sum(one.updated for one in most), unchanged=sum(one.unchanged for one in most)
         )
@@ -185,34 +169,23 @@ class ShardedSearch:
     async def Stats(
         self, request: pb.StatsRequest, *, timeout: float = DEFAULT_TIMEOUT_S
     ) -> pb.StatsResponse:
-        counted: pb.StatsResponse = await self._counted(
-            "Stats", request, merging.merged_stats, timeout
-        )
-        return counted
+        return await self._counted("Stats", request, merging.merged_stats, timeout)
 
     async def Count(
         self, request: pb.CountRequest, *, timeout: float = DEFAULT_TIMEOUT_S
     ) -> pb.CountResponse:
         # All shards, whatever the filter says: each of its conditions is counted alone.
-        counted: pb.CountResponse = await self._counted(
-            "Count", request, merging.merged_count, timeout
-        )
-        return counted
+        return await self._counted("Count", request, merging.merged_count, timeout)
 
     async def ListCollections(
         self, request: pb.ListCollectionsRequest, *, timeout: float = DEFAULT_TIMEOUT_S
     ) -> pb.ListCollectionsResponse:
-        listed: pb.ListCollectionsResponse = await self._counted(
-            "ListCollections", request, merging.merged_collections, timeout
-        )
-        return listed
+        return await self._counted("ListCollections", request, merging.merged_collections, timeout)
 
     async def Publish(
         self, request: pb.PublishRequest, *, timeout: float = DEFAULT_TIMEOUT_S
     ) -> pb.PublishResponse:
-        routes = await self._source.routes()
-        shards = fanning.of_tenant(routes, request.scope)
-        parts = await fanning.write_all(routes, [(s, request) for s in shards], "Publish", timeout)
+        parts = await self._write_to_all("Publish", request, timeout)
         return pb.PublishResponse(
             collection=merging.merged_collection([part[0].collection for part in parts]),
             previous_version=next(
@@ -224,9 +197,7 @@ class ShardedSearch:
     async def Snapshot(
         self, request: pb.SnapshotRequest, *, timeout: float = DEFAULT_TIMEOUT_S
     ) -> pb.SnapshotResponse:
-        routes = await self._source.routes()
-        shards = fanning.of_tenant(routes, request.scope)
-        parts = await fanning.write_all(routes, [(s, request) for s in shards], "Snapshot", timeout)
+        parts = await self._write_to_all("Snapshot", request, timeout)
         segments = [segment for part in parts for segment in part[0].segments]
         return pb.SnapshotResponse(segments=sorted(segments, key=lambda one: -one.spans))
 
@@ -239,87 +210,91 @@ class ShardedSearch:
         routes = await self._source.routes()
         return pb.GetShardMapResponse(shard_map=routes.map.to_proto())
 
+    async def _routes(self, timeout_s: float) -> tuple[Routes, Budget]:
+        """Returns the routes, and what is left of the time when they are there."""
+        budget = Budget(timeout_s)
+        return await self._source.routes(), budget
+
     async def _searched(
         self,
         method: str,
         request: Any,
-        merge: Callable[[Any, int], Any],
+        merge: Callable[[merging.Answers[R], int], R],
         timeout_s: float,
-        *,
-        unmergeable: plan_pb2.Ranking | None = None,
-    ) -> Any:
-        routes = await self._source.routes()
+        check: Callable[[Any], None],
+    ) -> R:
+        """Returns what the shards find that may hold a match; `check` refuses what cannot merge."""
+        routes, budget = await self._routes(timeout_s)
         shards = fanning.asked(routes, request)
         if len(shards) == 1:
-            return await routes.read(shards[0], method, request, timeout_s)
-        if unmergeable is not None:
-            _check_unranked(unmergeable)
-        answers = await fanning.read_all(routes, shards, method, request, timeout_s)
+            alone: R = await routes.read(shards[0], method, request, budget.left_s())
+            return alone
+        check(request)
+        answers = await fanning.read_all(routes, shards, method, request, budget.left_s())
         return merge(answers, request.limit)
 
     async def _counted(
-        self, method: str, request: Any, merge: Callable[[Sequence[Any]], Any], timeout_s: float
-    ) -> Any:
-        routes = await self._source.routes()
+        self, method: str, request: Any, merge: Callable[[Sequence[R]], R], timeout_s: float
+    ) -> R:
+        routes, budget = await self._routes(timeout_s)
         shards = fanning.of_tenant(routes, request.scope)
         if len(shards) == 1:
-            return await routes.read(shards[0], method, request, timeout_s)
-        answers = await fanning.read_all(routes, shards, method, request, timeout_s)
+            alone: R = await routes.read(shards[0], method, request, budget.left_s())
+            return alone
+        answers = await fanning.read_all(routes, shards, method, request, budget.left_s())
         if answers.errors and not self._partial_counts:
             raise fanning.gravest(answers.errors)
         return merge(list(answers.responses.values()))
 
+    async def _write_to_all(self, method: str, request: Any, timeout_s: float) -> list[list[Any]]:
+        """Returns what each replica of each shard of the tenant says."""
+        routes, budget = await self._routes(timeout_s)
+        shards = fanning.of_tenant(routes, request.scope)
+        parts = [(shard, request) for shard in shards]
+        return await fanning.write_all(routes, parts, method, budget.left_s())
+
     async def _write_to_owners(
-        self,
-        request: Any,
-        part: Callable[[Sequence[span_pb2.Span]], Any],
-        method: str,
-        timeout_s: float,
-    ) -> list[list[Any]]:
-        """Sends each span to the shard of its domain; once more if a newer map says otherwise."""
-        routes = await self._source.routes()
+        self, method: str, request: Any, counted: str, timeout_s: float
+    ) -> list[Any]:
+        """Sends each span to the shard of its domain; once more if a newer map says otherwise.
+
+        Returns:
+            Of each shard, the response with the most `counted`: of replicas that took the
+            change, some may have had it before.
+        """
+        routes, budget = await self._routes(timeout_s)
         try:
-            return await fanning.write_to_owners(routes, request, part, method, timeout_s)
+            parts = await fanning.write_to_owners(routes, request, method, budget.left_s())
         except InvalidInputError as error:
             version = error.metadata.get(MAP_VERSION_KEY, "")
             if not version.isdecimal() or int(version) <= routes.map.version:
                 raise
-        routes = await self._source.newer_routes(routes.map.version)
-        return await fanning.write_to_owners(routes, request, part, method, timeout_s)
+            routes = await self._source.newer_routes(routes.map.version)
+            parts = await fanning.write_to_owners(routes, request, method, budget.left_s())
+        return [max(replicas, key=lambda one: int(getattr(one, counted))) for replicas in parts]
 
     async def _write_where_held(
         self,
+        method: str,
         request: Any,
         span_ids: Sequence[str],
         part: Callable[[Sequence[str]], Any],
-        method: str,
         timeout_s: float,
     ) -> list[list[Any]]:
-        routes = await self._source.routes()
+        routes, budget = await self._routes(timeout_s)
         shards = fanning.of_tenant(routes, request.scope)
         if len(shards) == 1 or not span_ids:  # the shard says what is wrong with none
-            return await fanning.write_all(routes, [(shards[0], request)], method, timeout_s)
+            return await fanning.write_all(routes, [(shards[0], request)], method, budget.left_s())
         wanted = pb.GetSpansRequest(scope=request.scope, dataset=request.dataset, span_ids=span_ids)
-        held = await fanning.held(routes, shards, wanted, timeout_s)
+        # A shard that is late leaves half of the time for the change.
+        held = await fanning.held(routes, shards, wanted, budget.left_s() / 2)
         by_name = {shard.name: shard for shard in shards}
         parts = [
             (by_name[name], part([span.id for span in spans]))
             for name, spans in held.items()
             if spans
         ]
-        return await fanning.write_all(routes, parts, method, timeout_s)
-
-
-def _check_unranked(ranking: plan_pb2.Ranking) -> None:
-    if ranking != plan_pb2.Ranking() and ranking != plan_pb2.Ranking(
-        rrf_constant=ranking.rrf_constant
-    ):
-        raise PreconditionError(
-            "hits for a vector carry no scores to merge a ranking of several shards by:"
-            " use SearchText, or filter by the domains of one shard",
-            Reason.UNSUPPORTED_REQUEST,
-            feature="ranking",
-        )
+        return await fanning.write_all(routes, parts, method, budget.left_s())
 
 
 def _sum_changed(parts: Sequence[Sequence[Any]]) -> int:

@@ -1,7 +1,7 @@
 """Carrying a call to several shards, and what their errors mean together."""
 
 import re
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any, Final
 
 from arenalab.api.common.v1 import scope_pb2, span_pb2
@@ -45,7 +45,6 @@ def asked(routes: Routes, request: Any) -> tuple[Shard, ...]:
 async def write_to_owners(
     routes: Routes,
     request: Any,
-    part: Callable[[Sequence[span_pb2.Span]], Any],
     method: str,
     timeout_s: float,
 ) -> list[list[Any]]:
@@ -53,8 +52,7 @@ async def write_to_owners(
 
     Args:
         routes: Where to.
-        request: Has a scope and spans.
-        part: Makes the request of some of the spans.
+        request: Has a scope, a dataset and spans.
         method: Of the stub.
         timeout_s: Seconds that it may take.
 
@@ -68,7 +66,17 @@ async def write_to_owners(
         places.setdefault(owner, []).append(place)
     if not places:  # the shard says what is wrong with none
         places = {routes.map.shards[0]: []}
-    parts = [(shard, part([request.spans[at] for at in its])) for shard, its in places.items()]
+    parts = [
+        (
+            shard,
+            type(request)(
+                scope=request.scope,
+                dataset=request.dataset,
+                spans=[request.spans[at] for at in its],
+            ),
+        )
+        for shard, its in places.items()
+    ]
     try:
         return await write_all(routes, parts, method, timeout_s)
     except InvalidInputError as error:
@@ -98,6 +106,16 @@ async def read_all(
     """
     share_s = remaining_s(timeout_s) * _SHARE_OF_TIME
     done = await settled(routes.read(shard, method, request, share_s) for shard in shards)
+    responses, errors = _sorted_out(shards, done)
+    if not responses:
+        raise gravest(errors)
+    return Answers(responses=responses, errors=errors)
+
+
+def _sorted_out(
+    shards: Sequence[Shard], done: Sequence[Any]
+) -> tuple[dict[str, Any], dict[str, MeshError]]:
+    """Returns responses and errors by shard; raises the first InvalidInputError."""
     responses: dict[str, Any] = {}
     errors: dict[str, MeshError] = {}
     for shard, one in zip(shards, done, strict=True):
@@ -107,9 +125,7 @@ async def read_all(
             errors[shard.name] = one
         else:
             responses[shard.name] = one
-    if not responses:
-        raise gravest(errors)
-    return Answers(responses=responses, errors=errors)
+    return responses, errors
 
 
 def gravest(errors: Mapping[str, MeshError]) -> MeshError:
@@ -158,46 +174,30 @@ async def write_all(
 async def held(
     routes: Routes, shards: Sequence[Shard], request: pb.GetSpansRequest, timeout_s: float
 ) -> dict[str, list[span_pb2.Span]]:
-    """Returns the spans that each shard has.
+    """Returns the spans that each shard has, each of them once.
 
     Raises:
-        NotFoundError: UNKNOWN_SPAN; the first id that no shard has.
+        NotFoundError: UNKNOWN_SPAN; the first id that no shard has, unless such are left out.
         MeshError: An id is not found, and a shard that may have it fails.
     """
+    wanted = pb.GetSpansRequest(
+        scope=request.scope,
+        dataset=request.dataset,
+        span_ids=request.span_ids,
+        skip_missing=True,
+    )
     share_s = remaining_s(timeout_s) * _SHARE_OF_TIME
-    done = await settled(_held_by(routes, shard, request, share_s) for shard in shards)
-    held: dict[str, list[span_pb2.Span]] = {}
-    errors: dict[str, MeshError] = {}
-    for shard, one in zip(shards, done, strict=True):
-        if isinstance(one, InvalidInputError):
-            raise one
-        if isinstance(one, MeshError):
-            errors[shard.name] = one
-        else:
-            held[shard.name] = one
+    done = await settled(routes.read(shard, "GetSpans", wanted, share_s) for shard in shards)
+    found, errors = _sorted_out(shards, done)
+    held = {
+        name: list({span.id: span for span in one.spans}.values()) for name, one in found.items()
+    }
     known = {span.id for spans in held.values() for span in spans}
     lost = next((span_id for span_id in request.span_ids if span_id not in known), None)
-    if lost is None:
-        return held
-    if errors:
+    if lost is not None and errors:
         raise gravest(errors)
-    raise NotFoundError(f"no span has the id {lost[:80]!a}", Reason.UNKNOWN_SPAN, span_id=lost[:80])
-
-
-async def _held_by(
-    routes: Routes, shard: Shard, request: pb.GetSpansRequest, timeout_s: float
-) -> list[span_pb2.Span]:
-    """Returns the spans that one shard has: it names the first that it has not, one by one."""
-    wanted = list(dict.fromkeys(request.span_ids))
-    while True:
-        part = pb.GetSpansRequest(scope=request.scope, dataset=request.dataset, span_ids=wanted)
-        try:
-            response = await routes.read(shard, "GetSpans", part, timeout_s)
-            return list(response.spans)
-        except NotFoundError as error:
-            unknown = error.metadata.get("span_id", "")
-            if error.reason is not Reason.UNKNOWN_SPAN or unknown not in wanted:
-                raise
-            wanted.remove(unknown)
-            if not wanted:
-                return []
+    if lost is not None and not request.skip_missing:
+        raise NotFoundError(
+            f"no span has the id {lost[:80]!a}", Reason.UNKNOWN_SPAN, span_id=lost[:80]
+        )
+    return held

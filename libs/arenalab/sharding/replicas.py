@@ -6,6 +6,7 @@ from itertools import count
 from typing import TYPE_CHECKING, Any, Final, TypeVar
 
 from arenalab.mesh import MeshError, NotReadyError
+from arenalab.sharding.budget import Budget
 from arenalab.sharding.shard_map import Shard, ShardMap
 
 if TYPE_CHECKING:
@@ -39,15 +40,24 @@ class Routes:
     ) -> Any:
         """Returns what the replica whose turn it is answers, or the next that can be reached.
 
+        Args:
+            addresses: Of the replicas.
+            method: Of the stub.
+            request: For the method.
+            timeout_s: Seconds for all replicas that are tried together.
+
         Raises:
             MeshError: What the replica raised; NotReadyError when none can be reached.
         """
+        budget = Budget(timeout_s)
         first = next(self._turns)
         unreachable: NotReadyError | None = None
         for turn in range(len(addresses)):
+            if unreachable and budget.is_spent:
+                break
             stub = self._stubs[addresses[(first + turn) % len(addresses)]]
             try:
-                return await getattr(stub, method)(request, timeout=timeout_s)
+                return await getattr(stub, method)(request, timeout=budget.left_s())
             except NotReadyError as error:
                 unreachable = unreachable or error
         raise unreachable or NotReadyError("a shard without replicas")

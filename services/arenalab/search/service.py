@@ -188,8 +188,9 @@ class SearchService(pb_grpc.SearchServiceServicer):
         tenant = tenant_of(request.scope)
         ids = requests.span_ids_of(request)
         current = partial(self._library.find, tenant, request.dataset)
+        read = partial(self._finder.spans, ids, current, skip_missing=request.skip_missing)
         try:
-            spans = await self._lanes.reads.run(partial(self._finder.spans, ids, current))
+            spans = await self._lanes.reads.run(read)
         except KeyError as error:
             raise unknown_span(str(error.args[0])) from error
         return pb.GetSpansResponse(spans=spans)

@@ -69,13 +69,19 @@ class Finder:
         """
         return await self._embedding.run(query.text, lambda: self._find(query, current))
 
-    def spans(self, ids: Sequence[str], current: Callable[[], Snapshot]) -> list[span_pb2.Span]:
-        """Returns the spans of ids; raises KeyError with the first id that is not there."""
+    def spans(
+        self, ids: Sequence[str], current: Callable[[], Snapshot], *, skip_missing: bool = False
+    ) -> list[span_pb2.Span]:
+        """Returns the spans of ids.
+
+        Raises:
+            KeyError: With the first id that is not there, unless such are left out.
+        """
 
         def read(snapshot: Snapshot) -> list[span_pb2.Span]:
             rowids = snapshot.rowids(ids)
             for span_id, rowid in zip(ids, rowids, strict=True):
-                if rowid is None:
+                if rowid is None and not skip_missing:
                     raise KeyError(span_id)
             known = [rowid for rowid in rowids if rowid is not None]
             spans = self._payloads.read(known)

@@ -323,7 +323,13 @@ class SearchTextRequest(_message.Message):
 
     @_builtins.property
     def ranking(self) -> _plan_pb2.Ranking:
-        """ranking of the hits. Not used where there is a plan."""
+        """ranking of the hits. Not used where there is a plan.
+
+        Over several shards hits are merged by score, so that lexical_weight and diversity
+        must be 0, here and in a plan: ranks and likeness within one shard say nothing about
+        the hits of another. Both work where the filter's domains are of one shard. Age,
+        quality and weights are of each hit alone, and work over any number of shards.
+        """
 
     def __init__(
         self,
@@ -802,8 +808,11 @@ class GetSpansRequest(_message.Message):
     SCOPE_FIELD_NUMBER: _builtins.int
     DATASET_FIELD_NUMBER: _builtins.int
     SPAN_IDS_FIELD_NUMBER: _builtins.int
+    SKIP_MISSING_FIELD_NUMBER: _builtins.int
     dataset: _builtins.str
     """dataset of the spans. Empty means the one published last."""
+    skip_missing: _builtins.bool
+    """skip_missing leaves out the ids that are not there instead of failing."""
     @_builtins.property
     def scope(self) -> _scope_pb2.Scope:
         """scope of the collection."""
@@ -818,10 +827,11 @@ class GetSpansRequest(_message.Message):
         scope: _scope_pb2.Scope | None = ...,
         dataset: _builtins.str = ...,
         span_ids: _abc.Iterable[_builtins.str] | None = ...,
+        skip_missing: _builtins.bool = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["scope", b"scope"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["dataset", b"dataset", "scope", b"scope", "span_ids", b"span_ids"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["dataset", b"dataset", "scope", b"scope", "skip_missing", b"skip_missing", "span_ids", b"span_ids"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 

@@ -225,7 +225,8 @@ class SearchServiceServicer:
     def GetSpans(self, request, context):
         """GetSpans returns spans by id, in the order asked for.
 
-        Errors: NOT_FOUND (UNKNOWN_SPAN for the first id that is not there).
+        Errors: NOT_FOUND (UNKNOWN_SPAN for the first id that is not there, unless such ids
+        are left out).
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')

@@ -95,7 +95,8 @@ class SearchServiceStub:
     GetSpans: _grpc.UnaryUnaryMultiCallable[_search_service_pb2.GetSpansRequest, _search_service_pb2.GetSpansResponse]
     """GetSpans returns spans by id, in the order asked for.
 
-    Errors: NOT_FOUND (UNKNOWN_SPAN for the first id that is not there).
+    Errors: NOT_FOUND (UNKNOWN_SPAN for the first id that is not there, unless such ids
+    are left out).
     """
     Embed: _grpc.UnaryUnaryMultiCallable[_search_service_pb2.EmbedRequest, _search_service_pb2.EmbedResponse]
     """Embed returns the vectors of texts.
@@ -201,7 +202,8 @@ class SearchServiceAsyncStub(SearchServiceStub):
     GetSpans: _aio.UnaryUnaryMultiCallable[_search_service_pb2.GetSpansRequest, _search_service_pb2.GetSpansResponse]  # type: ignore[assignment]
     """GetSpans returns spans by id, in the order asked for.
 
-    Errors: NOT_FOUND (UNKNOWN_SPAN for the first id that is not there).
+    Errors: NOT_FOUND (UNKNOWN_SPAN for the first id that is not there, unless such ids
+    are left out).
     """
     Embed: _aio.UnaryUnaryMultiCallable[_search_service_pb2.EmbedRequest, _search_service_pb2.EmbedResponse]  # type: ignore[assignment]
     """Embed returns the vectors of texts.
@@ -358,7 +360,8 @@ class SearchServiceServicer(metaclass=_abc_1.ABCMeta):
     ) -> _typing.Union[_search_service_pb2.GetSpansResponse, _abc.Awaitable[_search_service_pb2.GetSpansResponse]]:
         """GetSpans returns spans by id, in the order asked for.
 
-        Errors: NOT_FOUND (UNKNOWN_SPAN for the first id that is not there).
+        Errors: NOT_FOUND (UNKNOWN_SPAN for the first id that is not there, unless such ids
+        are left out).
         """
 
     @_abc_1.abstractmethod
