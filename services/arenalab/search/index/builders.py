@@ -1,15 +1,23 @@
 """Makes and loads indexes by the name of their engine: the one place that knows classes."""
 
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 from typing import Final, TypeAlias
 
 from arenalab.planning import Engine
+from arenalab.search.index.distinct import MAX_EQUAL, DistinctIndex
+from arenalab.search.index.equal_rows import EqualRows
 from arenalab.search.index.exact import ExactIndex
 from arenalab.search.index.hnsw import HnswIndex
 from arenalab.search.index.hnswlib import HnswlibIndex
 from arenalab.search.index.ivf import IvfIndex
-from arenalab.search.index.protocol import FloatArray, VectorIndex
+from arenalab.search.index.protocol import (
+    FloatArray,
+    VectorIndex,
+    check_form,
+    check_vectors,
+)
 
 FAISS: Final = "faiss"
 HNSWLIB: Final = "hnswlib"
@@ -34,6 +42,8 @@ def build_index(
 ) -> VectorIndex:
     """Returns a new index over unit vectors.
 
+    Where one of them occurs too often for an approximate engine, it gets each of them once.
+
     Args:
         engine: EXACT, HNSW or IVF.
         vectors: Shape (n, d); may be mapped from a file.
@@ -48,7 +58,12 @@ def build_index(
     """
     if engine is Engine.EXACT:
         return ExactIndex(vectors)
-    return _kind(engine, library).build(vectors, threads=threads, stopped=stopped)
+    build = partial(_kind(engine, library).build, threads=threads, stopped=stopped)
+    rows = EqualRows.of(check_form(vectors), stopped)
+    if rows.sizes.max(initial=0) > MAX_EQUAL:
+        # First, for an error of the inner index would name another row.
+        return DistinctIndex.build(check_vectors(vectors), rows, build)
+    return build(vectors)
 
 
 def load_index(
@@ -71,7 +86,10 @@ def load_index(
         raise ValueError(f"{engine.value} needs the vectors that it was built from")
     if engine is Engine.EXACT:
         return ExactIndex.load(folder, vectors)
-    return _kind(engine, library).load(folder, vectors)
+    load = _kind(engine, library).load
+    if DistinctIndex.is_in(folder):
+        return DistinctIndex.load(folder, vectors, load)
+    return load(folder, vectors)
 
 
 def _kind(engine: Engine, library: str) -> _Kind:

@@ -53,7 +53,7 @@ class IndexFile:
         """
         size_bytes = 0
         if write is not None:
-            _replace(folder / _CONTENT, write)
+            replace_file(folder / _CONTENT, write)
             size_bytes = (folder / _CONTENT).stat().st_size
         about = {
             **more,
@@ -64,12 +64,8 @@ class IndexFile:
             "dimension": vectors.shape[1],
             "bytes": size_bytes,
         }
-        _replace(folder / _ABOUT, lambda path: _write_text(path, json.dumps(about)))
-        descriptor = os.open(folder, os.O_RDONLY)
-        try:
-            os.fsync(descriptor)  # the renames themselves
-        finally:
-            os.close(descriptor)
+        replace_file(folder / _ABOUT, lambda path: _write_text(path, json.dumps(about)))
+        sync_folder(folder)
 
     def read(self, folder: Path, vectors: FloatArray) -> dict[str, Any]:
         """Returns what was written about an index, after checking that it fits the vectors.
@@ -150,11 +146,12 @@ def read_faiss(path: Path) -> Any:
         raise IndexFileError(f"{path.name} cannot be read: {error}") from error
 
 
-def _write_text(path: str, text: str) -> None:
-    Path(path).write_text(text)
+def replace_file(path: Path, write: Callable[[str], None]) -> None:
+    """Writes a file under another name, syncs and renames it; `sync_folder` makes that last.
 
-
-def _replace(path: Path, write: Callable[[str], None]) -> None:
+    Raises:
+        OSError: The disk is full, or the folder cannot be written to.
+    """
     making = path.with_name(path.name + ".making")
     try:
         write(str(making))
@@ -164,3 +161,16 @@ def _replace(path: Path, write: Callable[[str], None]) -> None:
     except BaseException:
         making.unlink(missing_ok=True)
         raise
+
+
+def sync_folder(folder: Path) -> None:
+    """Makes the names in a folder outlast a crash."""
+    descriptor = os.open(folder, os.O_RDONLY)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)
+
+
+def _write_text(path: str, text: str) -> None:
+    Path(path).write_text(text)
