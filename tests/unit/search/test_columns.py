@@ -2,6 +2,7 @@
 
 from pathlib import Path
 from typing import Any
+from uuid import UUID
 
 import numpy as np
 import pytest
@@ -85,6 +86,14 @@ def test_ids_are_found_where_they_are(rows: list[StoredRow], others: list[str]) 
     wanted = [*reversed(ids), *others, "é", "x" * 100]
     places = [ids.index(one) if one in ids else -1 for one in wanted]
     assert Columns.of(rows).find(wanted).tolist() == places
+
+
+def test_an_id_of_another_length_is_not_found() -> None:
+    span_id = str(UUID(int=1))
+    row = StoredRow(1, 0, span_id, "a", "ask", 1, 0, 0, None, "", 0, "x", "", 1.0, 0)
+    columns = Columns.of([row])
+    other = [span_id + "\0", span_id[:-1], span_id + "x", "", span_id[:-1] + "\0"]
+    assert columns.find([span_id, *other]).tolist() == [0, -1, -1, -1, -1, -1]
 
 
 @pytest.mark.slow

@@ -139,8 +139,12 @@ class Columns:
         """Returns the row of each id, -1 for one that is not there."""
         if not len(self):
             return np.full(len(ids), -1, np.int64)
-        # Characters outside ASCII are in no id; "?" is not either.
-        wanted = np.array([span_id.encode("ascii", "replace") for span_id in ids], "S64")
+        # Characters outside ASCII are in no id; "?" is not either. What has another length
+        # is left out: numpy takes a text for the same with a NUL after it.
+        wanted = np.array(
+            [span_id.encode("ascii", "replace") * (len(span_id) == _ID_BYTES) for span_id in ids],
+            f"S{_ID_BYTES}",
+        )
         rows = np.searchsorted(self.ids, wanted)
         rows[rows == len(self)] = 0
         found: IntArray = np.where(self.ids[rows] == wanted, rows, -1)
