@@ -134,6 +134,8 @@ def test_the_ledger_verifies_offline(published: Path) -> None:
         (("ask", "x"), "arenalab up"),
         (("publish", "nothing"), "nothing"),
         (("ingest", str(BUILTIN), "--format", "clinc150"), "INVALID_FORMAT"),
+        (("index",), "no dataset is published yet"),
+        (("index", "--write"), "no dataset is published yet"),
     ],
 )
 def test_what_cannot_be_done_is_one_line_and_exit_1(
@@ -151,3 +153,43 @@ def test_without_a_home_the_way_to_one_is_shown(tmp_path: Path) -> None:
     result = _run(tmp_path / "none", "status")
     assert result.returncode == 1
     assert "arenalab init" in result.stderr
+
+
+@pytest.mark.parametrize(
+    ("arguments", "name"),
+    [
+        ((b"ask", b"\xff"), b"question"),
+        ((b"explain", b"\xff"), b"question"),
+        ((b"explain", b"x", b"--domain", b"\xff"), b"domain"),
+        ((b"explain", b"x", b"--dataset", b"\xff"), b"dataset"),
+        ((b"spans", b"show", b"\xff"), b"ids"),
+        ((b"init", b"\xff"), b"directory"),
+        ((b"status", b"--home", b"\xff"), b"home"),
+    ],
+)
+def test_an_argument_that_is_no_text_is_one_line(
+    tmp_path: Path, arguments: tuple[bytes, ...], name: bytes
+) -> None:
+    done = subprocess.run(  # noqa: S603 - our own command
+        [str(ARENALAB).encode(), *arguments],
+        capture_output=True,
+        timeout=30,
+        check=False,
+        cwd=tmp_path,
+        env={**os.environ, "ARENALAB_HOME": str(tmp_path), "NO_COLOR": "1"},
+    )
+    assert done.returncode == 1
+    assert done.stderr.splitlines() == [b"error: " + name + b": not UTF-8 text (INVALID_ARGUMENT)"]
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_a_home_that_is_no_text_is_told_in_one_line(tmp_path: Path) -> None:
+    done = subprocess.run(  # noqa: S603 - our own command
+        [str(ARENALAB), "status"],
+        capture_output=True,
+        timeout=30,
+        check=False,
+        env={**os.environb, b"ARENALAB_HOME": bytes(tmp_path) + b"/\xff"},
+    )
+    assert done.returncode == 1
+    assert b"Traceback" not in done.stderr

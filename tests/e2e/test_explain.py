@@ -60,7 +60,9 @@ def test_an_analysis_carries_the_plans_out(home: Path) -> None:
     ("arguments", "message"),
     [
         (("--since", "yesterday"), "since must be an RFC 3339"),
-        (("--recall", "2"), "recall_target must be in (0, 1]"),
+        (("--recall", "2"), "recall must be in (0, 1]"),
+        (("--recall", "0"), "recall must be in (0, 1], got 0"),
+        (("--recall", "nan"), "recall must be in (0, 1]"),
         (("--dataset", "nothing"), "nothing"),
     ],
 )
@@ -71,3 +73,11 @@ def test_what_cannot_be_planned_is_one_line(
     assert done.returncode == 1
     assert message in done.stderr
     assert "Traceback" not in done.stderr
+
+
+@pytest.mark.parametrize("question", ["", "  \n"])
+def test_a_blank_question_is_refused(home: Path, question: str) -> None:
+    done = _run(home, "explain", question)
+    assert done.returncode == 1
+    assert "question must not be blank" in done.stderr
+    assert "EMPTY_TEXT" in done.stderr

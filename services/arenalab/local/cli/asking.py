@@ -11,7 +11,7 @@ from arenalab.local.cli.answers import show_answer
 from arenalab.local.cli.console import HomeOption, JsonOption, command, home_from, out
 from arenalab.local.keys import log_public_key
 from arenalab.local.session import need_running
-from arenalab.mesh import InvalidInputError, MeshError, NotReadyError
+from arenalab.mesh import MeshError, NotReadyError
 
 TIMEOUT_S: Final = 130.0
 
@@ -29,8 +29,6 @@ async def ask(
     home: HomeOption = None,
 ) -> None:
     """Ask one question, and show what vouches for the answer."""
-    if _is_broken(question):
-        raise InvalidInputError("the question is not UTF-8 text", field="question")
     found = home_from(home)
     before_s = time.perf_counter()
     async with gateway_client(need_running(found).gateway) as client:
@@ -44,11 +42,6 @@ async def ask(
     wrong = show_answer(completion, log_public_key(found), elapsed_ms=elapsed_ms)
     if wrong:
         raise typer.Exit(1)
-
-
-def _is_broken(text: str) -> bool:
-    # Python spells bytes of an argument that are not UTF-8 as lone surrogates.
-    return any("\ud800" <= character <= "\udfff" for character in text)
 
 
 def gateway_client(url: str) -> httpx.AsyncClient:

@@ -19,7 +19,7 @@ from arenalab.atomic.instant import split_when
 from arenalab.local.cli.console import HomeOption, JsonOption, command, home_from, out
 from arenalab.local.home import Home
 from arenalab.local.session import mesh_for
-from arenalab.mesh import ConfigError, InvalidInputError, Telemetry, connect
+from arenalab.mesh import ConfigError, InvalidInputError, Reason, Telemetry, connect
 
 if TYPE_CHECKING:
     from arenalab.api.planner.v1.planner_service_pb2_grpc import PlannerServiceAsyncStub
@@ -63,6 +63,10 @@ async def explain(
     home: HomeOption = None,
 ) -> None:
     """Show the plan of a search, why it was chosen, and what the others would cost."""
+    if not question.strip():
+        raise InvalidInputError("question must not be blank", Reason.EMPTY_TEXT, field="question")
+    if not 0 < recall <= 1:
+        raise InvalidInputError(f"recall must be in (0, 1], got {recall:g}", field="recall")
     wanted = filter_pb2.SpanFilter(
         domains=domain or (),
         actions=action or (),

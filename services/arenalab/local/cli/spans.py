@@ -106,9 +106,9 @@ async def index(
     """Show the indexes that a dataset is searched with, and what they take."""
     async with _search(home_from(home)) as search:
         if write:
-            listed = await search.ListCollections(pb.ListCollectionsRequest())
-            name = dataset or next((one.dataset for one in listed.collections), "")
-            await search.Snapshot(pb.SnapshotRequest(dataset=name))
+            # Only one that is named can be written. Where nothing is published, this says so.
+            latest = await search.Stats(pb.StatsRequest(dataset=dataset))
+            await search.Snapshot(pb.SnapshotRequest(dataset=latest.collection.dataset))
         stats = await search.Stats(pb.StatsRequest(dataset=dataset))
     if as_json:
         wanted = ("collection", "segments", "costModel", "quarantined", "storeBytes")
