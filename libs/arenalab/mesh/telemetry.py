@@ -133,6 +133,11 @@ def annotate(attributes: Mapping[str, AttributeValue]) -> None:
         span.set_attributes(attributes)
 
 
+def is_recorded() -> bool:
+    """Returns whether the call that is being served has a span that records attributes."""
+    return trace.get_current_span().is_recording()
+
+
 def rpc_attributes(method: str) -> dict[str, AttributeValue]:
     """Returns the attributes that an RPC span has from the start."""
     return {RPC_SYSTEM: "grpc", RPC_METHOD: method}

@@ -43,6 +43,8 @@ class Observer:
         self._span(f"retrieval {dataset}", answer.embedded_ns, answer.searched_ns)
 
     def _annotate(self, found: Found) -> None:
+        if not names.is_recorded():
+            return
         record, main = found.snapshot.record, found.main
         annotate(
             {

@@ -146,12 +146,13 @@ def vectors_of(packed: bytes, dimension: int, field: str, most: int) -> FloatArr
         raise too_large(field, most, count, "vectors")
     vectors = np.frombuffer(packed, "<f4").reshape(count, dimension)
     # In float64: the square of a float32 may be too large or too small for one.
-    lengths = np.sqrt(np.einsum("ij,ij->i", vectors, vectors, dtype=np.float64))
-    if not np.all(np.isfinite(lengths)):
+    exact = vectors.astype(np.float64)
+    lengths = np.sqrt(np.vecdot(exact, exact))
+    if not lengths.max() < np.inf:  # also where it is NaN
         raise _invalid_vector(field, f"{field} holds a component that is not a finite number")
-    if not np.all(lengths > 0):
+    if not lengths.min() > 0:
         raise _invalid_vector(field, f"{field} holds a vector of length 0, which has no direction")
-    unit: FloatArray = (vectors / lengths[:, None]).astype(np.float32)
+    unit: FloatArray = (exact / lengths[:, None]).astype(np.float32)
     return unit
 
 

@@ -15,6 +15,7 @@ from arenalab.atomic import Span
 from arenalab.mesh import InvalidInputError, PreconditionError, Reason, tenant_of
 from arenalab.planning import CostModel
 from arenalab.search import requests, responses
+from arenalab.search.collection import snapshot as snapshots
 from arenalab.search.collection.edits import unknown_span
 from arenalab.search.collection.library import Library
 from arenalab.search.collection.upkeep import Upkeep
@@ -22,14 +23,18 @@ from arenalab.search.embedder.protocol import Vectors
 from arenalab.search.embedding import Embedding
 from arenalab.search.filter_requests import filter_of
 from arenalab.search.finding.finder import Finder
+from arenalab.search.finding.query import Query
 from arenalab.search.finding.retrieval import Found, is_quick
+from arenalab.search.gathering import Gathering
 from arenalab.search.index.protocol import FloatArray
 from arenalab.search.lane import Lanes
 from arenalab.search.observing import Observer
 from arenalab.search.recall.measuring import Measuring, weakest
 
-# Of a batch, for one worker: fewer are not worth waking another.
+# Searches of a batch for one worker: fewer are not worth waking another. A scan of all rows
+# reads each of them once for as many as share it: half as many cost nearly as much.
 _PIECE: Final = 4
+_SCANNED_PIECE: Final = 16
 
 _Change = (
     pb.AddSpansRequest
@@ -64,6 +69,7 @@ class SearchService(pb_grpc.SearchServiceServicer):
         self._finder = finder
         self._upkeep = upkeep
         self._lanes = lanes
+        self._gathering = Gathering(finder, lanes.searches.run)
         self._measuring = measuring
         self._model = model
         self._store_bytes = store_bytes
@@ -81,13 +87,12 @@ class SearchService(pb_grpc.SearchServiceServicer):
         query = requests.query_of(request)
         (vector,) = requests.vectors_of(request.vector, snapshot.record.dimension, "vector", 1)
 
-        def search() -> tuple[Found, int]:
-            began_ns = time.perf_counter_ns()
-            found = self._finder.nearest(snapshot, vector, query)
-            return found, (time.perf_counter_ns() - began_ns) // 1000
-
-        is_short = is_quick(snapshot, query)
-        found, took_us = search() if is_short else await self._lanes.searches.run(search)
+        if is_quick(snapshot, query):
+            found, took_us = await self._gathering.nearest(snapshot, vector, query)
+        else:
+            found, took_us = await self._lanes.searches.run(
+                partial(self._timed, snapshot, vector, query)
+            )
         certificate = self._measuring.certificate(found)
         self._measuring.offer(found, vector)
         self._observer.searched(found, took_us)
@@ -107,7 +112,7 @@ class SearchService(pb_grpc.SearchServiceServicer):
         pieces = await asyncio.gather(
             *(
                 self._lanes.searches.run(partial(self._finder.batch, snapshot, piece, query))
-                for piece in _pieces(vectors, self._lanes.searches.workers)
+                for piece in _pieces(vectors, snapshot, self._lanes.searches.workers)
             )
         )
         found = [one for piece in pieces for one in piece]
@@ -261,6 +266,13 @@ class SearchService(pb_grpc.SearchServiceServicer):
             raise PreconditionError("this search is not part of a shard map", Reason.NOT_READY)
         return pb.GetShardMapResponse(shard_map=self._shard_map)
 
+    def _timed(
+        self, snapshot: snapshots.Snapshot, vector: FloatArray, query: Query
+    ) -> tuple[Found, int]:
+        began_ns = time.perf_counter_ns()
+        found = self._finder.nearest(snapshot, vector, query)
+        return found, (time.perf_counter_ns() - began_ns) // 1000
+
     def _named(self, request: _Change) -> tuple[str, str]:
         """Returns tenant and dataset of a request to change a collection, which must exist."""
         tenant, dataset = tenant_of(request.scope), requests.check_dataset(request.dataset)
@@ -275,6 +287,8 @@ class SearchService(pb_grpc.SearchServiceServicer):
             raise InvalidInputError(str(error), Reason.INVALID_SPAN, field="this") from error
 
 
-def _pieces(vectors: FloatArray, workers: int) -> list[FloatArray]:
+def _pieces(vectors: FloatArray, snapshot: snapshots.Snapshot, workers: int) -> list[FloatArray]:
     """Returns a batch in pieces that workers search at the same time."""
-    return np.array_split(vectors, max(1, min(workers, len(vectors) // _PIECE)))
+    is_scanned = all(segment.is_scanned for segment in snapshot.segments)
+    least = _SCANNED_PIECE if is_scanned else _PIECE
+    return np.array_split(vectors, max(1, min(workers, len(vectors) // least)))

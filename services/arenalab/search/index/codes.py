@@ -1,17 +1,12 @@
 """Vectors rounded to bfloat16: half the bytes, and an error that is known.
 
-A scan is bound by memory, so it reads codes. What it returns is not the nearest by code
-but every row that the rounding leaves in doubt, to be compared in full precision: the
-nearest are certainly among them.
+A scan of many rows is bound by memory, so it reads codes. What it returns is not the
+nearest by code but bounds: no row is nearer than its bound, so that the nearest are found
+by comparing in full precision only the rows whose bound is good enough.
 
-Codes are read by faiss's scanner of lists, over all of them or over chunks of scattered
-rows copied together. Measured for rows that are scattered over 100,000 x 384, in
-nanoseconds a row: 55 so; 75 to 165 in float32, 95 to 165 widened by NumPy, 520 to 760 by
-`reconstruct_batch`, 100 to 220 by a search with a selector.
+Few or scattered rows are better compared in full precision at once (see products.py).
 """
 
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
 from typing import Any, Final, NamedTuple, Self
 
 import numpy as np
@@ -29,35 +24,17 @@ MAX_ROUNDING: Final = 2.0**-8
 # (measured: 2e-7 at 384).
 SUM_ERROR: Final = 1e-5
 
-# Rows copied together at once: with 384 dimensions their codes fill a third of a usual
-# second-level cache.
-_CHUNK_ROWS: Final = 512
-# Rows held for each wanted, and besides: what may be in doubt.
-_DOUBT: Final = 2
-_MORE_DOUBT: Final = 50
-# Times as many are held when those did not settle it.
-_WIDER: Final = 16
-# Above this share of all rows, those that are not wanted are cheaper scanned as well.
-_SCATTERED_SHARE: Final = 0.25
 _MEASURED_ROWS: Final = 4096
 
 
-class _Best(NamedTuple):
-    """Rows by descending score of their codes."""
+class Bounds(NamedTuple):
+    """Rows of each query by descending bound; a row that is not there has none above the last.
 
-    rows: IntArray
-    scores: FloatArray
+    Where fewer rows exist than were wanted, the rest are -1 with a bound of -inf.
+    """
 
-    def candidates(self, limit: int, count: int, error: float) -> IntArray | None:
-        """Returns the rows that may be among the `limit` nearest of `count`; None if unknown.
-
-        The best by code are at least this good in truth, and what is not held is at
-        most as good as the last, give or take the error.
-        """
-        if len(self.rows) == count:
-            return self.rows
-        least = self.scores[limit - 1] - 2 * error
-        return self.rows[self.scores >= least] if self.scores[-1] < least else None
+    scores: FloatArray  # shape (q, w): no similarity is above its bound
+    rows: IntArray  # shape (q, w)
 
 
 class Codes:
@@ -74,10 +51,6 @@ class Codes:
         self._flat = flat
         self._owner = owner
         self.rounding = rounding
-        shape = (flat.ntotal, flat.d)
-        # A view of memory that belongs to `flat`.
-        raw = load_faiss().rev_swig_ptr(flat.codes.data(), flat.ntotal * 2 * flat.d)
-        self._raw: npt.NDArray[np.uint16] = raw.view(np.uint16).reshape(shape)
 
     @classmethod
     def of(cls, vectors: FloatArray) -> Self:
@@ -95,158 +68,48 @@ class Codes:
 
     def measured_rounding(self, vectors: FloatArray) -> float:
         """Returns the largest distance between a vector and its code."""
+        raw = self._raw()
         largest = 0.0
         for start in range(0, len(vectors), _MEASURED_ROWS):
             stop = start + _MEASURED_ROWS
-            off = (self._raw[start:stop].astype(np.uint32) << 16).view(np.float32)
+            off = (raw[start:stop].astype(np.uint32) << 16).view(np.float32)
             off -= vectors[start:stop]
             largest = max(largest, float(np.vecdot(off, off).max()))
         # A little more, for the sum was rounded too.
         return float(np.sqrt(largest)) * (1 + 1e-5)
 
     def __len__(self) -> int:
-        return len(self._raw)
+        return int(self._flat.ntotal)
 
     @property
     def nbytes(self) -> int:
         """Bytes of the codes."""
-        return self._raw.nbytes
+        return int(self._flat.ntotal * self._flat.code_size)
 
-    def candidates(
-        self, queries: FloatArray, limit: int, rows: IntArray | None
-    ) -> list[IntArray | None]:
-        """Returns, for each query, rows that hold the `limit` nearest of `rows`, ascending.
+    def bounds(
+        self, queries: FloatArray, wanted: int, bits: npt.NDArray[np.uint8] | None
+    ) -> Bounds:
+        """Returns the rows of the `wanted` highest bounds for each query.
 
-        None in place of rows: too many are too close to each other for codes to tell.
+        Args:
+            queries: Unit vectors, shape (q, d), C-contiguous.
+            wanted: Rows to return, at least 1.
+            bits: Which rows count, eight a byte, the lowest bit first; None: all.
         """
-        count = len(self) if rows is None else len(rows)
-        wanted = min(count, _DOUBT * limit + _MORE_DOUBT)
-        found = self._candidates(queries, limit, rows, wanted)
-        unknown = [number for number, candidates in enumerate(found) if candidates is None]
-        if unknown and wanted * _WIDER < count:
-            again = self._candidates(queries[unknown], limit, rows, wanted * _WIDER)
-            for number, candidates in zip(unknown, again, strict=True):
-                found[number] = candidates
-        return found
-
-    def _candidates(
-        self, queries: FloatArray, limit: int, rows: IntArray | None, wanted: int
-    ) -> list[IntArray | None]:
-        error = self.rounding + SUM_ERROR
-        if rows is None:
-            return [
-                best.candidates(limit, len(self), error) for best in self._best(queries, wanted)
-            ]
-        if len(rows) <= _SCATTERED_SHARE * len(self):
-            return [
-                best.candidates(limit, len(rows), error)
-                for best in self._best_of(queries, wanted, rows)
-            ]
-        return self._candidates_among_all(queries, limit, rows, wanted)
-
-    def _candidates_among_all(
-        self, queries: FloatArray, limit: int, rows: IntArray, wanted: int
-    ) -> list[IntArray | None]:
-        """Looks at all codes, and leaves out what is not in `rows` afterwards."""
-        error = self.rounding + SUM_ERROR
-        # Where rows were drawn evenly, so many more hold as many that are wanted.
-        more = min(len(self), int(1.5 * wanted * len(self) / len(rows)))
-        found: list[IntArray | None] = []
-        for number, best in enumerate(self._best(queries, more)):
-            at = np.minimum(np.searchsorted(rows, best.rows), len(rows) - 1)
-            is_wanted = rows[at] == best.rows
-            kept = _Best(best.rows[is_wanted], best.scores[is_wanted])
-            candidates = None
-            if len(kept.rows) >= limit:
-                least = kept.scores[limit - 1] - 2 * error
-                if best.scores[-1] < least or more == len(self):
-                    candidates = kept.rows[kept.scores >= least]
-            if candidates is None:  # the rows lie elsewhere than where the query points
-                query = queries[number : number + 1]
-                [scattered] = self._best_of(query, wanted, rows)
-                candidates = scattered.candidates(limit, len(rows), error)
-            found.append(candidates)
-        return found
-
-    def _best(self, queries: FloatArray, wanted: int) -> list[_Best]:
         faiss = load_faiss()
-        found = []
-        for query in queries:
-            scores, rows = _heap(wanted)
-            with self._scanner(query) as scanner:
-                scanner.scan_codes(
-                    len(self),
-                    faiss.swig_ptr(self._raw.reshape(-1).view(np.uint8)),
-                    None,  # the place of a code is its row
-                    faiss.swig_ptr(scores),
-                    faiss.swig_ptr(rows),
-                    wanted,
-                )
-            found.append(_ordered(scores, rows))
-        return found
+        faiss.omp_set_num_threads(1)  # of the calling thread only
+        parameters = None
+        if bits is not None:  # read through a bare pointer for as long as the search lasts
+            selector = faiss.IDSelectorBitmap(len(bits), faiss.swig_ptr(bits))
+            parameters = faiss.SearchParameters(sel=selector)
+        scores, rows = self._flat.search(queries, wanted, params=parameters)
+        scores[rows < 0] = -np.inf
+        scores += np.float32(self.rounding + SUM_ERROR)
+        return Bounds(scores, rows)
 
-    def _best_of(self, queries: FloatArray, wanted: int, rows: IntArray) -> list[_Best]:
-        # One copy of the rows serves all queries.
-        heaps = [_heap(wanted) for _ in queries]
-        chunks: Sequence[IntArray] = [
-            rows[start : start + _CHUNK_ROWS] for start in range(0, len(rows), _CHUNK_ROWS)
-        ]
-        copied = np.empty((min(len(rows), _CHUNK_ROWS), self._raw.shape[1]), np.uint16)
-        for number, chunk in enumerate(chunks):
-            taken = copied[: len(chunk)]
-            np.take(self._raw, chunk, axis=0, out=taken, mode="clip")  # others are buffered
-            for query, heap in zip(queries, heaps, strict=True):
-                self._scan(query, taken, number, heap)
-        found = []
-        for scores, places in heaps:
-            # The number of the chunk is in the upper half of a place.
-            rows_found = rows[(places >> 32) * _CHUNK_ROWS + (places & 0xFFFF_FFFF)]
-            found.append(_ordered(scores, rows_found))
-        return found
-
-    def _scan(
-        self,
-        query: FloatArray,
-        taken: npt.NDArray[np.uint16],
-        number: int,
-        heap: tuple[FloatArray, IntArray],
-    ) -> None:
-        faiss = load_faiss()
-        scores, places = heap
-        with self._scanner(query) as scanner:
-            scanner.set_list(number, 0.0)
-            scanner.scan_codes(
-                len(taken),
-                faiss.swig_ptr(taken.reshape(-1).view(np.uint8)),
-                None,
-                faiss.swig_ptr(scores),
-                faiss.swig_ptr(places),
-                len(scores),
-            )
-
-    @contextmanager
-    def _scanner(self, query: FloatArray) -> Iterator[Any]:
-        faiss = load_faiss()
-        scanner = self._flat.sq.select_InvertedListScanner(
-            faiss.METRIC_INNER_PRODUCT,
-            None,
-            True,  # noqa: FBT003 - tell places, not ids
-            None,
-            False,  # noqa: FBT003 - codes are of vectors, not of what is left of them
-        )
-        try:
-            scanner.set_query(faiss.swig_ptr(query))
-            scanner.set_list(0, 0.0)
-            yield scanner
-        finally:
-            # The bindings never free what this method of faiss returns.
-            faiss.InvertedListScanner.__swig_destroy__(scanner)
-
-
-def _heap(size: int) -> tuple[FloatArray, IntArray]:
-    return np.full(size, -np.inf, np.float32), np.full(size, -1, np.int64)
-
-
-def _ordered(scores: FloatArray, rows: IntArray) -> _Best:
-    order = np.argsort(-scores)
-    return _Best(rows[order], scores[order])
+    def _raw(self) -> npt.NDArray[np.uint16]:
+        # A view of memory that belongs to `flat`.
+        flat = self._flat
+        raw: npt.NDArray[np.uint16]
+        raw = load_faiss().rev_swig_ptr(flat.codes.data(), flat.ntotal * flat.code_size).view("u2")
+        return raw.reshape(flat.ntotal, flat.d)

@@ -16,8 +16,10 @@ from arenalab.search.index.protocol import (
 from arenalab.search.index.scanning import scan_batch
 from arenalab.search.index.searching import InMemory
 from arenalab.search.index.selection import Selection
-from arenalab.vectors import BLAS_WORK
 
+# Queries from which one pass over the vectors by BLAS costs less than one over the codes
+# for each: measured 4.3 ms and 7.3 for 16 of them over 10,000 vectors, 3.0 and 1.9 for 4.
+_SHARED_PASS: Final = 8
 # Below so many vectors all of them fit the nearest caches, and codes save nothing.
 _MIN_CODES: Final = 2000
 
@@ -76,7 +78,7 @@ class ExactIndex(InMemory):
         allowed: Selection | None,
         effort: Effort,  # noqa: ARG002 - of the base
     ) -> list[Nearest]:
-        is_batch = len(queries) > 1 and queries.size >= BLAS_WORK
+        is_batch = len(queries) >= _SHARED_PASS
         if is_batch and allowed is None and limit < self.size:
             return scan_batch(self._vectors, queries, limit)
         return self._scanned(queries, limit, allowed)

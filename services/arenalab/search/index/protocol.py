@@ -131,13 +131,13 @@ def check_form(vectors: FloatArray) -> FloatArray:
     """Returns the vectors, or raises ValueError if they are not float32 of shape (n, d).
 
     A map of a file comes back as a plain array over the same map: rows are taken from
-    it without the cost of making each piece a map again.
+    it without the cost of making each piece a map again. What is not C-contiguous is copied.
     """
     if vectors.ndim != 2 or vectors.shape[1] == 0:  # noqa: PLR2004 - rows and columns
         raise ValueError(f"vectors must have shape (n, d), got {vectors.shape}")
     if vectors.dtype != np.float32:
         raise ValueError(f"vectors must be float32, got {vectors.dtype}")
-    return np.asarray(vectors)
+    return np.ascontiguousarray(vectors)
 
 
 def check_vectors(vectors: FloatArray) -> FloatArray:
@@ -174,34 +174,39 @@ def check_search(index: Sized, query: FloatArray, limit: int, allowed: Selection
     """Raises ValueError for arguments that `VectorIndex.search` refuses."""
     if query.shape != (index.dimension,):
         raise ValueError(f"query must have shape ({index.dimension},), got {query.shape}")
-    _check_rest(index, query[None], limit, allowed)
+    # Written so that a NaN counts as wrong, here and below.
+    is_unit = abs(float(query @ query) - 1) <= 2 * _MAX_LENGTH_ERROR
+    _check_rest(index, limit, allowed, is_unit=is_unit)
 
 
 def check_batch(index: Sized, queries: FloatArray, limit: int, allowed: Selection | None) -> None:
     """Raises ValueError for arguments that `VectorIndex.search_batch` refuses."""
     if queries.ndim != 2 or queries.shape[1] != index.dimension:  # noqa: PLR2004 - rows and columns
         raise ValueError(f"queries must have shape (q, {index.dimension}), got {queries.shape}")
-    _check_rest(index, queries, limit, allowed)
+    is_unit = bool((np.abs(np.vecdot(queries, queries) - 1) <= 2 * _MAX_LENGTH_ERROR).all())
+    _check_rest(index, limit, allowed, is_unit=is_unit)
 
 
-def _check_rest(index: Sized, queries: FloatArray, limit: int, allowed: Selection | None) -> None:
+def _check_rest(index: Sized, limit: int, allowed: Selection | None, *, is_unit: bool) -> None:
     if limit < 1:
         raise ValueError(f"limit must be at least 1, got {limit}")
     if allowed is not None and allowed.size != index.size:
         raise ValueError(f"allowed must be of {index.size} rows, got {allowed.size}")
-    if not (np.abs(np.vecdot(queries, queries) - 1) <= 2 * _MAX_LENGTH_ERROR).all():
+    if not is_unit:
         raise ValueError("query must have length 1")
 
 
 def rescore(vectors: FloatArray, rows: IntArray, query: FloatArray) -> ScoreArray:
     """Returns the inner products of some rows with the query.
 
-    Summed in float64 row by row: a BLAS product of the same row differs in its last
+    Summed in float64 row by row: a matrix product of the same row differs in its last
     bits with the shape of the matrix around it, and two engines would disagree.
     """
-    products = vectors[rows].astype(np.float64) * query.astype(np.float64)
-    scores: ScoreArray = np.clip(products.sum(axis=1), -1.0, 1.0)
-    return scores
+    scores: ScoreArray = np.vecdot(
+        vectors.take(rows, 0).astype(np.float64), query.astype(np.float64)
+    )
+    # A third of the time of np.clip, which every search pays.
+    return np.minimum(np.maximum(scores, -1.0), 1.0)
 
 
 def nearest_of(vectors: FloatArray, rows: IntArray, query: FloatArray, limit: int) -> Nearest:
@@ -223,10 +228,9 @@ def nearest_each(
         limit: At least 1.
     """
     is_row = found >= 0
-    products = vectors[np.where(is_row, found, 0).ravel()].astype(np.float64)
-    products = products.reshape(*found.shape, -1)
-    products *= queries.astype(np.float64)[:, None]
-    scores = np.where(is_row, np.clip(products.sum(axis=2), -1.0, 1.0), -np.inf)
+    taken = vectors.take(np.where(is_row, found, 0).ravel(), 0).astype(np.float64)
+    products = np.vecdot(taken.reshape(*found.shape, -1), queries.astype(np.float64)[:, None])
+    scores = np.where(is_row, np.minimum(np.maximum(products, -1.0), 1.0), -np.inf)
     order = np.lexsort((found, -scores), axis=1)[:, :limit]
     rows = np.take_along_axis(found, order, 1)
     scores = np.take_along_axis(scores, order, 1)

@@ -1,0 +1,37 @@
+"""Inner products in full precision, by faiss: of chosen rows without a copy of them.
+
+Measured beside two copies of the rows (their codes, or the vectors themselves) on two
+machines: a tenth of the time for a hundred rows, four fifths for a tenth of 200,000.
+"""
+
+import numpy as np
+
+from arenalab.search.index.protocol import FloatArray
+from arenalab.search.index.selection import IntArray
+from arenalab.vectors import load_faiss
+
+
+def products(vectors: FloatArray, rows: IntArray, query: FloatArray) -> FloatArray:
+    """Returns the inner products of some rows with a query, summed in float32.
+
+    Args:
+        vectors: Shape (n, d), C-contiguous; may be mapped from a file.
+        rows: Shape (k,), each in [0, n).
+        query: Shape (d,), C-contiguous.
+    """
+    faiss = load_faiss()
+    faiss.omp_set_num_threads(1)  # of the calling thread only
+    rows = np.ascontiguousarray(rows, np.int64)
+    scores = np.empty(len(rows), np.float32)
+    pointers = map(faiss.swig_ptr, (scores, query, vectors, rows))
+    faiss.fvec_inner_products_by_idx(*pointers, vectors.shape[1], 1, len(rows))
+    return scores
+
+
+def all_products(vectors: FloatArray, query: FloatArray) -> FloatArray:
+    """Returns the inner products of all rows with a query, as `products`."""
+    faiss = load_faiss()
+    scores = np.empty(len(vectors), np.float32)
+    pointers = map(faiss.swig_ptr, (scores, query, vectors))
+    faiss.fvec_inner_products_ny(*pointers, vectors.shape[1], len(vectors))
+    return scores
