@@ -13,6 +13,7 @@ from typing import Final, NamedTuple, Protocol
 
 import numpy as np
 
+from arenalab.mesh import BudgetSpentError
 from arenalab.search.collection.snapshot import Snapshot
 from arenalab.search.finding.query import Query
 from arenalab.search.finding.retrieval import Found
@@ -60,15 +61,17 @@ class _Waiting:
 class Gathering:
     """Gathers quick searches into batches. Its methods belong to one event loop."""
 
-    def __init__(self, searching: Searching, run: Run) -> None:
+    def __init__(self, searching: Searching, run: Run, queue_limit: int) -> None:
         """Keeps its arguments.
 
         Args:
             searching: Carries the searches out.
             run: Runs a batch that would hold up the event loop, on another thread.
+            queue_limit: Searches that may wait; one more is refused.
         """
         self._searching = searching
         self._run = run
+        self._queue_limit = queue_limit
         self._waiting: list[_Waiting] = []
         self._is_busy = False
         self._is_crowded = False  # whether others arrived during the last batch
@@ -80,8 +83,13 @@ class Gathering:
         """Returns the spans nearest to a vector, and the microseconds its batch took.
 
         Raises:
-            MeshError: What carrying the batch out raises, for every search of it.
+            MeshError: OVERLOADED, where too many wait; or what carrying the batch out
+                raises, for every search of it.
         """
+        if len(self._waiting) >= self._queue_limit:
+            raise BudgetSpentError(
+                f"the search queue is full ({self._queue_limit} calls)", queue="search"
+            )
         loop = asyncio.get_running_loop()
         one = _Waiting(snapshot, query, vector, loop.create_future())
         self._waiting.append(one)

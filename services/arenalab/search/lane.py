@@ -24,6 +24,7 @@ class Lane:
             queue_limit: Calls that may wait; one more is refused.
         """
         self.workers = workers
+        self.queue_limit = queue_limit
         self._name = name
         self._most = workers + queue_limit
         self._present = 0

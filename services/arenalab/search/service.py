@@ -69,7 +69,7 @@ class SearchService(pb_grpc.SearchServiceServicer):
         self._finder = finder
         self._upkeep = upkeep
         self._lanes = lanes
-        self._gathering = Gathering(finder, lanes.searches.run)
+        self._gathering = Gathering(finder, lanes.searches.run, lanes.searches.queue_limit)
         self._measuring = measuring
         self._model = model
         self._store_bytes = store_bytes

@@ -8,6 +8,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from arenalab.mesh import BudgetSpentError
 from arenalab.planning import DEFAULT_MODEL
 from arenalab.search.collection.snapshot import Snapshot
 from arenalab.search.costs.latencies import Latencies
@@ -73,7 +74,7 @@ async def test_what_arrives_together_finds_what_each_finds_alone(
     shelf: Shelf, ranked: Ranked
 ) -> None:
     worker, counting = Worker(), Counting(ranked)
-    gathering = Gathering(counting, worker.run)
+    gathering = Gathering(counting, worker.run, 64)
     vectors = shelf.embed([f"question {n}" for n in range(40)])
     tasks = [asyncio.create_task(gathering.nearest(shelf.now, one, QUERY)) for one in vectors]
     worker.may_run.set()
@@ -90,7 +91,7 @@ async def test_a_search_that_is_alone_is_carried_out_where_it_arrived(
     shelf: Shelf, ranked: Ranked
 ) -> None:
     worker = Worker()  # never runs anything
-    gathering = Gathering(ranked, worker.run)
+    gathering = Gathering(ranked, worker.run, 64)
     (vector,) = shelf.embed(["question 7"])
     for _ in range(10):
         found, _ = await gathering.nearest(shelf.now, vector, QUERY)
@@ -102,7 +103,7 @@ async def test_searches_for_something_else_are_not_in_one_batch(
     shelf: Shelf, ranked: Ranked
 ) -> None:
     worker, counting = Worker(), Counting(ranked)
-    gathering = Gathering(counting, worker.run)
+    gathering = Gathering(counting, worker.run, 64)
     vectors = shelf.embed([f"question {n}" for n in range(9)])
     other = replace(QUERY, limit=2)
     tasks = [
@@ -117,7 +118,7 @@ async def test_searches_for_something_else_are_not_in_one_batch(
 
 async def test_what_nobody_waits_for_is_not_searched(shelf: Shelf, ranked: Ranked) -> None:
     worker, counting = Worker(), Counting(ranked)
-    gathering = Gathering(counting, worker.run)
+    gathering = Gathering(counting, worker.run, 64)
     vectors = shelf.embed([f"question {n}" for n in range(6)])
     tasks = [asyncio.create_task(gathering.nearest(shelf.now, one, QUERY)) for one in vectors]
     await asyncio.sleep(0)  # all of them begin, and their batch has not begun
@@ -133,7 +134,7 @@ async def test_an_error_reaches_every_search_of_its_batch(shelf: Shelf, ranked: 
     async def refuse(_work: Callable[[], Gathered]) -> Gathered:
         raise ConnectionError("the worker is gone")
 
-    gathering = Gathering(ranked, refuse)
+    gathering = Gathering(ranked, refuse, 64)
     vectors = shelf.embed([f"question {n}" for n in range(4)])
     found = await asyncio.gather(
         *(gathering.nearest(shelf.now, one, QUERY) for one in vectors), return_exceptions=True
@@ -142,3 +143,13 @@ async def test_an_error_reaches_every_search_of_its_batch(shelf: Shelf, ranked: 
     # It goes on afterwards.
     one, _ = await gathering.nearest(shelf.now, vectors[0], QUERY)
     assert len(one.ids) == QUERY.limit
+
+
+async def test_more_than_may_wait_are_refused(shelf: Shelf, ranked: Ranked) -> None:
+    worker = Worker()
+    gathering = Gathering(ranked, worker.run, 3)
+    vectors = shelf.embed([f"question {n}" for n in range(5)])
+    tasks = [asyncio.create_task(gathering.nearest(shelf.now, one, QUERY)) for one in vectors]
+    worker.may_run.set()
+    found = await asyncio.gather(*tasks, return_exceptions=True)
+    assert [isinstance(one, BudgetSpentError) for one in found] == [False] * 3 + [True] * 2

@@ -117,6 +117,10 @@ class Segment:
             self._selections[wanted] = found
             return found
 
+    def knows(self, wanted: Filter) -> bool:
+        """Returns whether `select` is a look-up."""
+        return wanted in self._selections if self.gone else self.filters.knows(wanted)
+
     def counts(self, wanted: Filter) -> dict[str, int]:
         """Returns how many spans that a search may find pass each condition alone."""
         if not self.gone:

@@ -65,6 +65,10 @@ class FilterIndex:
             self._selections[wanted] = selection
             return selection
 
+    def knows(self, wanted: Filter) -> bool:
+        """Returns whether `select` is a look-up."""
+        return wanted in self._selections
+
     def count(self, wanted: Filter) -> int:
         """Returns how many rows pass."""
         names = list(wanted.conditions())

@@ -16,6 +16,10 @@ class Recent(Generic[_K, _V]):
         self._limit = limit
         self._values: OrderedDict[_K, _V] = OrderedDict()
 
+    def __contains__(self, key: _K) -> bool:
+        """Returns whether there is a value, without counting that as a use."""
+        return key in self._values
+
     def __getitem__(self, key: _K) -> _V:
         value = self._values[key]
         # Each step is atomic; between two, another thread may have dropped the key.

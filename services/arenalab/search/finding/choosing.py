@@ -2,6 +2,7 @@
 
 from collections.abc import Callable
 from dataclasses import replace
+from functools import lru_cache
 from typing import Final
 
 from arenalab.planning import (
@@ -57,6 +58,8 @@ class Chooser:
             followed = _followed(query.plan, segment, selection)
             if followed is not None:
                 return followed
+        if segment.is_scanned and not query.explain:  # there is nothing to choose from
+            return _scan(fetch, is_filtered=selection is not None)
         facts = _facts(segment, selection, query)
         return self._chosen(facts, query, fetch)
 
@@ -133,6 +136,12 @@ def _facts(segment: Segment, selection: Selection | None, query: Query) -> Facts
 _ENGINES: Final = {
     engine: frozenset() if engine is Engine.EXACT else frozenset({engine}) for engine in Engine
 }
+
+
+@lru_cache
+def _scan(fetch: int, *, is_filtered: bool) -> Plan:
+    strategy = Strategy.SCAN if is_filtered else Strategy.NONE
+    return Plan(engine=Engine.EXACT, strategy=strategy, candidates=fetch)
 
 
 def _is_same(one: Plan, other: Plan) -> bool:

@@ -123,29 +123,40 @@ QUICK_ROWS: Final = 20_000
 QUICK_HITS: Final = 100
 
 
-def is_quick(snapshot: Snapshot, query: Query, searches: int = 1) -> bool:
-    """Returns whether searches are short enough to be done where they arrive.
+def is_quick(snapshot: Snapshot, query: Query) -> bool:
+    """Returns whether a search is short enough to be done where it arrives.
 
-    Those are searches in memory, without a filter (whose first use reads columns), of few
-    scanned rows; a graph is as quick at any size.
+    Those are searches in memory of few rows: all of a small segment, a walk through a graph,
+    or what passes a filter whose rows are known (its first use reads columns).
     """
+    if query.ranking is not None or query.plan is not None or query.limit > QUICK_HITS:
+        return False
     rows = 0
     for segment in snapshot.segments:
-        if segment.index.engine not in _IN_MEMORY or segment.gone:
+        compared = _rows_compared(segment, query)
+        if compared is None:
             return False
-        rows += len(segment) if segment.is_scanned else _ROWS_OF_A_WALK
-    ranks = query.ranking is not None or query.plan is not None
-    return (
-        query.wanted == EVERYTHING
-        and not ranks
-        and query.limit <= QUICK_HITS
-        and query.recall_target <= _QUICK_RECALL
-        and rows * searches <= QUICK_ROWS
-    )
+        rows += compared
+    return query.recall_target <= _QUICK_RECALL and rows <= QUICK_ROWS
+
+
+def _rows_compared(segment: Segment, query: Query) -> int | None:
+    """Returns how many rows of a scan take as long as a search; None where it is not known."""
+    if segment.index.engine not in _IN_MEMORY:
+        return None
+    if query.wanted == EVERYTHING and not segment.gone:
+        return len(segment) if segment.is_scanned else _ROWS_OF_A_WALK
+    if not segment.knows(query.wanted):
+        return None
+    selection = segment.select(query.wanted)
+    if selection is not None:
+        return _ROWS_OF_A_CHOSEN * selection.count
+    return len(segment) if segment.is_scanned else _ROWS_OF_A_WALK
 
 
 _IN_MEMORY: Final = frozenset({Engine.EXACT, Engine.HNSW})
 _ROWS_OF_A_WALK: Final = 10_000
+_ROWS_OF_A_CHOSEN: Final = 2  # they lie apart
 _QUICK_RECALL: Final = 0.99
 
 

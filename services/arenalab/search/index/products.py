@@ -28,6 +28,29 @@ def products(vectors: FloatArray, rows: IntArray, query: FloatArray) -> FloatArr
     return scores
 
 
+def best_products(
+    vectors: FloatArray, rows: IntArray, query: FloatArray, wanted: int
+) -> tuple[FloatArray, IntArray]:
+    """Returns the largest inner products of some rows with a query, and their rows, best first.
+
+    Args:
+        vectors: As of `products`.
+        rows: As of `products`.
+        query: As of `products`.
+        wanted: How many to return, in [1, k].
+    """
+    faiss = load_faiss()
+    faiss.omp_set_num_threads(1)  # of the calling thread only
+    rows = np.ascontiguousarray(rows, np.int64)
+    scores, best = np.empty(wanted, np.float32), np.empty(wanted, np.int64)
+    faiss.knn_inner_products_by_idx(
+        *map(faiss.swig_ptr, (query, vectors, rows)),
+        *(vectors.shape[1], 1, len(vectors), len(rows), wanted),
+        *map(faiss.swig_ptr, (scores, best)),
+    )
+    return scores, best
+
+
 def all_products(vectors: FloatArray, query: FloatArray) -> FloatArray:
     """Returns the inner products of all rows with a query, as `products`."""
     faiss = load_faiss()

@@ -14,7 +14,7 @@ import numpy as np
 import numpy.typing as npt
 
 from arenalab.search.index.codes import SUM_ERROR, Bounds, Codes
-from arenalab.search.index.products import all_products, products
+from arenalab.search.index.products import all_products, best_products, products
 from arenalab.search.index.protocol import (
     FloatArray,
     Nearest,
@@ -104,7 +104,13 @@ def _compared(vectors: FloatArray, query: FloatArray, limit: int, rows: IntArray
     """Returns the nearest of more rows than `limit`, all compared in full precision."""
     if rows is None:
         return _nearest_by(vectors, query, limit, None, all_products(vectors, query))
-    return _nearest_by(vectors, query, limit, rows, products(vectors, rows, query))
+    wanted = min(len(rows), limit + _MORE_TIES)
+    scores, best = best_products(vectors, rows, query, wanted)
+    # The last digits are compared once more, of those that may be among the nearest.
+    held = int(np.searchsorted(-scores, 2 * SUM_ERROR - scores[limit - 1], "right"))
+    if held == wanted < len(rows):  # more are equally near than are held
+        return _nearest_by(vectors, query, limit, rows, products(vectors, rows, query))
+    return nearest_of(vectors, best[:held], query, limit)
 
 
 def _nearest_by(
