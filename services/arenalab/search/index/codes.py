@@ -14,7 +14,7 @@ import numpy.typing as npt
 
 from arenalab.search.index.protocol import FloatArray
 from arenalab.search.index.selection import IntArray
-from arenalab.vectors import load_faiss
+from arenalab.vectors import faiss_on_one_thread, load_faiss
 
 # Half a unit in the last of bfloat16's 8 bits, at most so much of each component, hence of
 # the inner product of two unit vectors. What the rounding really does to some vectors is
@@ -96,8 +96,7 @@ class Codes:
             wanted: Rows to return, at least 1.
             bits: Which rows count, eight a byte, the lowest bit first; None: all.
         """
-        faiss = load_faiss()
-        faiss.omp_set_num_threads(1)  # of the calling thread only
+        faiss = faiss_on_one_thread()
         parameters = None
         if bits is not None:  # read through a bare pointer for as long as the search lasts
             selector = faiss.IDSelectorBitmap(len(bits), faiss.swig_ptr(bits))

@@ -7,6 +7,7 @@ vectors in full precision need not be in memory.
 """
 
 from collections.abc import Callable
+from functools import lru_cache
 from pathlib import Path
 from typing import Any, Final, Self
 
@@ -21,6 +22,7 @@ from arenalab.search.index.files import (
     read_faiss,
     write_faiss,
 )
+from arenalab.search.index.products import products
 from arenalab.search.index.protocol import (
     DEFAULT_EF_SEARCH,
     BuildStoppedError,
@@ -29,10 +31,12 @@ from arenalab.search.index.protocol import (
     Nearest,
     check_vectors,
     nearest_each,
+    nearest_of,
 )
+from arenalab.search.index.scanning import nearest_by
 from arenalab.search.index.searching import InMemory
 from arenalab.search.index.selection import IntArray, Selection
-from arenalab.vectors import load_faiss
+from arenalab.vectors import faiss_on_one_thread, load_faiss
 
 LINKS: Final = 16  # M of the paper: Malkov & Yashunin, 2016
 EF_CONSTRUCTION: Final = 150
@@ -146,8 +150,12 @@ class HnswIndex(InMemory):
             return self._scanned(queries, limit, allowed)
         fetched = effort.candidates or min(ef_search, _FETCHED * limit + _MORE_FETCHED)
         scores, rows = self._walked(queries, max(limit, fetched), ef_search, allowed)
-        found = self._in_doubt(scores, rows, limit)
-        nearest = nearest_each(self._vectors, found, queries, limit)
+        if len(queries) == 1:
+            nearest = [self._nearest(queries[0], scores[0], rows[0], limit)]
+        else:
+            nearest = nearest_each(
+                self._vectors, self._in_doubt(scores, rows, limit), queries, limit
+            )
         for number, one in enumerate(nearest):
             # No links lead to the rest, or a filter hides what does.
             if len(one.rows) < min(limit, reachable):
@@ -159,18 +167,29 @@ class HnswIndex(InMemory):
         self, queries: FloatArray, wanted: int, ef_search: int, allowed: Selection | None
     ) -> tuple[FloatArray, IntArray]:
         """Returns the scores and rows found for each query, best first, -1 for none."""
-        faiss = load_faiss()
-        faiss.omp_set_num_threads(1)  # of the calling thread only
-        # `bounded_queue` stays true: without it a selector lets excluded rows through.
-        parameters = faiss.SearchParametersHNSW(efSearch=ef_search, bounded_queue=True)
-        if allowed is not None:
-            # Both are read through bare pointers for as long as the search lasts.
-            bits = allowed.bits
-            parameters.sel = selector = faiss.IDSelectorBitmap(len(bits), faiss.swig_ptr(bits))
+        faiss = faiss_on_one_thread()
+        if allowed is None:
+            unfiltered: tuple[FloatArray, IntArray]
+            unfiltered = self._graph.search(queries, wanted, params=_parameters(ef_search))
+            return unfiltered
+        parameters = _new_parameters(ef_search)
+        # Both are read through bare pointers for as long as the search lasts.
+        bits = allowed.bits
+        parameters.sel = selector = faiss.IDSelectorBitmap(len(bits), faiss.swig_ptr(bits))
         found: tuple[FloatArray, IntArray] = self._graph.search(queries, wanted, params=parameters)
-        if allowed is not None:
-            del selector, bits
+        del selector, bits
         return found
+
+    def _nearest(
+        self, query: FloatArray, scores: FloatArray, rows: IntArray, limit: int
+    ) -> Nearest:
+        """Returns the nearest of what was found for one query."""
+        least = scores[min(limit, len(scores)) - 1] - 2 * (self._codes.rounding + SUM_ERROR)
+        # A missing row has the lowest score of all, and is -1.
+        found = rows[(scores >= least) & (rows >= 0)]
+        if len(found) <= limit:
+            return nearest_of(self._vectors, found, query, limit)
+        return nearest_by(self._vectors, query, limit, found, products(self._vectors, found, query))
 
     def _in_doubt(self, scores: FloatArray, rows: IntArray, limit: int) -> IntArray:
         """Returns the rows without those that cannot be among the `limit` nearest of them."""
@@ -179,3 +198,12 @@ class HnswIndex(InMemory):
         is_out = scores < scores[:, limit - 1, None] - 2 * error
         width = max(limit, rows.shape[1] - int(is_out.sum(axis=1).min()))
         return np.where(is_out, -1, rows)[:, :width]
+
+
+def _new_parameters(ef_search: int) -> Any:
+    # `bounded_queue` stays true: without it a selector lets excluded rows through.
+    return load_faiss().SearchParametersHNSW(efSearch=ef_search, bounded_queue=True)
+
+
+# Without a selector they are only read, and to make them costs 30 us.
+_parameters = lru_cache(_new_parameters)

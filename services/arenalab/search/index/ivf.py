@@ -36,7 +36,7 @@ from arenalab.search.index.protocol import (
 )
 from arenalab.search.index.searching import InMemory
 from arenalab.search.index.selection import IntArray, Selection
-from arenalab.vectors import load_faiss
+from arenalab.vectors import faiss_on_one_thread, load_faiss
 
 # Lists for n vectors: this times the root of n, so that centroids and the lists that are
 # looked into cost about the same.
@@ -177,8 +177,7 @@ class IvfIndex(InMemory):
     def _probed(
         self, queries: FloatArray, wanted: int, probes: int, allowed: Selection | None
     ) -> IntArray:
-        faiss = load_faiss()
-        faiss.omp_set_num_threads(1)  # of the calling thread only
+        faiss = faiss_on_one_thread()
         parameters = faiss.SearchParametersIVF(nprobe=probes)
         if allowed is not None:
             # Both are read through bare pointers for as long as the search lasts.

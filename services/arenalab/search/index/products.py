@@ -8,7 +8,7 @@ import numpy as np
 
 from arenalab.search.index.protocol import FloatArray
 from arenalab.search.index.selection import IntArray
-from arenalab.vectors import load_faiss
+from arenalab.vectors import faiss_on_one_thread, load_faiss
 
 
 def products(vectors: FloatArray, rows: IntArray, query: FloatArray) -> FloatArray:
@@ -19,8 +19,7 @@ def products(vectors: FloatArray, rows: IntArray, query: FloatArray) -> FloatArr
         rows: Shape (k,), each in [0, n).
         query: Shape (d,), C-contiguous.
     """
-    faiss = load_faiss()
-    faiss.omp_set_num_threads(1)  # of the calling thread only
+    faiss = faiss_on_one_thread()
     rows = np.ascontiguousarray(rows, np.int64)
     scores = np.empty(len(rows), np.float32)
     pointers = map(faiss.swig_ptr, (scores, query, vectors, rows))
@@ -39,8 +38,7 @@ def best_products(
         query: As of `products`.
         wanted: How many to return, in [1, k].
     """
-    faiss = load_faiss()
-    faiss.omp_set_num_threads(1)  # of the calling thread only
+    faiss = faiss_on_one_thread()
     rows = np.ascontiguousarray(rows, np.int64)
     scores, best = np.empty(wanted, np.float32), np.empty(wanted, np.int64)
     faiss.knn_inner_products_by_idx(

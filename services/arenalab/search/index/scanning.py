@@ -22,7 +22,7 @@ from arenalab.search.index.protocol import (
     nearest_of,
 )
 from arenalab.search.index.selection import IntArray
-from arenalab.vectors import load_faiss
+from arenalab.vectors import faiss_on_one_thread
 
 # Up to this share of all rows, chosen ones are compared in full precision: above it a pass
 # over the codes, of which the other rows are skipped, reads less memory.
@@ -93,7 +93,7 @@ def _settled(
     if len(more):
         first = np.concatenate([first, more])
         scores = np.concatenate([scores, products(vectors, more, query)])
-    return _nearest_by(vectors, query, limit, first, scores)
+    return nearest_by(vectors, query, limit, first, scores)
 
 
 def _of(bounds: Bounds, number: int) -> Bounds:
@@ -103,17 +103,17 @@ def _of(bounds: Bounds, number: int) -> Bounds:
 def _compared(vectors: FloatArray, query: FloatArray, limit: int, rows: IntArray | None) -> Nearest:
     """Returns the nearest of more rows than `limit`, all compared in full precision."""
     if rows is None:
-        return _nearest_by(vectors, query, limit, None, all_products(vectors, query))
+        return nearest_by(vectors, query, limit, None, all_products(vectors, query))
     wanted = min(len(rows), limit + _MORE_TIES)
     scores, best = best_products(vectors, rows, query, wanted)
     # The last digits are compared once more, of those that may be among the nearest.
     held = int(np.searchsorted(-scores, 2 * SUM_ERROR - scores[limit - 1], "right"))
     if held == wanted < len(rows):  # more are equally near than are held
-        return _nearest_by(vectors, query, limit, rows, products(vectors, rows, query))
+        return nearest_by(vectors, query, limit, rows, products(vectors, rows, query))
     return nearest_of(vectors, best[:held], query, limit)
 
 
-def _nearest_by(
+def nearest_by(
     vectors: FloatArray, query: FloatArray, limit: int, rows: IntArray | None, scores: FloatArray
 ) -> Nearest:
     """Returns the nearest of rows whose products are known but for their last digits."""
@@ -136,8 +136,7 @@ def scan_batch(vectors: FloatArray, queries: FloatArray, limit: int) -> list[Nea
         queries: Unit vectors, shape (q, d).
         limit: At least 1.
     """
-    faiss = load_faiss()
-    faiss.omp_set_num_threads(1)  # of the calling thread only
+    faiss = faiss_on_one_thread()
     wanted = min(len(vectors), limit + _MORE_TIES)
     queries = np.ascontiguousarray(queries, np.float32)
     scores, rows = faiss.knn(
