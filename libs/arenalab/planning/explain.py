@@ -22,11 +22,11 @@ _KEPT: Final = 1024
 def explain(choice: Choice) -> str:
     """Returns why the plan was chosen, and how much more the others cost."""
     plan = choice.plan
-    sentences = [f"{_counted(plan)}{_what(plan)}: {_time(plan.cost_us)}."]
+    sentences = [f"{_counted(plan)}{_what(plan)}: {_time(plan.expected_us)}."]
     if plan.probe is not None:
         sentences.append(_probing(plan))
     if choice.rejected:
-        others = "; ".join(f"{_name(one)} {_time(one.cost_us)}" for one in choice.rejected)
+        others = "; ".join(f"{_name(one)} {_time(one.expected_us)}" for one in choice.rejected)
         sentences.append(f"Cheaper than {others}.")
     elif plan.recall_target >= 1.0:
         sentences.append("A perfect recall leaves nothing else.")
@@ -44,8 +44,8 @@ def explained(choice: Choice) -> Choice:
 
 
 def _why_not(plan: Plan, winner: Plan) -> str:
-    than = f"{_name(winner)} costs {_time(winner.cost_us)}"
-    return f"{_what(plan)}: {_time(plan.cost_us)}; {than}."
+    than = f"{_name(winner)} costs {_time(winner.expected_us)}"
+    return f"{_what(plan)}: {_time(plan.expected_us)}; {than}."
 
 
 def _counted(plan: Plan) -> str:

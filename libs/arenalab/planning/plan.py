@@ -13,11 +13,16 @@ index itself was asked, by an unfiltered search:
         choice = choose(facts.probed(passing, len(hits)), ...)
 
 After that it is a scan where fewer than `LEAST_LOCAL_SHARE` of the hits passed. A plan
-that drops what does not pass (`Strategy.POST`), if it is a short one, is its own probe:
-when enough of its hits pass, nothing else is done. After a probe no plan asks for
-another; one that still finds fewer than it should is followed by a scan.
+that drops what does not pass (`Strategy.POST`) is its own probe: when enough of its hits
+pass, nothing else is done. After a probe no plan asks for another; one that still finds
+fewer than it should is followed by a scan.
+
+So a provisional plan is a bet: it costs what it costs, and a scan besides where filter and
+query disagree. How likely they agree is learned from the searches with the same filter
+(`Facts.agreement`); plans are compared by what they cost on average.
 """
 
+import math
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from functools import lru_cache
@@ -37,10 +42,8 @@ LEAST_LOCAL_SHARE: Final = 3 / PROBE_HITS
 _COLLAPSING: Final = frozenset({Engine.MILVUS})
 REMOTE: Final = frozenset({Engine.MILVUS, Engine.PGVECTOR})
 _PROBE_LISTS: Final = 8
-# A search that drops what does not pass is its own probe unless it costs more than four
-# others: to have done it in vain would double the cost of what follows.
-_OWN_PROBE_EF: Final = 4 * PROBE_HITS
-_OWN_PROBE_LISTS: Final = 4 * _PROBE_LISTS
+UNKNOWN_AGREEMENT: Final = 0.5
+_FEW_ROWS: Final = 2000
 _KEPT_CHOICES: Final = 4096
 
 
@@ -54,6 +57,7 @@ class Facts:
     engines: frozenset[Engine] = frozenset()  # that are built, beside the exact scan
     local_share: float | None = None  # of a probe's hits, that pass; None: not probed
     dimension: int = 0  # 0: that of the model
+    agreement: float = UNKNOWN_AGREEMENT  # how likely the filter passes what is near, in [0, 1]
 
     @property
     def is_filtered(self) -> bool:
@@ -104,15 +108,25 @@ class Plan:
     steps: tuple[Step, ...] = ()  # most selective first
     spans: int = 0
     matches: int = 0
-    cost_us: float = 0.0
+    cost_us: float = 0.0  # where filter and query agree
+    scan_after_us: float = 0.0  # that a scan adds where they do not, times how likely that is
     recall_target: float = DEFAULT_RECALL
     explanation: str = ""  # filled by `explained`
     probe: Probe | None = None  # what to ask first
 
     @property
+    def expected_us(self) -> float:
+        """What the plan costs on average, by which plans are compared."""
+        return self.cost_us + self.scan_after_us
+
+    @property
     def way(self) -> str:
-        """Engine and strategy, by which corrections are learned: "hnsw/selector"."""
-        return f"{self.engine.value}/{self.strategy.value}"
+        """Engine and strategy, by which corrections are learned: "hnsw/selector".
+
+        A scan of few rows is a way of its own: what it costs is mostly not for its rows.
+        """
+        is_few = self.strategy is Strategy.SCAN and self.matches < _FEW_ROWS
+        return f"{self.engine.value}/{'few' if is_few else self.strategy.value}"
 
     @property
     def order(self) -> tuple[str, ...]:
@@ -144,7 +158,7 @@ def choose(facts: Facts, *, limit: int, recall_target: float, model: CostModel) 
     """
     search = _Search(facts, limit, recall_target, model)
     # Stable: the scan is the first, so that it wins where another costs the same.
-    plans = sorted(search.plans(), key=lambda plan: plan.cost_us)
+    plans = sorted(search.plans(), key=lambda plan: plan.expected_us)
     return Choice(plans[0], tuple(plans[1:]))
 
 
@@ -161,17 +175,23 @@ class _Search:
     model: CostModel
 
     def plans(self) -> Iterator[Plan]:
-        steps = _steps(self.facts)
-        scale = self.model.scaled(self.facts.dimension)
-        for plan in (self._scan(), *self._approximate()):
-            yield replace(
-                plan,
-                steps=steps,
-                spans=self.facts.spans,
-                matches=self.facts.matches,
-                recall_target=self.recall_target,
-                cost_us=plan.cost_us * scale * self.model.factor(plan.way),
-            )
+        scan = self._completed(self._scan(), 0.0)
+        yield scan
+        for plan in self._approximate():
+            disagreeing = 0.0 if plan.probe is None else 1.0 - self.facts.agreement
+            yield self._completed(plan, disagreeing * scan.cost_us)
+
+    def _completed(self, plan: Plan, scan_after_us: float) -> Plan:
+        plan = replace(
+            plan,
+            steps=_steps(self.facts),
+            spans=self.facts.spans,
+            matches=self.facts.matches,
+            recall_target=self.recall_target,
+            scan_after_us=scan_after_us,
+        )
+        scale = self.model.scaled(self.facts.dimension) * self.model.factor(plan.way)
+        return replace(plan, cost_us=plan.cost_us * scale)
 
     def _scan(self) -> Plan:
         facts, model = self.facts, self.model
@@ -221,6 +241,11 @@ class _Search:
         local = self.facts.local_share
         return self.facts.share if local is None else min(self.facts.share, local)
 
+    def _near_share(self) -> float:
+        """Returns the share of what is near the query that passes, as far as it is known."""
+        local = self.facts.local_share
+        return self.facts.share if local is None else local
+
     def _walks(self) -> Iterator[Plan]:
         facts, limit, wanted = self.facts, self.limit, self.recall_target
         plain = recall.ef_for(wanted, limit, facts.spans)
@@ -237,9 +262,13 @@ class _Search:
         given = max(plain, ef - widening)
         selected = self._walk(Strategy.SELECTOR, given, given + widening, candidates)
         yield self._probed(selected, cost.selector_us(self.model, facts.spans))
-        fetched = recall.fetch_for(limit, share)
-        if fetched <= recall.MAX_EF:
-            ef = max(ef, fetched)
+        # Nothing is lost by what is dropped afterwards, if enough is left: the walk must find
+        # so many as there are down to the last that passes.
+        near = self._near_share()
+        fetched = recall.fetch_for(limit, near)
+        post = recall.ef_for(wanted, math.ceil(limit / near), facts.spans)
+        if post is not None and fetched <= recall.MAX_EF:
+            ef = max(post, fetched)
             checking_us = cost.check_us(self.model, fetched)
             yield self._probed(self._walk(Strategy.POST, ef, ef, fetched), checking_us)
 
@@ -258,10 +287,12 @@ class _Search:
         looked = recall.widened(given, facts.share)
         selected = self._list(Strategy.SELECTOR, given, looked, candidates)
         yield self._probed(selected, cost.selector_us(self.model, facts.spans))
-        fetched = recall.fetch_for(candidates, share)
+        near = self._near_share()
+        fetched = recall.fetch_for(candidates, near)
+        post = recall.probes_for(wanted, math.ceil(limit / near)) or plain
         if fetched <= recall.MAX_EF:
             checking_us = cost.check_us(self.model, fetched)
-            yield self._probed(self._list(Strategy.POST, probes, probes, fetched), checking_us)
+            yield self._probed(self._list(Strategy.POST, post, post, fetched), checking_us)
 
     def _walk(self, strategy: Strategy, ef_search: int, walked: int, candidates: int) -> Plan:
         spans, dimension = self.facts.spans, self.facts.dimension
@@ -290,8 +321,7 @@ class _Search:
         cost_us = plan.cost_us + filtering_us
         if self.facts.local_share is not None:
             return replace(plan, cost_us=cost_us)
-        is_short = plan.ef_search <= _OWN_PROBE_EF and plan.n_probe <= _OWN_PROBE_LISTS
-        if plan.strategy is Strategy.POST and is_short:  # the search itself
+        if plan.strategy is Strategy.POST:  # the search itself
             probe = Probe(
                 hits=plan.candidates,
                 ef_search=plan.ef_search,

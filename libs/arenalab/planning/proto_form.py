@@ -64,7 +64,7 @@ def plan_to_proto(
             for step in plan.steps
         ],
         expected_matches=plan.matches,
-        cost_us=plan.cost_us,
+        cost_us=plan.expected_us,
         explanation=plan.explanation,
         stats_version=stats_version,
         ranking=ranking,

@@ -78,9 +78,8 @@ def everything(choice: Choice) -> tuple[Plan, ...]:
 def test_the_cheapest_is_chosen_and_the_others_follow_by_cost(
     known: Facts, limit: int, recall: float, model: CostModel
 ) -> None:
-    costs = [
-        plan.cost_us for plan in everything(chosen(known, limit=limit, recall=recall, model=model))
-    ]
+    plans = everything(chosen(known, limit=limit, recall=recall, model=model))
+    costs = [plan.expected_us for plan in plans]
     assert all(math.isfinite(cost) and cost >= 0 for cost in costs)
     assert all(one <= other for one, other in pairwise(costs))
 
@@ -128,7 +127,7 @@ def test_the_choice_is_within_the_error_of_the_costs(
     most = math.sqrt(WITHIN)
     choice = chosen(known, limit=limit, recall=recall, model=model)
     off = st.floats(1 / most, most)
-    times = {plan.way: plan.cost_us * data.draw(off) for plan in everything(choice)}
+    times = {plan.way: plan.expected_us * data.draw(off) for plan in everything(choice)}
     assert times[choice.plan.way] <= WITHIN * min(times.values()) * (1 + 1e-9)
 
 
@@ -220,3 +219,26 @@ def test_a_filter_that_half_agrees_is_searched_harder() -> None:
 
 def test_the_same_choice_is_made_once() -> None:
     assert chosen(filtered(5_000, 70)) is chosen(filtered(5_000, 70))
+
+
+def test_a_bet_is_compared_by_what_it_costs_when_it_is_lost() -> None:
+    known = Facts(spans=200_000, matches=20_000, conditions=(("tags", 20_000),), engines=GRAPH)
+    for agreement in (0.0, 0.25, 1.0):
+        choice = chosen(replace(known, agreement=agreement))
+        scan = next(one for one in everything(choice) if one.is_exact)
+        for one in everything(choice):
+            lost = 0.0 if one.probe is None else (1 - agreement) * scan.cost_us
+            assert one.expected_us == pytest.approx(one.cost_us + lost)
+        assert choice.plan.expected_us == min(one.expected_us for one in everything(choice))
+
+
+def test_a_filter_that_never_agrees_is_scanned_and_one_that_always_does_is_not() -> None:
+    known = Facts(spans=200_000, matches=20_000, conditions=(("tags", 20_000),), engines=GRAPH)
+    assert chosen(replace(known, agreement=0.0)).plan.is_exact
+    assert chosen(replace(known, agreement=1.0)).plan.strategy is Strategy.POST
+
+
+def test_scans_of_few_rows_are_corrected_by_themselves() -> None:
+    known = Facts(spans=200_000, matches=500, conditions=(("tags", 500),))
+    few, many = chosen(known).plan, chosen(replace(known, matches=50_000)).plan
+    assert (few.way, many.way) == ("exact/few", "exact/scan")

@@ -20,12 +20,15 @@ from arenalab.planning import (
 )
 from arenalab.search.collection.segment import Segment
 from arenalab.search.costs.latencies import Latencies
+from arenalab.search.finding.agreement import Agreements
 from arenalab.search.finding.query import Query
 from arenalab.search.index.selection import Selection
 
 # Engines whose filtered search is only to be trusted after a probe.
 _PROBED: Final = frozenset({Engine.HNSW, Engine.IVF, Engine.MILVUS})
 _PROBE: Final = Probe(hits=PROBE_HITS, ef_search=PROBE_HITS)
+# What an index would cost beside a scan, for a probe to tell which of them is better.
+_WORTH_LEARNING: Final = 1.0
 
 
 class Chooser:
@@ -40,6 +43,7 @@ class Chooser:
         """
         self._model = model
         self._latencies = latencies
+        self._agreements = Agreements()
 
     def choose(
         self, segment: Segment, selection: Selection | None, query: Query, fetch: int
@@ -60,8 +64,7 @@ class Chooser:
                 return followed
         if segment.is_scanned and not query.explain:  # there is nothing to choose from
             return _scan(fetch, is_filtered=selection is not None)
-        facts = _facts(segment, selection, query)
-        return self._chosen(facts, query, fetch)
+        return self._chosen(self._facts(segment, selection, query), query, fetch)
 
     def again(
         self,
@@ -77,12 +80,36 @@ class Chooser:
 
         A query's own plan is followed on, unless filter and query disagree.
         """
+        self.probed(segment, selection, query, passing=passing, hits=hits)
         if query.plan is not None and hits and passing / hits >= LEAST_LOCAL_SHARE:
             followed = _followed(query.plan, segment, selection)
             if followed is not None:
                 return replace(followed, probe=None)
-        facts = _facts(segment, selection, query).probed(passing, hits)
+        facts = self._facts(segment, selection, query).probed(passing, hits)
         return self._chosen(facts, query, fetch)
+
+    def probed(
+        self, segment: Segment, selection: Selection, query: Query, *, passing: int, hits: int
+    ) -> None:
+        """Learns from a probe whether a filter passes what is near a question."""
+        self._agreements.probed(
+            segment.serial, query.wanted, passing=passing, hits=hits, share=selection.share
+        )
+
+    def wants_probe(
+        self, segment: Segment, selection: Selection, query: Query, plan: Plan, fetch: int
+    ) -> Probe | None:
+        """Returns what to ask after a scan, to learn whether an index would have served.
+
+        None where nothing is to be learned: the scan costs little beside a probe.
+        """
+        if not plan.is_exact or segment.index.engine not in _PROBED or query.plan is not None:
+            return None
+        plans = self._choice(self._facts(segment, selection, query), query, fetch)
+        others = [one for one in (plans.plan, *plans.rejected) if not one.is_exact]
+        if not others or min(one.cost_us for one in others) > _WORTH_LEARNING * plan.cost_us:
+            return None
+        return _PROBE if self._agreements.scanned(segment.serial, query.wanted) else None
 
     def observe(
         self,
@@ -102,7 +129,7 @@ class Chooser:
         if segment.is_scanned:
             return
         if query.plan is not None:
-            plans = self._choice(_facts(segment, selection, query), query, fetch)
+            plans = self._choice(self._facts(segment, selection, query), query, fetch)
             same = (one for one in (plans.plan, *plans.rejected) if _is_same(one, plan))
             known = next(same, None)
             if known is None:
@@ -111,26 +138,26 @@ class Chooser:
         if plan.cost_us > 0:
             self._latencies.observe(plan.way, plan.cost_us, took_us)
 
+    def _facts(self, segment: Segment, selection: Selection | None, query: Query) -> Facts:
+        index = segment.index
+        conditions: tuple[tuple[str, int], ...] = ()
+        if query.explain:
+            conditions = tuple(segment.counts(query.wanted).items())
+        return Facts(
+            spans=len(segment),
+            matches=len(segment) if selection is None else selection.count,
+            conditions=conditions,
+            engines=_ENGINES[index.engine],
+            dimension=index.dimension,
+            agreement=self._agreements.of(segment.serial, query.wanted),
+        )
+
     def _chosen(self, facts: Facts, query: Query, fetch: int) -> Plan:
         choice = self._choice(facts, query, fetch)
         return explained(choice).plan if query.explain else choice.plan
 
     def _choice(self, facts: Facts, query: Query, fetch: int) -> Choice:
         return choose(facts, limit=fetch, recall_target=query.recall_target, model=self._model())
-
-
-def _facts(segment: Segment, selection: Selection | None, query: Query) -> Facts:
-    index = segment.index
-    conditions: tuple[tuple[str, int], ...] = ()
-    if query.explain:
-        conditions = tuple(segment.counts(query.wanted).items())
-    return Facts(
-        spans=len(segment),
-        matches=len(segment) if selection is None else selection.count,
-        conditions=conditions,
-        engines=_ENGINES[index.engine],
-        dimension=index.dimension,
-    )
 
 
 _ENGINES: Final = {
@@ -162,4 +189,12 @@ def _followed(given: Plan, segment: Segment, selection: Selection | None) -> Pla
         return replace(given, engine=Engine.EXACT, probe=None)
     # Rows may be gone that the planner did not know of, and then something is filtered.
     strategy = Strategy.SELECTOR if given.strategy is Strategy.NONE else given.strategy
-    return replace(given, strategy=strategy, probe=_PROBE if engine in _PROBED else None)
+    probe = _PROBE if engine in _PROBED else None
+    if strategy is Strategy.POST and probe is not None:  # the search itself
+        probe = Probe(
+            hits=max(1, given.candidates),
+            ef_search=given.ef_search,
+            n_probe=given.n_probe,
+            is_search=True,
+        )
+    return replace(given, strategy=strategy, probe=probe)

@@ -156,6 +156,7 @@ def _rows_compared(segment: Segment, query: Query) -> int | None:
 
 _IN_MEMORY: Final = frozenset({Engine.EXACT, Engine.HNSW})
 _ROWS_OF_A_WALK: Final = 10_000
+_NS_PER_US: Final = 1e3
 _ROWS_OF_A_CHOSEN: Final = 2  # they lie apart
 _QUICK_RECALL: Final = 0.99
 
@@ -220,22 +221,44 @@ class Retrieval:
     ) -> Part:
         began_ns = time.perf_counter_ns()
         plan = self._chooser.choose(segment, selection, query, fetch)
-        near = None
+        carried_ns, near = began_ns, None
         if selection is not None and plan.probe is not None:
             hits, passing = _probed(plan.probe, segment, selection, vector)
-            enough = min(fetch, selection.count)
-            if plan.probe.is_answered(int(passing.sum()), enough):
+            count = int(passing.sum())
+            if plan.probe.is_answered(count, min(fetch, selection.count)):
                 near = _passing(hits, passing, fetch)
+                self._chooser.probed(segment, selection, query, passing=count, hits=len(passing))
             else:
                 plan = self._chooser.again(
-                    segment, selection, query, fetch,
-                    passing=int(passing.sum()), hits=len(passing),
-                )  # fmt: skip
+                    segment, selection, query, fetch, passing=count, hits=len(passing)
+                )
+                carried_ns = time.perf_counter_ns()
         if near is None:
             near = _carry_out(plan, segment, selection, vector, fetch)
-        took_us = (time.perf_counter_ns() - began_ns) / 1e3
-        self._chooser.observe(segment, selection, query, fetch, plan, took_us)
-        return Part(number, segment, selection, plan, near, took_us)
+        ended_ns = time.perf_counter_ns()
+        if not segment.is_scanned:
+            took_us = (ended_ns - carried_ns) / _NS_PER_US
+            self._chooser.observe(segment, selection, query, fetch, plan, took_us)
+            if selection is not None and carried_ns == began_ns:
+                self._learn(segment, selection, vector, query, plan, fetch)
+        return Part(number, segment, selection, plan, near, (ended_ns - began_ns) / _NS_PER_US)
+
+    def _learn(
+        self,
+        segment: Segment,
+        selection: Selection,
+        vector: FloatArray,
+        query: Query,
+        plan: Plan,
+        fetch: int,
+    ) -> None:
+        """Asks the index, after some of the scans, whether it would have served."""
+        probe = self._chooser.wants_probe(segment, selection, query, plan, fetch)
+        if probe is not None:
+            _, passing = _probed(probe, segment, selection, vector)
+            self._chooser.probed(
+                segment, selection, query, passing=int(passing.sum()), hits=len(passing)
+            )
 
     def _search_all(
         self,
