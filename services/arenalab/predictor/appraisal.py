@@ -10,7 +10,13 @@ from typing import Final
 
 import numpy as np
 
-from arenalab.predictor.context_match import ActionMatch, context_similarity, match_action
+from arenalab.predictor.context_match import (
+    FIXED,
+    ActionMatch,
+    Weights,
+    context_similarities,
+    match_action,
+)
 from arenalab.predictor.contrast import Contrast, compare, variation
 from arenalab.predictor.inference import infer_situation
 from arenalab.predictor.neighbourhood import (
@@ -57,25 +63,25 @@ class Appraisal:
         return bool(self.groups) and not self.is_clash and self.method is not Method.UNCERTAIN
 
 
-def appraise(query: Query, found: Neighbourhood) -> Appraisal:
-    """Returns the appraisal of a question against the spans found for it."""
+def appraise(query: Query, found: Neighbourhood, weights: Weights = FIXED) -> Appraisal:
+    """Returns the appraisal of a question against the spans found for it.
+
+    `weights` are those of the context similarity.
+    """
     hood = _answering(query, found)
     if not len(hood):
         return _empty(query, hood)
     plain = similarity_weights(hood.similarities)
     situation = infer_situation(query, [m.situation for m in hood.memories], plain)
-    context = np.array(
-        [
-            context_similarity(situation, memory.situation, float(semantic))
-            for memory, semantic in zip(hood.memories, hood.semantic, strict=True)
-        ]
+    context = context_similarities(
+        situation, [memory.situation for memory in hood.memories], hood.semantic, weights
     )
     by_similarity = group_outcomes(hood.memories, plain)
     clashes = find_clashes(query, hood, by_similarity)
     factor = np.where([bool(clash) for clash in clashes], CLASH_RELIABILITY, 1.0)
     gram = gram_of(hood.vectors)
-    weights = dual_weights(gram, hood.similarities, context * factor)
-    groups = tuple(group_outcomes(hood.memories, weights))
+    votes = dual_weights(gram, hood.similarities, context * factor)
+    groups = tuple(group_outcomes(hood.memories, votes))
     return Appraisal(
         query=query,
         situation=situation,
@@ -84,7 +90,7 @@ def appraise(query: Query, found: Neighbourhood) -> Appraisal:
         context=context,
         clashes=clashes,
         plain=plain,
-        weights=weights,
+        weights=votes,
         groups=groups,
         method=method_of(groups),
         clash_share=clash_share(groups[0], clashes, plain),
@@ -122,8 +128,7 @@ def _answering(query: Query, found: Neighbourhood) -> Neighbourhood:
     kept = [
         at
         for at, memory in enumerate(found.memories)
-        if memory.situation.actions
-        and match_action(query.action, memory.situation.actions[-1]) is not ActionMatch.NONE
+        if memory.situation.actions and _answers(query, memory.situation.actions[-1])
     ]
     return replace(
         found,
@@ -132,6 +137,10 @@ def _answering(query: Query, found: Neighbourhood) -> Neighbourhood:
         semantic=found.semantic[kept],
         vectors=found.vectors[kept],
     )
+
+
+def _answers(query: Query, action: str) -> bool:
+    return action in query.accepted or match_action(query.action, action) is not ActionMatch.NONE
 
 
 def _empty(query: Query, hood: Neighbourhood) -> Appraisal:

@@ -51,6 +51,11 @@ class PredictorServiceStub:
                 request_serializer=arenalab_dot_api_dot_predictor_dot_v1_dot_predictor__service__pb2.CalibrateRequest.SerializeToString,
                 response_deserializer=arenalab_dot_api_dot_predictor_dot_v1_dot_predictor__service__pb2.CalibrateResponse.FromString,
                 _registered_method=True)
+        self.CheckSupport = channel.unary_unary(
+                '/arenalab.api.predictor.v1.PredictorService/CheckSupport',
+                request_serializer=arenalab_dot_api_dot_predictor_dot_v1_dot_predictor__service__pb2.CheckSupportRequest.SerializeToString,
+                response_deserializer=arenalab_dot_api_dot_predictor_dot_v1_dot_predictor__service__pb2.CheckSupportResponse.FromString,
+                _registered_method=True)
         self.ListCreatures = channel.unary_unary(
                 '/arenalab.api.predictor.v1.PredictorService/ListCreatures',
                 request_serializer=arenalab_dot_api_dot_predictor_dot_v1_dot_predictor__service__pb2.ListCreaturesRequest.SerializeToString,
@@ -101,6 +106,18 @@ class PredictorServiceServicer:
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
+    def CheckSupport(self, request, context):
+        """CheckSupport says which sentences of a text the evidence supports, and by what.
+
+        A sentence is supported when one sentence of the evidence means nearly the same,
+        and the evidence holds its numbers, its names and most of its words, with the
+        same negations. Errors: INVALID_ARGUMENT (INVALID_ARGUMENT, EMPTY_TEXT,
+        TOO_LARGE); UNAVAILABLE (NOT_READY) when search cannot be reached.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
     def ListCreatures(self, request, context):
         """ListCreatures returns the specialists of a scope.
         """
@@ -125,6 +142,11 @@ def add_PredictorServiceServicer_to_server(servicer, server):
                     servicer.Calibrate,
                     request_deserializer=arenalab_dot_api_dot_predictor_dot_v1_dot_predictor__service__pb2.CalibrateRequest.FromString,
                     response_serializer=arenalab_dot_api_dot_predictor_dot_v1_dot_predictor__service__pb2.CalibrateResponse.SerializeToString,
+            ),
+            'CheckSupport': grpc.unary_unary_rpc_method_handler(
+                    servicer.CheckSupport,
+                    request_deserializer=arenalab_dot_api_dot_predictor_dot_v1_dot_predictor__service__pb2.CheckSupportRequest.FromString,
+                    response_serializer=arenalab_dot_api_dot_predictor_dot_v1_dot_predictor__service__pb2.CheckSupportResponse.SerializeToString,
             ),
             'ListCreatures': grpc.unary_unary_rpc_method_handler(
                     servicer.ListCreatures,
@@ -215,6 +237,33 @@ class PredictorService:
             '/arenalab.api.predictor.v1.PredictorService/Calibrate',
             arenalab_dot_api_dot_predictor_dot_v1_dot_predictor__service__pb2.CalibrateRequest.SerializeToString,
             arenalab_dot_api_dot_predictor_dot_v1_dot_predictor__service__pb2.CalibrateResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def CheckSupport(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/arenalab.api.predictor.v1.PredictorService/CheckSupport',
+            arenalab_dot_api_dot_predictor_dot_v1_dot_predictor__service__pb2.CheckSupportRequest.SerializeToString,
+            arenalab_dot_api_dot_predictor_dot_v1_dot_predictor__service__pb2.CheckSupportResponse.FromString,
             options,
             channel_credentials,
             insecure,
