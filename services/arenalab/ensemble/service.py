@@ -117,6 +117,9 @@ def check(request: pb.AnswerRequest) -> None:
     for name, value in (("alpha", policy.alpha), ("delta", policy.delta)):
         if not 0 <= value <= MAX_ALPHA:  # NaN fails too
             raise _out_of_range(f"policy.{name}", f"be in (0, {MAX_ALPHA}], or 0", value)
+    age = policy.max_age
+    if policy.HasField("max_age") and (age.seconds, age.nanos) <= (0, 0):
+        raise _out_of_range("policy.max_age", "be more than 0", f"{age.seconds} s")
     for name, size, limit in (
         ("policy.max_evidence", policy.max_evidence, MAX_EVIDENCE),
         ("sampling.stop", len(sampling.stop), MAX_STOPS),

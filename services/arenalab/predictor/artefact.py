@@ -8,6 +8,7 @@ from typing import Any, Final
 import numpy as np
 
 from arenalab.predictor.confidence import ConfidenceModel
+from arenalab.predictor.context_weights import LearnedWeights, dump_weights, load_weights
 from arenalab.predictor.features import FEATURES_VERSION, NAMES
 from arenalab.predictor.guarantee import BoolArray
 from arenalab.predictor.neighbourhood import FloatArray
@@ -59,6 +60,7 @@ class Artefact:
     alpha: float
     delta: float
     recorded: float  # confidence in a question that is in memory word for word
+    context: LearnedWeights | None = None  # None: the fixed weights, none were tried
 
 
 def dump_artefact(artefact: Artefact) -> bytes:
@@ -72,6 +74,7 @@ def dump_artefact(artefact: Artefact) -> bytes:
         "alpha": artefact.alpha,
         "delta": artefact.delta,
         "recorded": artefact.recorded,
+        "context": None if artefact.context is None else dump_weights(artefact.context),
         "model": None
         if model is None
         else {
@@ -132,6 +135,8 @@ def _artefact(document: dict[str, Any]) -> Artefact:
         alpha=float(document["alpha"]),
         delta=float(document["delta"]),
         recorded=float(document["recorded"]),
+        # Absent in calibrations made before there were weights to learn.
+        context=load_weights(document["context"]) if document.get("context") else None,
     )
     if len(loaded.pairs.confidences) != len(loaded.pairs.correct):
         raise ArtefactError("pairs must have as many labels as confidences")

@@ -5,6 +5,7 @@ from typing import Final
 
 from arenalab.predictor.appraisal import Appraisal
 from arenalab.predictor.artefact import Artefact
+from arenalab.predictor.context_match import FIXED, Weights
 from arenalab.predictor.features import NAMES, features_of
 from arenalab.predictor.guarantee import Bound, bound_of
 from arenalab.predictor.recorded import is_recorded
@@ -19,6 +20,12 @@ class Calibrated:
     def __init__(self, artefact: Artefact) -> None:
         self.artefact = artefact
         self._bounds: OrderedDict[tuple[float, float], Bound] = OrderedDict()
+
+    @property
+    def context_weights(self) -> Weights:
+        """Weights of the context similarity, as the calibration was made with."""
+        learned = self.artefact.context
+        return learned.used if learned is not None else FIXED
 
     def bound(self, alpha: float = 0.0, delta: float = 0.0) -> Bound:
         """Returns the bound at alpha and delta; 0 means the artefact's default."""

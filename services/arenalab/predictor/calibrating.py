@@ -135,4 +135,5 @@ def _renewed(
         alpha=alpha or present.alpha,
         delta=delta or present.delta,
         recorded=present.recorded,
+        context=present.context,
     )

@@ -15,6 +15,7 @@ import numpy as np
 import numpy.typing as npt
 
 from arenalab.predictor.appraisal import appraise
+from arenalab.predictor.context_match import FIXED, Weights
 from arenalab.predictor.features import NAMES, features_of
 from arenalab.predictor.guarantee import BoolArray
 from arenalab.predictor.neighbourhood import (
@@ -56,18 +57,19 @@ class Examples:
     recorded: BoolArray  # (n,), True: another span has the same words
 
 
-def pseudo_traffic(corpus: Corpus, turn: int = 0) -> Examples:
+def pseudo_traffic(corpus: Corpus, turn: int = 0, weights: Weights = FIXED) -> Examples:
     """Returns one example for each eligible span that has any neighbour.
 
     Args:
         corpus: The spans.
         turn: In [0, FOLDS): which quarter of the outcomes is held out from which spans. Over
             all turns every span is asked once without its outcome, else with it.
+        weights: Of the context similarity, as serving will use them.
     """
     rows, correct, admissible, recorded, ids = [], [], [], [], []
     for at, hood in neighbourhoods(corpus, turn):
         memory = corpus.memories[at]
-        appraisal = appraise(Query(memory.question), hood)
+        appraisal = appraise(Query(memory.question), hood, weights)
         rows.append(features_of(appraisal))
         best = appraisal.neighbourhood.memories[appraisal.groups[0].members[0]]
         correct.append(best.outcome_key == memory.outcome_key)

@@ -39,6 +39,7 @@ class Memory:
     trajectory_depth: int = 0
     is_fragment: bool = False  # the walk back ended at a span whose own past is not there
     when_s: float = 0.0  # Unix time at which it began
+    earlier: tuple[str, ...] = ()  # questions of the spans before it, nearest first
     phrase: Phrase = field(init=False, compare=False)
     outcome_key: str = field(init=False, compare=False)
 

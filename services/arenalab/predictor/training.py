@@ -7,6 +7,8 @@ import numpy as np
 
 from arenalab.predictor.artefact import Artefact, Basis, Pairs, Summary
 from arenalab.predictor.confidence import ConfidenceModel, calibrated_model, fit_model
+from arenalab.predictor.context_match import FIXED, Weights
+from arenalab.predictor.context_weights import Choice, LearnedWeights, learn_weights
 from arenalab.predictor.guarantee import DEFAULT_ALPHA, DEFAULT_DELTA, BoolArray
 from arenalab.predictor.holdout import FOLDS, Corpus, Examples, IntArray, bucket, pseudo_traffic
 from arenalab.predictor.neighbourhood import FloatArray
@@ -22,15 +24,23 @@ CROSS_FIT_BELOW: Final = 4_000
 _CROSS_FOLDS: Final = 5
 
 
-def train(corpus: Corpus, alpha: float = DEFAULT_ALPHA, delta: float = DEFAULT_DELTA) -> Artefact:
+def train(
+    corpus: Corpus,
+    alpha: float = DEFAULT_ALPHA,
+    delta: float = DEFAULT_DELTA,
+    weighting: Choice = Choice.AUTO,
+) -> Artefact:
     """Returns the calibration of a corpus; the same corpus gives the same one.
 
     Where there is too little to learn from, the model is absent and so is every threshold: an
     honest void, not an error.
     """
-    examples, recorded = pseudo_traffic(corpus), agreement(corpus.memories)
+    # First: what the confidence learns from depends on them.
+    context = learn_weights(corpus, weighting)
+    examples = pseudo_traffic(corpus, weights=context.used)
+    recorded = agreement(corpus.memories)
     fitted = (
-        _cross_fit(corpus, examples, recorded)
+        _cross_fit(corpus, examples, recorded, context.used)
         if len(examples.span_ids) < CROSS_FIT_BELOW
         else _split_fit(examples, recorded)
     )
@@ -42,6 +52,7 @@ def train(corpus: Corpus, alpha: float = DEFAULT_ALPHA, delta: float = DEFAULT_D
         alpha=alpha,
         delta=delta,
         recorded=recorded,
+        context=context,
     )
 
 
@@ -69,13 +80,15 @@ def _split_fit(examples: Examples, recorded: float) -> _Fitted:
     return _Fitted(model, Pairs(confidences, examples.correct[rest]), int(fit.sum()))
 
 
-def _cross_fit(corpus: Corpus, examples: Examples, recorded: float) -> _Fitted:
+def _cross_fit(
+    corpus: Corpus, examples: Examples, recorded: float, weights: Weights = FIXED
+) -> _Fitted:
     """Returns a model of all spans, with every span scored by a model that has not seen it.
 
     The fit asks each span in every turn, with and without its outcome; the pairs hold each span
     once, as independent as they come.
     """
-    turns = [examples, *(pseudo_traffic(corpus, turn) for turn in range(1, FOLDS))]
+    turns = [examples, *(pseudo_traffic(corpus, turn, weights) for turn in range(1, FOLDS))]
     features = np.concatenate([turn.features for turn in turns])
     correct = np.concatenate([turn.correct for turn in turns])
     folds = np.concatenate([_buckets(turn, "cross", _CROSS_FOLDS) for turn in turns])
@@ -117,6 +130,7 @@ def calibration(
     alpha: float,
     delta: float,
     recorded: float,
+    context: LearnedWeights | None = None,
 ) -> Artefact:
     """Returns an artefact whose summary is that of its pairs."""
     # A question that is never served has no calibrated confidence to judge.
@@ -129,4 +143,4 @@ def calibration(
         brier=brier(confidences, correct),
         bins=tuple(bins),
     )
-    return Artefact(model, pairs, summary, basis, alpha, delta, recorded)
+    return Artefact(model, pairs, summary, basis, alpha, delta, recorded, context)

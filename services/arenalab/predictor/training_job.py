@@ -14,6 +14,7 @@ from typing import Final
 from arenalab.dataset import DatasetStore
 from arenalab.mesh import DataLossError, InvalidInputError, MeshError, NotFoundError, Reason
 from arenalab.predictor.artefact import dump_artefact
+from arenalab.predictor.context_weights import Choice
 
 _REFUSED: Final = 3
 _KINDS: Final = {
@@ -32,6 +33,7 @@ class TrainingJob:
     staging: str
     alpha: float
     delta: float
+    weighting: str = Choice.AUTO.value
 
 
 def run_job(job: TrainingJob) -> bytes:
@@ -46,7 +48,7 @@ def run_job(job: TrainingJob) -> bytes:
 
     store = DatasetStore(Path(job.datasets_dir))
     corpus = read_corpus(store.open_staging(job.tenant, job.dataset, job.staging))
-    return dump_artefact(train(corpus, job.alpha, job.delta))
+    return dump_artefact(train(corpus, job.alpha, job.delta, Choice(job.weighting)))
 
 
 async def train_apart(job: TrainingJob) -> bytes:

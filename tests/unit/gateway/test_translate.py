@@ -34,6 +34,8 @@ def test_what_is_said_arrives() -> None:
             "ledger": "best_effort",
             "creatures": ["faq"],
             "max_evidence": 3,
+            "max_age_s": 1.5,
+            "rephrase": "llm",
             "context": {"environment": "banking", "stakes": "low"},
         },
     }
@@ -49,6 +51,8 @@ def test_what_is_said_arrives() -> None:
     assert request.policy.fallback == pb.FALLBACK_POLICY_UNSPECIFIED
     assert request.policy.creatures == ["faq"]
     assert request.policy.max_evidence == 3
+    assert request.policy.max_age.ToMilliseconds() == 1500
+    assert request.policy.rephrase == pb.REPHRASE_POLICY_LLM
     assert request.context.environment == "banking"
     assert request.context.stakes == span_pb2.STAKES_LOW
 
