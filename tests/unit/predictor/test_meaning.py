@@ -74,14 +74,14 @@ def test_the_outcomes_compared_are_few() -> None:
 
 @given(
     st.lists(st.tuples(st.sampled_from([POST, MAIL, ONLINE, "a", "b c"]), st.floats(-1, 1))),
-    st.booleans(),
+    st.sampled_from([None, 1.0]),
 )
 def test_clusters_hold_every_span_once_and_share_one_vote(
-    votes: list[tuple[str, float]], embedded: bool
+    votes: list[tuple[str, float]], cosine: float | None
 ) -> None:
     groups = _groups(*votes)
     texts = competing(groups)
-    vectors = np.ones((len(texts), 1), np.float32) if embedded else None
+    vectors = None if cosine is None else np.full((len(texts), 1), cosine, np.float32)
     clusters = cluster(groups, texts, vectors)
     assert sorted(at for one in clusters for at in one.members) == list(range(len(votes)))
     assert sorted(at for one in clusters for at in one.groups) == list(range(len(groups)))
