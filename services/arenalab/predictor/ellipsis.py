@@ -5,19 +5,19 @@ from typing import Final
 
 from arenalab.predictor.phrase import parse
 
-# "the other one", "that last option", "the latter": one of several things, and no telling which.
+# "the other one", "the second option", "the latter": one of several things, and no telling which.
+# "The next one" and "the last thing" are told by the situation, and stand in whole questions.
 _UNNAMED: Final = re.compile(
-    r"\b(?:the|that|this|those|these)\s+(?:(?:other|first|second|third|last|next|previous|same)\s+"
-    r"(?:ones?|options?|way|thing)|others|former|latter)\b",
+    r"\b(?:the|that|this|those|these)\s+(?:(?:other|first|second|third)\s+(?:ones?|options?)|"
+    r"others|former|latter)\b",
     re.IGNORECASE,
 )
 _OPENING: Final = re.compile(
     r"^\s*(?:(?:ok(?:ay)?|so|thanks|and|or|but|also|then|now|what\s+about|how\s+about|same)\b[\s,]*)+",
     re.IGNORECASE,
 )
-_CONNECTIVE: Final = re.compile(
-    r"^\s*(?:and|or|but|also|what\s+about|how\s+about|same)\b", re.IGNORECASE
-)
+_AND: Final = re.compile(r"^\s*(?:and|or|but|also|same)\b", re.IGNORECASE)
+_ABOUT: Final = re.compile(r"^\s*(?:what|how)\s+about\b", re.IGNORECASE)
 # What places, tools and people are given by; one of them takes the place of another.
 _PREPOSITIONS: Final = r"(?:for|on|in|at|with|under|via|using|by)"
 _PHRASE: Final = re.compile(
@@ -31,21 +31,26 @@ _CLAUSE: Final = re.compile(
     re.IGNORECASE,
 )
 _MAX_WORDS: Final = 6
-# Content of a lone turn up to which a connective makes it lean on something.
-_MAX_LEANING: Final = 2
+# Words of content up to which a turn is about what it points at, and about nothing else.
+_MAX_POINTING: Final = 3
+# Words of content up to which a lone turn leans on something: "what about Windows?" does, "what
+# about the weather in Austin?" is a question.
+_MAX_AND: Final = 2
+_MAX_ABOUT: Final = 1
 
 
 def is_unnamed(turn: str) -> bool:
-    """Whether a turn points at one of several things without its name."""
-    return bool(_UNNAMED.search(turn))
+    """Whether a turn points at one of several things without its name, and says little else."""
+    return bool(_UNNAMED.search(turn)) and len(parse(turn).content) <= _MAX_POINTING
 
 
 def leans_on_nothing(turn: str) -> bool:
     """Whether a turn that nothing stands before opens like a follow-up and says little else."""
-    return (
-        bool(_CONNECTIVE.match(turn))
-        and len(parse(turn).content) <= _MAX_LEANING
-        and not (_CLAUSE.match(_remainder(turn)))
+    if _CLAUSE.match(_remainder(turn)):
+        return False
+    size = len(parse(turn).content)
+    return (bool(_AND.match(turn)) and size <= _MAX_AND) or (
+        bool(_ABOUT.match(turn)) and size <= _MAX_ABOUT
     )
 
 

@@ -26,6 +26,8 @@ MIN_OVERLAP: Final = 0.6
 # those.
 MIN_SIMILARITY: Final = 0.65
 
+# Of all the evidence together: the embedder reads no more.
+_MAX_CHARS: Final = 2_000
 _TOKEN: Final = re.compile(r"[^\s,;()\[\]{}<>\"\u201c\u201d]+")
 _EDGES: Final = ".:!?'\u2019`*"
 # English writes it with a capital wherever it stands.
@@ -57,7 +59,7 @@ class _Known:
 
 def texts_of(sentences: Sequence[str], evidence: Sequence[Traced]) -> list[str]:
     """Returns the texts to embed: the sentences, those of the evidence, and all of it together."""
-    together = " ".join(one.text for one in evidence)
+    together = " ".join(one.text for one in evidence)[:_MAX_CHARS]
     return [*sentences, *(one.text for one in evidence), together]
 
 

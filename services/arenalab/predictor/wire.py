@@ -79,13 +79,15 @@ def check_support(request: pb.CheckSupportRequest) -> None:
     """Checks every range that the proto documents.
 
     Raises:
-        InvalidInputError: A field is outside its range, or the text is blank.
+        InvalidInputError: A field is outside its range, or a text is blank.
     """
-    if not request.text.strip():
-        raise InvalidInputError("text must not be blank", ErrorReason.EMPTY_TEXT, field="text")
     texts = [("text", request.text)]
     texts += [(f"evidence[{n}].text", one.text) for n, one in enumerate(request.evidence)]
     for field, text in texts:
+        if not text.strip():
+            raise InvalidInputError(
+                f"{field} must not be blank", ErrorReason.EMPTY_TEXT, field=field
+            )
         if len(text.encode()) > MAX_CHECKED_BYTES:
             raise InvalidInputError(
                 f"{field} must be at most {MAX_CHECKED_BYTES} bytes",

@@ -322,7 +322,9 @@ class CheckSupportRequest(_message.Message):
     """text to check, at most 32,768 bytes. Never blank."""
     @_builtins.property
     def evidence(self) -> _containers.RepeatedCompositeFieldContainer[_answer_pb2.Sentence]:
-        """evidence to check against, 1 to 256 sentences."""
+        """evidence to check against, 1 to 256 sentences, none blank, each at most 32,768
+        bytes.
+        """
 
     def __init__(
         self,
