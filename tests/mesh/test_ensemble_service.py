@@ -111,7 +111,7 @@ class _Fallback(fallback_grpc.FallbackServiceServicer):
         self.requests: list[fallback_pb.CompleteRequest] = []
         self.fails: MeshError | None = None
         self.hangs = False
-        self.writes = ("from ", "the LLM")
+        self.writes: tuple[str, ...] = ("from ", "the LLM")
         self.finish_reason = "stop"
 
     async def Complete(

@@ -434,12 +434,16 @@ async def test_a_trained_process_gives_the_same_artefact(mesh: Mesh) -> None:
         vectors = mesh.embedder.embed_many([span.this for span in SPANS])
         staging.write_embeddings([vectors], rows=len(SPANS), dimension=vectors.shape[1])
         request = pb.TrainCalibrationRequest(
-            dataset="hobby", staging=staging.name, alpha=0.1, delta=0.1
+            dataset="hobby",
+            staging=staging.name,
+            alpha=0.1,
+            delta=0.1,
+            context_weighting=pb.CONTEXT_WEIGHTING_LEARNED,
         )
         # A new process takes seconds to start on a busy machine.
         trained = await mesh.predictor.TrainCalibration(request, timeout=60)
         root = str(mesh.config.datasets_dir)
-        job = TrainingJob(root, "default", "hobby", staging.name, 0.1, 0.1)
+        job = TrainingJob(root, "default", "hobby", staging.name, 0.1, 0.1, "learned")
         assert trained.artefact == run_job(job)
         assert trained.summary.guarantee.basis == answer_pb2.CALIBRATION_BASIS_DATASET_HOLDOUT
         assert 0 < trained.summary.coverage <= 1
@@ -448,10 +452,11 @@ async def test_a_trained_process_gives_the_same_artefact(mesh: Mesh) -> None:
         assert weights.fixed.domain == 0.30
         assert weights.HasField("learned")
         assert weights.questions > 0
-        request.context_weighting = pb.CONTEXT_WEIGHTING_LEARNED
-        learned = await mesh.predictor.TrainCalibration(request, timeout=60)
-        assert learned.summary.context_weights.uses_learned
-        assert learned.summary.context_weights.learned == weights.learned
+        assert weights.uses_learned
+        unknown = pb.TrainCalibrationRequest(dataset="hobby", staging=staging.name)
+        unknown.context_weighting = 9  # type: ignore[assignment]
+        with pytest.raises(InvalidInputError, match="context_weighting"):
+            await mesh.predictor.TrainCalibration(unknown)
         (staging.path / "spans.ndjson.zst").write_bytes(b"damaged")
         with pytest.raises(DataLossError) as caught:
             await mesh.predictor.TrainCalibration(request)

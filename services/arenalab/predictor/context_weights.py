@@ -11,7 +11,7 @@ half a span is in follows from its id.
 Source of the solver: Lawson and Hanson (1974), Solving Least Squares Problems, chapter 23.
 """
 
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from enum import StrEnum
 from typing import Any, Final
 
@@ -108,13 +108,15 @@ def load_weights(form: dict[str, Any]) -> LearnedWeights:
 
 
 def _questions(corpus: Corpus) -> tuple[list[_Asked], list[_Asked]]:
-    """Returns the questions to fit on and those to judge by, at most `MAX_QUESTIONS` together."""
+    """Returns the questions to fit on and those to judge by, about `MAX_QUESTIONS` together."""
     share = max(1, -(-int(corpus.eligible.sum()) // MAX_QUESTIONS))
+    sampled = np.array([bucket(m.span_id, "sample", share) == 0 for m in corpus.memories], bool)
+    corpus = replace(corpus, eligible=corpus.eligible & sampled)
     halves: tuple[list[_Asked], list[_Asked]] = ([], [])
     for at, hood in neighbourhoods(corpus, 0):
         memory = corpus.memories[at]
         same = np.array([one.outcome_key == memory.outcome_key for one in hood.memories])
-        if same.all() or not same.any() or bucket(memory.span_id, "sample", share):
+        if same.all() or not same.any():
             continue
         situations = [one.situation for one in hood.memories]
         factors = factors_of(memory.situation, situations, hood.semantic)

@@ -41,6 +41,7 @@ TELLING = _telling(CORPUS, stakes=True)
 SILENT = _telling(CORPUS, stakes=False)
 
 
+@pytest.mark.slow
 def test_the_factor_that_tells_outcomes_apart_has_the_weight_and_is_used() -> None:
     found = learn_weights(TELLING)
     assert found.learned is not None
@@ -78,6 +79,7 @@ def test_spans_that_may_not_calibrate_teach_nothing() -> None:
     assert learn_weights(synthetic).learned is None
 
 
+@pytest.mark.slow
 def test_the_artefact_carries_them() -> None:
     artefact = train(corpus_of(3, 20), weighting=Choice.LEARNED)
     assert artefact.context is not None
