@@ -438,7 +438,7 @@ async def test_a_trained_process_gives_the_same_artefact(mesh: Mesh) -> None:
             staging=staging.name,
             alpha=0.1,
             delta=0.1,
-            context_weighting=pb.CONTEXT_WEIGHTING_LEARNED,
+            context_weighting=answer_pb2.CONTEXT_WEIGHTING_LEARNED,
         )
         # A new process takes seconds to start on a busy machine.
         trained = await mesh.predictor.TrainCalibration(request, timeout=60)

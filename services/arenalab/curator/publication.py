@@ -87,6 +87,7 @@ class Publication:
         dataset: str,
         settings: Settings,
         *,
+        weighting: answer_pb2.ContextWeighting.ValueType,
         working_set: WorkingSet,
         store: DatasetStore,
         peers: Peers,
@@ -97,6 +98,7 @@ class Publication:
         self._tenant = tenant
         self._dataset = dataset
         self._settings = settings
+        self._weighting = weighting
         self._working_set = working_set
         self._store = store
         self._peers = peers
@@ -223,6 +225,7 @@ class Publication:
             staging=staging.name,
             alpha=self._settings.alpha,
             delta=self._settings.delta,
+            context_weighting=self._weighting,
         )
 
     def _seal(

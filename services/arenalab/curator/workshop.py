@@ -4,6 +4,7 @@ from collections.abc import Callable
 from datetime import UTC, datetime
 from pathlib import Path
 
+from arenalab.api.common.v1 import answer_pb2
 from arenalab.api.curator.v1 import curator_service_pb2 as pb
 from arenalab.curator import requests
 from arenalab.curator.catalogue import Catalogue
@@ -54,7 +55,13 @@ class Workshop:
         rejects = self.catalogue.reject_file(tenant, dataset, self._now(), self._random)
         return Ingestion(working_set, rejects, name, reader, replace=header.replace)
 
-    def publication(self, tenant: str, dataset: str, settings: Settings) -> Publication:
+    def publication(
+        self,
+        tenant: str,
+        dataset: str,
+        settings: Settings,
+        weighting: answer_pb2.ContextWeighting.ValueType = answer_pb2.CONTEXT_WEIGHTING_UNSPECIFIED,
+    ) -> Publication:
         """Opens the publication of a working set.
 
         Raises:
@@ -68,6 +75,7 @@ class Workshop:
             tenant,
             dataset,
             settings,
+            weighting=weighting,
             working_set=working_set,
             store=self._store,
             peers=self._peers,

@@ -230,6 +230,34 @@ ANSWER_METHOD_LLM: AnswerMethod.ValueType  # 5
 """ANSWER_METHOD_LLM: a fallback provider wrote it."""
 Global___AnswerMethod: _TypeAlias = AnswerMethod  # noqa: Y015
 
+class _ContextWeighting:
+    ValueType = _typing.NewType("ValueType", _builtins.int)
+    V: _TypeAlias = ValueType  # noqa: Y015
+
+class _ContextWeightingEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_ContextWeighting.ValueType], _builtins.type):
+    DESCRIPTOR: _descriptor.EnumDescriptor
+    CONTEXT_WEIGHTING_UNSPECIFIED: _ContextWeighting.ValueType  # 0
+    """CONTEXT_WEIGHTING_UNSPECIFIED takes the learned ones where they are better on
+    held-out spans by more than chance allows, else the fixed ones.
+    """
+    CONTEXT_WEIGHTING_FIXED: _ContextWeighting.ValueType  # 1
+    """CONTEXT_WEIGHTING_FIXED takes the fixed ones."""
+    CONTEXT_WEIGHTING_LEARNED: _ContextWeighting.ValueType  # 2
+    """CONTEXT_WEIGHTING_LEARNED takes the learned ones wherever there are any."""
+
+class ContextWeighting(_ContextWeighting, metaclass=_ContextWeightingEnumTypeWrapper):
+    """ContextWeighting is where the weights of the context similarity come from."""
+
+CONTEXT_WEIGHTING_UNSPECIFIED: ContextWeighting.ValueType  # 0
+"""CONTEXT_WEIGHTING_UNSPECIFIED takes the learned ones where they are better on
+held-out spans by more than chance allows, else the fixed ones.
+"""
+CONTEXT_WEIGHTING_FIXED: ContextWeighting.ValueType  # 1
+"""CONTEXT_WEIGHTING_FIXED takes the fixed ones."""
+CONTEXT_WEIGHTING_LEARNED: ContextWeighting.ValueType  # 2
+"""CONTEXT_WEIGHTING_LEARNED takes the learned ones wherever there are any."""
+Global___ContextWeighting: _TypeAlias = ContextWeighting  # noqa: Y015
+
 @_typing.final
 class Evidence(_message.Message):
     """Evidence is one span that an answer rests on."""

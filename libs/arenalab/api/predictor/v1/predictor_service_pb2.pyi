@@ -14,7 +14,6 @@ from google.protobuf import descriptor as _descriptor
 from google.protobuf import message as _message
 from google.protobuf import timestamp_pb2 as _timestamp_pb2
 from google.protobuf.internal import containers as _containers
-from google.protobuf.internal import enum_type_wrapper as _enum_type_wrapper
 import builtins as _builtins
 import sys
 import typing as _typing
@@ -25,34 +24,6 @@ else:
     from typing_extensions import TypeAlias as _TypeAlias, Never as _Never
 
 DESCRIPTOR: _descriptor.FileDescriptor
-
-class _ContextWeighting:
-    ValueType = _typing.NewType("ValueType", _builtins.int)
-    V: _TypeAlias = ValueType  # noqa: Y015
-
-class _ContextWeightingEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_ContextWeighting.ValueType], _builtins.type):
-    DESCRIPTOR: _descriptor.EnumDescriptor
-    CONTEXT_WEIGHTING_UNSPECIFIED: _ContextWeighting.ValueType  # 0
-    """CONTEXT_WEIGHTING_UNSPECIFIED takes the learned ones where they are better on
-    held-out spans by more than chance allows, else the fixed ones.
-    """
-    CONTEXT_WEIGHTING_FIXED: _ContextWeighting.ValueType  # 1
-    """CONTEXT_WEIGHTING_FIXED takes the fixed ones."""
-    CONTEXT_WEIGHTING_LEARNED: _ContextWeighting.ValueType  # 2
-    """CONTEXT_WEIGHTING_LEARNED takes the learned ones wherever there are any."""
-
-class ContextWeighting(_ContextWeighting, metaclass=_ContextWeightingEnumTypeWrapper):
-    """ContextWeighting is where the weights of the context similarity come from."""
-
-CONTEXT_WEIGHTING_UNSPECIFIED: ContextWeighting.ValueType  # 0
-"""CONTEXT_WEIGHTING_UNSPECIFIED takes the learned ones where they are better on
-held-out spans by more than chance allows, else the fixed ones.
-"""
-CONTEXT_WEIGHTING_FIXED: ContextWeighting.ValueType  # 1
-"""CONTEXT_WEIGHTING_FIXED takes the fixed ones."""
-CONTEXT_WEIGHTING_LEARNED: ContextWeighting.ValueType  # 2
-"""CONTEXT_WEIGHTING_LEARNED takes the learned ones wherever there are any."""
-Global___ContextWeighting: _TypeAlias = ContextWeighting  # noqa: Y015
 
 @_typing.final
 class PredictRequest(_message.Message):
@@ -286,7 +257,7 @@ class TrainCalibrationRequest(_message.Message):
     """alpha is the default risk, in (0, 0.5]. 0 means 0.05."""
     delta: _builtins.float
     """delta is the default failure probability, in (0, 0.5]. 0 means 0.05."""
-    context_weighting: Global___ContextWeighting.ValueType
+    context_weighting: _answer_pb2.ContextWeighting.ValueType
     """context_weighting to use."""
     @_builtins.property
     def scope(self) -> _scope_pb2.Scope:
@@ -300,7 +271,7 @@ class TrainCalibrationRequest(_message.Message):
         alpha: _builtins.float = ...,
         delta: _builtins.float = ...,
         scope: _scope_pb2.Scope | None = ...,
-        context_weighting: Global___ContextWeighting.ValueType = ...,
+        context_weighting: _answer_pb2.ContextWeighting.ValueType = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["scope", b"scope"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
