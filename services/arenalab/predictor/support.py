@@ -91,7 +91,9 @@ def _check(text: str, cosines: FloatArray, known: _Known) -> Checked:
     phrase = parse(text)
     best = int(cosines[:-1].argmax())
     foreign = _foreign(text, phrase, known)
-    overlap = len(phrase.content & known.words) / max(1, len(phrase.content))
+    # "Yes, it is." has no word of its own to miss.
+    size = len(phrase.content)
+    overlap = len(phrase.content & known.words) / size if size else 1.0
     similarity = float(cosines.max())
     # Of a longer sentence only the head would be compared.
     is_whole = len(words_of(text)) < MAX_WORDS

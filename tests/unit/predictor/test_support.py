@@ -2,6 +2,8 @@ from collections.abc import Sequence
 
 import numpy as np
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from arenalab.predictor.support import Checked, check, texts_of
 from arenalab.predictor.synthesis import Traced
@@ -72,3 +74,10 @@ def test_a_sentence_too_long_to_compare_has_no_support() -> None:
     text = "You can pay the fee by card. " * 60
     evidence = [Traced(text, ("s1",))]
     assert not _check(text.replace(".", ","), 1.0, 1.0, evidence=evidence).is_supported
+
+
+@given(st.text("aB1 .'!?n't#/é", min_size=1, max_size=80).filter(str.strip))
+def test_what_the_evidence_says_word_for_word_is_supported(text: str) -> None:
+    checked = _check(text, 1.0, 0.0, 0.5, evidence=[Traced(text, ("s1",)), EVIDENCE[0]])
+    assert checked.is_supported
+    assert checked.sentence.span_ids == ("s1",)
