@@ -37,8 +37,8 @@ def evidence_of(
     appraisal: Appraisal, synthesis: Synthesis, limit: int
 ) -> list[answer_pb2.Evidence]:
     """Returns the evidence by descending weight, at most `limit`."""
-    size = len(appraisal.neighbourhood)
-    order = sorted(range(size), key=lambda at: (-appraisal.weights[at], at))
+    votes = appraisal.weights.tolist()
+    order = sorted(range(len(votes)), key=lambda at: (-votes[at], at))
     supporting = set(synthesis.clusters[0].members) if synthesis.clusters else set()
     return [_evidence(appraisal, at, supports=at in supporting) for at in order[:limit]]
 

@@ -75,7 +75,7 @@ def cluster(
         texts: What `competing` returned for them.
         vectors: Unit vectors of `texts`, or None: then words alone decide.
     """
-    apart = _apart(texts, vectors)
+    apart = _apart(texts, vectors) if texts else np.zeros((0, 0))
     label_of = {text: int(label) for text, label in zip(texts, _labels(apart), strict=True)}
     joined: dict[int, list[int]] = {}
     for at, group in enumerate(groups):
