@@ -54,6 +54,7 @@ class Facts:
     engines: frozenset[Engine] = frozenset()  # that are built, beside the exact scan
     local_share: float | None = None  # of a probe's hits, that pass; None: not probed
     dimension: int = 0  # 0: that of the model
+    effort: float = 1.0  # by how much harder than the tables say these engines are searched
 
     @property
     def is_filtered(self) -> bool:
@@ -106,6 +107,7 @@ class Plan:
     matches: int = 0
     cost_us: float = 0.0
     recall_target: float = DEFAULT_RECALL
+    effort: float = 1.0  # of the facts
     explanation: str = ""  # filled by `explained`
     probe: Probe | None = None  # what to ask first
 
@@ -170,6 +172,7 @@ class _Search:
                 spans=self.facts.spans,
                 matches=self.facts.matches,
                 recall_target=self.recall_target,
+                effort=self.facts.effort,
                 cost_us=plan.cost_us * scale * self.model.factor(plan.way),
             )
 
@@ -223,13 +226,13 @@ class _Search:
 
     def _walks(self) -> Iterator[Plan]:
         facts, limit, wanted = self.facts, self.limit, self.recall_target
-        plain = recall.ef_for(wanted, limit, facts.spans)
+        plain = recall.ef_for(wanted, limit, facts.spans, effort=facts.effort)
         if not facts.is_filtered:
             if plain is not None:
                 yield self._walk(Strategy.NONE, plain, plain, recall.candidates_of(limit))
             return
         share = self._share()
-        ef = recall.ef_for(wanted, limit, facts.spans, share)
+        ef = recall.ef_for(wanted, limit, facts.spans, share, effort=facts.effort)
         if plain is None or ef is None:
             return
         candidates = recall.filtered_candidates_of(limit)
@@ -245,15 +248,16 @@ class _Search:
 
     def _lists(self) -> Iterator[Plan]:
         facts, limit, wanted = self.facts, self.limit, self.recall_target
-        plain = recall.probes_for(wanted, limit)
-        if plain is None:
+        plain = recall.probes_for(wanted, limit, effort=facts.effort)
+        # All lists are a scan of worse codes.
+        if plain is None or (facts.effort > 1.0 and plain >= cost.lists_of(facts.spans)):
             return
         candidates = recall.list_candidates_of(limit)
         if not facts.is_filtered:
             yield self._list(Strategy.NONE, plain, plain, candidates)
             return
         share = self._share()
-        probes = recall.probes_for(wanted, limit, share) or plain
+        probes = recall.probes_for(wanted, limit, share, effort=facts.effort) or plain
         given = max(plain, recall.narrowed(probes, facts.share))
         looked = recall.widened(given, facts.share)
         selected = self._list(Strategy.SELECTOR, given, looked, candidates)

@@ -127,6 +127,7 @@ def _facts(segment: Segment, selection: Selection | None, query: Query) -> Facts
         conditions=conditions,
         engines=_ENGINES[index.engine],
         dimension=index.dimension,
+        effort=segment.tuning.effort,
     )
 
 

@@ -127,13 +127,14 @@ def is_quick(snapshot: Snapshot, query: Query, searches: int = 1) -> bool:
     """Returns whether searches are short enough to be done where they arrive.
 
     Those are searches in memory, without a filter (whose first use reads columns), of few
-    scanned rows; a graph is as quick at any size.
+    scanned rows; a graph is as quick at any size, unless it must be searched harder.
     """
     rows = 0
     for segment in snapshot.segments:
         if segment.index.engine not in _IN_MEMORY or segment.gone:
             return False
-        rows += len(segment) if segment.is_scanned else _ROWS_OF_A_WALK
+        walked = int(_ROWS_OF_A_WALK * segment.tuning.effort)
+        rows += len(segment) if segment.is_scanned else walked
     ranks = query.ranking is not None or query.plan is not None
     return (
         query.wanted == EVERYTHING

@@ -93,10 +93,13 @@ class Repetition:
     limit: int
     rows: Callable[[], IntArray | None]  # that could be found, ascending; None: all
     found: Nearest
+    heard: Callable[[Overlap], None] = lambda _: None  # told of the overlap
 
     def run(self) -> tuple[int, int]:
         """Returns the overlap with the truth."""
-        return overlap(self.found, self.index.scan(self.query, self.limit, self.rows()))
+        shared = overlap(self.found, self.index.scan(self.query, self.limit, self.rows()))
+        self.heard(shared)
+        return shared
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
@@ -132,6 +135,7 @@ def self_tests(
     *,
     counts: Mapping[int, int] = MappingProxyType(SELF_TESTS),
     seed: int = 0,
+    effort: float = 1.0,
 ) -> Iterator[SelfTest]:
     """Yields questions for a new index, so that it is measured before it has traffic.
 
@@ -142,10 +146,11 @@ def self_tests(
         key: Tells it from every other, as in its bands.
         counts: How many questions, by limit; no more than the index has rows.
         seed: Of the choice.
+        effort: By how much harder than the tables say the index is searched.
     """
     random = np.random.default_rng(seed)
     for limit, count in counts.items():
-        plan = _plan(index, limit)
+        plan = default_plan(index, limit, effort=effort)
         if plan is None:
             continue
         band = Band.of(key, plan, None, limit)
@@ -156,16 +161,30 @@ def self_tests(
             )
 
 
-def _plan(index: VectorIndex, limit: int) -> Plan | None:
-    """Returns how the index is searched by default; None where it is scanned."""
+def default_plan(
+    index: VectorIndex,
+    limit: int,
+    *,
+    effort: float = 1.0,
+    recall_target: float = DEFAULT_RECALL,
+) -> Plan | None:
+    """Returns how an index is searched unfiltered; None where it is scanned.
+
+    Args:
+        index: What is searched.
+        limit: Hits wanted.
+        effort: By how much harder than the tables say.
+        recall_target: As of a search.
+    """
     facts = Facts(
         spans=index.size,
         matches=index.size,
         engines=frozenset({index.engine}),
         dimension=index.dimension,
+        effort=effort,
     )
     # Costs decide between scan and index, and not how hard the index looks: any will do.
-    choice = choose(facts, limit=limit, recall_target=DEFAULT_RECALL, model=DEFAULT_MODEL)
+    choice = choose(facts, limit=limit, recall_target=recall_target, model=DEFAULT_MODEL)
     return next((one for one in (choice.plan, *choice.rejected) if not one.is_exact), None)
 
 
