@@ -156,7 +156,7 @@ class HnswIndex(InMemory):
         scores, rows = self._walked(queries, max(limit, fetched), ef_search, allowed)
         found = self._in_doubt(scores, rows, limit)
         nearest = nearest_each(self._vectors, found, queries, limit)
-        confused = self._confused(scores, limit)
+        confused = self._confused(scores, limit, _FETCHED * limit)
         for number, one in enumerate(nearest):
             query = queries[number : number + 1]
             # No links lead to the rest, or a filter hides what does.
@@ -171,27 +171,29 @@ class HnswIndex(InMemory):
     ) -> Nearest:
         """Returns the nearest where codes take more rows for each other than are fetched.
 
-        All of the list is compared in full precision; where it does not reach beyond those
-        rows either, a scan does.
+        All of the list is compared in full precision, unless those rows are more than a
+        node has links: then their links lead to each other and not to all of them, as
+        with equal vectors, and a scan is needed.
         """
         scores, rows = self._walked(query, ef_search, ef_search, allowed)
-        if self._confused(scores, limit)[0]:
+        if self._confused(scores, limit, max(_FETCHED * limit, limit + 2 * LINKS))[0]:
             return self._scanned(query, limit, allowed)[0]
         found = self._in_doubt(scores, rows, limit)
         return nearest_each(self._vectors, found, query, limit)[0]
 
-    def _confused(self, scores: FloatArray, limit: int) -> BoolArray:
-        """Returns for which queries rows that were not fetched may be among the nearest.
+    def _confused(self, scores: FloatArray, limit: int, held: int) -> BoolArray:
+        """Returns for which queries the first `held` rows may not hold the `limit` nearest.
 
         The error of a score is the part of a code's rounding, at most `rounding` long, that
         points where the query does: in d dimensions its root of d-th part, but for chance.
         """
-        if scores.shape[1] <= limit:  # none was asked for but those wanted
+        held = min(held, scores.shape[1])
+        if held <= limit:  # none was asked for but those wanted
             return np.zeros(len(scores), np.bool_)
         deviation = self._codes.rounding * math.sqrt(2 / self.dimension)
         doubt = min(_DEVIATIONS * deviation, 2 * self._codes.rounding) + SUM_ERROR
         # A missing row has the lowest score of all.
-        confused: BoolArray = scores[:, -1] >= scores[:, limit - 1] - doubt
+        confused: BoolArray = scores[:, held - 1] >= scores[:, limit - 1] - doubt
         return confused
 
     def _walked(

@@ -24,6 +24,7 @@ from arenalab.planning import DEFAULT_MODEL, DEFAULT_RECALL, Facts, Plan, choose
 from arenalab.search.index.protocol import Effort, FloatArray, Nearest, VectorIndex
 from arenalab.search.index.selection import IntArray
 from arenalab.search.recall.certificate import Band, Certificates
+from arenalab.search.recall.questions import questions_of
 
 _logger = logging.getLogger(__name__)
 
@@ -35,10 +36,6 @@ DEFAULT_CORE_SHARE: Final = 0.1
 SELF_TESTS: Final = {10: 64, 50: 32}
 # Self-tests that may wait, for each search that may: those of some indexes.
 _SEEDS: Final = 8
-
-# How far a question of a self-test is from the span that it was made of: a cosine of
-# about 0.8, as between two wordings of one question.
-_NOISE: Final = 0.75
 
 
 class Outcome(StrEnum):
@@ -108,25 +105,16 @@ class SelfTest:
 
     band: Band
     index: VectorIndex
-    row: int
+    question: FloatArray
     plan: Plan
     limit: int
-    seed: int
 
     def run(self) -> tuple[int, int]:
         """Returns the overlap of the index with the truth."""
-        query = self._question()
         plan = self.plan
         effort = Effort(plan.ef_search, plan.n_probe, plan.candidates)
-        found = self.index.search(query, self.limit, effort=effort)
-        return overlap(found, self.index.scan(query, self.limit, None))
-
-    def _question(self) -> FloatArray:
-        vector = self.index.vectors(np.array([self.row]))[0]
-        noise = np.random.default_rng(self.seed).standard_normal(len(vector))
-        question = vector + _NOISE * noise / np.linalg.norm(noise)
-        unit: FloatArray = (question / np.linalg.norm(question)).astype(np.float32)
-        return unit
+        found = self.index.search(self.question, self.limit, effort=effort)
+        return overlap(found, self.index.scan(self.question, self.limit, None))
 
 
 def self_tests(
@@ -148,17 +136,13 @@ def self_tests(
         seed: Of the choice.
         effort: By how much harder than the tables say the index is searched.
     """
-    random = np.random.default_rng(seed)
     for limit, count in counts.items():
         plan = default_plan(index, limit, effort=effort)
         if plan is None:
             continue
         band = Band.of(key, plan, None, limit)
-        rows = random.choice(index.size, min(count, index.size), replace=False)
-        for number, row in enumerate(rows.tolist()):
-            yield SelfTest(
-                band=band, index=index, row=row, plan=plan, limit=limit, seed=seed + number
-            )
+        for question in questions_of(index, count, seed + limit):
+            yield SelfTest(band=band, index=index, question=question, plan=plan, limit=limit)
 
 
 def default_plan(

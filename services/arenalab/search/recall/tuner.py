@@ -22,6 +22,7 @@ from arenalab.search.index.protocol import (
     Nearest,
     VectorIndex,
 )
+from arenalab.search.recall.questions import questions_of
 from arenalab.search.recall.shadow import default_plan, overlap
 
 _logger = logging.getLogger(__name__)
@@ -31,9 +32,6 @@ _logger = logging.getLogger(__name__)
 QUESTIONS: Final = 256
 # What is asked for most, and what a prediction asks for.
 LIMITS: Final = (10, 50)
-# Lengths of the noise added to a row, in equal parts: another wording of it, and a
-# question about something near it.
-NOISES: Final = (0.4, 0.75)
 _SEED: Final = 17
 # Engines that are searched as hard as a plan says.
 _TUNED: Final = frozenset({Engine.HNSW, Engine.IVF})
@@ -100,17 +98,6 @@ def tune(segment: Segment, stopped: Callable[[], bool]) -> None:
         segment.index.engine.value, len(segment), segment.tuning.effort,
         time.perf_counter() - began_s,
     )  # fmt: skip
-
-
-def questions_of(index: VectorIndex, count: int, seed: int) -> FloatArray:
-    """Returns unit vectors near to rows of an index, shape (count or its size, d)."""
-    random = np.random.default_rng(seed)
-    rows = random.choice(index.size, min(count, index.size), replace=False)
-    noise = random.standard_normal((len(rows), index.dimension))
-    noise *= np.resize(NOISES, len(rows))[:, None] / np.linalg.norm(noise, axis=1, keepdims=True)
-    questions = index.vectors(rows) + noise
-    unit: FloatArray = questions / np.linalg.norm(questions, axis=1, keepdims=True)
-    return unit.astype(np.float32)
 
 
 def _asked(index: VectorIndex, count: int, seed: int, stopped: Callable[[], bool]) -> _Asked:
