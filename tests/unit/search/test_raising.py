@@ -20,7 +20,7 @@ from arenalab.search.recall.shadow import Overlap, Shadows
 from arenalab.testing.spans import make_span
 from tests.unit.search.shelf import Shelf, walk
 
-DIMENSION, LIMIT = 64, 10
+DIMENSION, LIMIT = 256, 10
 BAND = Band.of("faq", Plan(engine=Engine.HNSW, strategy=Strategy.NONE, ef_search=128), None, 10)
 TOO_LITTLE, ENOUGH = Overlap(9, 10), Overlap(10, 10)
 

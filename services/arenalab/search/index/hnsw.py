@@ -22,6 +22,7 @@ from arenalab.search.index.files import (
     read_faiss,
     write_faiss,
 )
+from arenalab.search.index.linking import lead_to_all
 from arenalab.search.index.protocol import (
     DEFAULT_EF_SEARCH,
     BuildStoppedError,
@@ -109,6 +110,7 @@ class HnswIndex(InMemory):
         finally:
             faiss.omp_set_num_threads(1)
         graph.permute_entries(np.argsort(order))  # by the place that each row was added at
+        lead_to_all(graph, vectors)
         return cls(vectors, graph)
 
     @classmethod

@@ -28,7 +28,7 @@ _WORDING: Final = 0.4
 _OFF_THE_LINE: Final = 0.8
 # Among so many rows the related one is looked for, and which places it may have there.
 _SAMPLE: Final = 4096
-_RELATED: Final = (1 / 400, 1 / 100)
+_RELATED: Final = (1 / 1000, 1 / 200)
 
 
 def questions_of(index: VectorIndex, count: int, seed: int) -> FloatArray:
@@ -54,11 +54,12 @@ def questions_of(index: VectorIndex, count: int, seed: int) -> FloatArray:
 
 
 def _related(index: VectorIndex, vectors: FloatArray, random: np.random.Generator) -> FloatArray:
-    """Returns, for each vector, one of the 0.25 % to 1 % of rows that are nearest to it."""
+    """Returns, for each vector, one of the 0.1 % to 0.5 % of rows that are nearest to it."""
     rows = random.choice(index.size, min(_SAMPLE, index.size), replace=False)
     sample = index.vectors(rows)
-    first, last = (int(share * len(sample)) for share in _RELATED)
-    places = random.integers(first, max(last, first + 1), len(vectors))
+    # The first place of a small index is the row itself.
+    first, last = (max(1, int(share * len(sample))) for share in _RELATED)
+    places = random.integers(first, max(last, first + 1), len(vectors)) % len(sample)
     order = np.argsort(-(vectors @ sample.T), axis=1)
     related: FloatArray = sample[order[np.arange(len(vectors)), places]]
     return related
