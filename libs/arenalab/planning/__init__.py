@@ -16,13 +16,16 @@ from arenalab.planning.plan import (
     choose,
     needs_probe,
 )
+from arenalab.planning.recall import EFFORTS, UNREACHABLE
 
 __all__ = [
     "DEFAULT_MODEL",
     "DEFAULT_RECALL",
+    "EFFORTS",
     "LEAST_LOCAL_SHARE",
     "PROBE_HITS",
     "UNKNOWN_AGREEMENT",
+    "UNREACHABLE",
     "Choice",
     "Correction",
     "CostModel",

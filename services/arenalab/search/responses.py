@@ -199,6 +199,7 @@ def _segment(segment: Segment) -> pb.SegmentStats:
         disk_bytes=segment.made.disk_bytes,
         build_seconds=segment.made.build_s,
         library=segment.index.library,
+        effort=segment.tuning.effort,
     )
 
 

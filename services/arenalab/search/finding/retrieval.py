@@ -126,8 +126,9 @@ QUICK_HITS: Final = 100
 def is_quick(snapshot: Snapshot, query: Query) -> bool:
     """Returns whether a search is short enough to be done where it arrives.
 
-    Those are searches in memory of few rows: all of a small segment, a walk through a graph,
-    or what passes a filter whose rows are known (its first use reads columns).
+    Those are searches in memory of few rows: all of a small segment, a walk through a graph
+    that need not be searched hard, or what passes a filter whose rows are known (its first
+    use reads columns).
     """
     if query.ranking is not None or query.plan is not None or query.limit > QUICK_HITS:
         return False
@@ -145,13 +146,17 @@ def _rows_compared(segment: Segment, query: Query) -> int | None:
     if segment.index.engine not in _IN_MEMORY:
         return None
     if query.wanted == EVERYTHING and not segment.gone:
-        return len(segment) if segment.is_scanned else _ROWS_OF_A_WALK
+        return len(segment) if segment.is_scanned else _rows_of_a_walk(segment)
     if not segment.knows(query.wanted):
         return None
     selection = segment.select(query.wanted)
     if selection is not None:
         return _ROWS_OF_A_CHOSEN * selection.count
-    return len(segment) if segment.is_scanned else _ROWS_OF_A_WALK
+    return len(segment) if segment.is_scanned else _rows_of_a_walk(segment)
+
+
+def _rows_of_a_walk(segment: Segment) -> int:
+    return int(_ROWS_OF_A_WALK * segment.tuning.effort)
 
 
 _IN_MEMORY: Final = frozenset({Engine.EXACT, Engine.HNSW})

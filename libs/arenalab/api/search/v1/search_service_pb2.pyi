@@ -1058,6 +1058,7 @@ class SegmentStats(_message.Message):
     DISK_BYTES_FIELD_NUMBER: _builtins.int
     BUILD_SECONDS_FIELD_NUMBER: _builtins.int
     LIBRARY_FIELD_NUMBER: _builtins.int
+    EFFORT_FIELD_NUMBER: _builtins.int
     engine: _plan_pb2.Engine.ValueType
     """engine that is used unless a filter makes a scan cheaper."""
     spans: _builtins.int
@@ -1072,6 +1073,14 @@ class SegmentStats(_message.Message):
     """build_seconds that its index took."""
     library: _builtins.str
     """library that the index comes from, such as "faiss"."""
+    effort: _builtins.float
+    """effort by which the index is searched harder than the planner's tables say, measured
+    when it was built and raised where searches found too little: its candidate list, or
+    its number of inverted lists, is so many times as long. In [1, 4096]: 1 for most, at
+    most 16 where it is searched at all, and 4096 where no list reaches the recall, so
+    that it is scanned. 1 as well where there is no index, where it was not measured yet,
+    and for one on a server.
+    """
     def __init__(
         self,
         *,
@@ -1082,10 +1091,11 @@ class SegmentStats(_message.Message):
         disk_bytes: _builtins.int = ...,
         build_seconds: _builtins.float = ...,
         library: _builtins.str = ...,
+        effort: _builtins.float = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["build_seconds", b"build_seconds", "disk_bytes", b"disk_bytes", "engine", b"engine", "library", b"library", "memory_bytes", b"memory_bytes", "removed", b"removed", "spans", b"spans"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["build_seconds", b"build_seconds", "disk_bytes", b"disk_bytes", "effort", b"effort", "engine", b"engine", "library", b"library", "memory_bytes", b"memory_bytes", "removed", b"removed", "spans", b"spans"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
