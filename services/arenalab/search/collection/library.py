@@ -220,9 +220,22 @@ class Library:
         )
 
     def update(
-        self, tenant: str, dataset: str, spans: Sequence[Span], vectors: FloatArray
+        self,
+        tenant: str,
+        dataset: str,
+        spans: Sequence[Span],
+        vectors: FloatArray,
+        *,
+        given: bool = False,
     ) -> Changed:
         """Replaces spans by others with the same ids, all or none.
+
+        Args:
+            tenant: Whose collection.
+            dataset: Its name.
+            spans: What takes the place of those with their ids.
+            vectors: One a span.
+            given: Whether a span that is the same already is replaced for another vector.
 
         Raises:
             InvalidInputError: An id is there twice, or a span belongs elsewhere.
@@ -233,7 +246,7 @@ class Library:
             tenant,
             dataset,
             lambda before: edits.updating(
-                before, spans, vectors, self._store.payloads, self._arrived
+                before, spans, vectors, self._store.payloads, self._arrived, given=given
             ),
         )
 

@@ -61,7 +61,8 @@ class _ErrorReasonEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_ErrorReas
     Example: FAILED_PRECONDITION, {}.
     """
     ERROR_REASON_EMBEDDER_MISMATCH: _ErrorReason.ValueType  # 10
-    """ERROR_REASON_EMBEDDER_MISMATCH: the dataset was embedded by another embedder.
+    """ERROR_REASON_EMBEDDER_MISMATCH: the dataset, or a vector that is given, was
+    embedded by another embedder.
     Example: FAILED_PRECONDITION, {"expected": "minilm…@ab12", "found": "…@cd34"}.
     """
     ERROR_REASON_CORRUPT_DATASET: _ErrorReason.ValueType  # 11
@@ -171,7 +172,8 @@ ERROR_REASON_NO_DATASET: ErrorReason.ValueType  # 9
 Example: FAILED_PRECONDITION, {}.
 """
 ERROR_REASON_EMBEDDER_MISMATCH: ErrorReason.ValueType  # 10
-"""ERROR_REASON_EMBEDDER_MISMATCH: the dataset was embedded by another embedder.
+"""ERROR_REASON_EMBEDDER_MISMATCH: the dataset, or a vector that is given, was
+embedded by another embedder.
 Example: FAILED_PRECONDITION, {"expected": "minilm…@ab12", "found": "…@cd34"}.
 """
 ERROR_REASON_CORRUPT_DATASET: ErrorReason.ValueType  # 11

@@ -486,8 +486,25 @@ class AddSpansRequest(_message.Message):
     SCOPE_FIELD_NUMBER: _builtins.int
     DATASET_FIELD_NUMBER: _builtins.int
     SPANS_FIELD_NUMBER: _builtins.int
+    VECTORS_FIELD_NUMBER: _builtins.int
+    EMBEDDER_DIGEST_FIELD_NUMBER: _builtins.int
     dataset: _builtins.str
     """dataset to add to. Required; it must be published."""
+    vectors: _builtins.bytes
+    """vectors of the spans, one each in their order: float32 of the collection's
+    dimension. Any length but zero; one that is not of length 1, give or take 1e-6, is
+    scaled to it, any other is kept bit for bit. Empty: search embeds what each span is
+    about (`this`).
+
+    Search trusts them: it does not compare them with the texts, and every similarity
+    to such a span is that of the vector that was given. They are logged and served
+    again after a restart; a version from another embedder has these spans embedded
+    from their texts.
+    """
+    embedder_digest: _builtins.str
+    """embedder_digest of the embedder that made the vectors, as EmbedResponse has it; must
+    be that of the collection. Required with vectors.
+    """
     @_builtins.property
     def scope(self) -> _scope_pb2.Scope:
         """scope of the collection."""
@@ -502,10 +519,12 @@ class AddSpansRequest(_message.Message):
         scope: _scope_pb2.Scope | None = ...,
         dataset: _builtins.str = ...,
         spans: _abc.Iterable[_span_pb2.Span] | None = ...,
+        vectors: _builtins.bytes = ...,
+        embedder_digest: _builtins.str = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["scope", b"scope"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["dataset", b"dataset", "scope", b"scope", "spans", b"spans"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["dataset", b"dataset", "embedder_digest", b"embedder_digest", "scope", b"scope", "spans", b"spans", "vectors", b"vectors"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
@@ -546,8 +565,14 @@ class UpdateSpansRequest(_message.Message):
     SCOPE_FIELD_NUMBER: _builtins.int
     DATASET_FIELD_NUMBER: _builtins.int
     SPANS_FIELD_NUMBER: _builtins.int
+    VECTORS_FIELD_NUMBER: _builtins.int
+    EMBEDDER_DIGEST_FIELD_NUMBER: _builtins.int
     dataset: _builtins.str
     """dataset to change. Required; it must be published."""
+    vectors: _builtins.bytes
+    """vectors of the spans, as in AddSpansRequest."""
+    embedder_digest: _builtins.str
+    """embedder_digest of the vectors, as in AddSpansRequest."""
     @_builtins.property
     def scope(self) -> _scope_pb2.Scope:
         """scope of the collection."""
@@ -562,10 +587,12 @@ class UpdateSpansRequest(_message.Message):
         scope: _scope_pb2.Scope | None = ...,
         dataset: _builtins.str = ...,
         spans: _abc.Iterable[_span_pb2.Span] | None = ...,
+        vectors: _builtins.bytes = ...,
+        embedder_digest: _builtins.str = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["scope", b"scope"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["dataset", b"dataset", "scope", b"scope", "spans", b"spans"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["dataset", b"dataset", "embedder_digest", b"embedder_digest", "scope", b"scope", "spans", b"spans", "vectors", b"vectors"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
