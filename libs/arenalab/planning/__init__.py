@@ -13,7 +13,6 @@ from arenalab.planning.plan import (
     Probe,
     Step,
     choose,
-    needs_probe,
 )
 
 __all__ = [
@@ -33,5 +32,4 @@ __all__ = [
     "choose",
     "explain",
     "explained",
-    "needs_probe",
 ]
