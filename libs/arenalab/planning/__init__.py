@@ -14,7 +14,6 @@ from arenalab.planning.plan import (
     Probe,
     Step,
     choose,
-    needs_probe,
 )
 from arenalab.planning.recall import EFFORTS, UNREACHABLE
 
@@ -38,5 +37,4 @@ __all__ = [
     "choose",
     "explain",
     "explained",
-    "needs_probe",
 ]

@@ -7,7 +7,7 @@ most of the true neighbours whatever its list. So a filtered plan is provisional
 index itself was asked, by an unfiltered search:
 
     choice = choose(facts, ...)
-    if needs_probe(choice.plan):
+    if choice.plan.probe is not None:
         hits = search for choice.plan.probe, unfiltered; count those that pass
         if choice.plan.probe.is_answered(passing, limit): they are the answer
         choice = choose(facts.probed(passing, len(hits)), ...)
@@ -162,11 +162,6 @@ def choose(facts: Facts, *, limit: int, recall_target: float, model: CostModel) 
     # Stable: the scan is the first, so that it wins where another costs the same.
     plans = sorted(search.plans(), key=lambda plan: plan.expected_us)
     return Choice(plans[0], tuple(plans[1:]))
-
-
-def needs_probe(plan: Plan) -> bool:
-    """Returns whether the plan is only to be trusted after an unfiltered search."""
-    return plan.probe is not None
 
 
 @dataclass(frozen=True, slots=True)

@@ -23,7 +23,6 @@ from arenalab.planning import (
     choose,
     explain,
     explained,
-    needs_probe,
 )
 
 WITHIN = 1.5
@@ -120,7 +119,7 @@ def test_a_filtered_graph_is_only_trusted_after_a_probe(
     for plan in everything(chosen(known, limit=limit, recall=recall, model=model)):
         may_collapse = plan.engine in {Engine.HNSW, Engine.IVF, Engine.MILVUS}
         wants = may_collapse and known.is_filtered and known.local_share is None
-        assert needs_probe(plan) == wants
+        assert (plan.probe is not None) == wants
 
 
 @given(facts(), limits, recalls, models, st.data())

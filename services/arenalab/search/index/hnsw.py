@@ -104,7 +104,10 @@ class HnswIndex(InMemory):
         rows = _CHUNK_ROWS * threads
         faiss.omp_set_num_threads(threads)  # of the calling thread only
         # What is alike is often stored together, or long after what it is a copy of. Linked
-        # in that order, rows get a third fewer links, and a walk needs twice the list.
+        # in that order, rows get a third fewer links, and a walk needs twice the list:
+        # measured on 200,000 vectors, real questions and then noisy copies of them, recall@10
+        # with lists of 150, 300 and 600 is .961, .983 and .997 for held-out questions; in a
+        # random order it is .988, .993 and .998, for a tenth more time to build.
         order = np.random.default_rng(_SEED).permutation(len(vectors))
         try:
             for start in range(0, len(vectors), rows):

@@ -2,18 +2,19 @@
 
 Half of them are like a row: another wording of what is stored. The others are like what
 is not stored: they lie between a row and one that is related to it from afar, and off the
-line between them. Measured on 200,000 vectors, 33 noisy copies each of real questions,
+line between them. Measured on a million vectors, 33 noisy copies each of real questions,
 recall@10 by the length of the candidate list:
 
-| questions                        | 100  | 150  | 300  | 600  | nearest, cosine |
-|----------------------------------|------|------|------|------|-----------------|
-| real ones that were held out     | .975 | .983 | .991 | .996 | .74             |
-| between rows, and off the line   | .938 | .974 | .989 | .995 | .74             |
-| noise of .4 on a row             | .994 | .996 | .997 | .997 | .93             |
-| noise of .75 on a row            | .990 | .995 | .996 | .997 | .80             |
-| between two rows of any kind     | .716 | .757 | .828 | .894 | .77             |
+| questions                        | 326  | 488  | 651  | 976  |
+|----------------------------------|------|------|------|------|
+| real ones that were held out     | .982 | .986 | .988 | .994 |
+| between rows, and off the line   | .974 | .984 | .991 | .996 |
+| near duplicates of rows          | 1.00 | 1.00 | 1.00 | 1.00 |
+| noise of .4 on a row             | .998 | .998 | .998 | .998 |
 
-Noise alone points where nothing is stored, and so away from whatever might be missed.
+Noise alone points where nothing is stored, and so away from whatever might be missed: on
+200,000 such vectors a list of 150 found .983 for held-out questions, .995 with noise of .75
+on a row, which is as far from it, and .757 between two rows of any kind.
 """
 
 from typing import Final

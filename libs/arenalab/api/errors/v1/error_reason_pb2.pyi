@@ -38,7 +38,9 @@ class _ErrorReasonEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_ErrorReas
     """
     ERROR_REASON_TOO_LARGE: _ErrorReason.ValueType  # 4
     """ERROR_REASON_TOO_LARGE: a text, body or batch is above its limit.
-    Example: INVALID_ARGUMENT, {"field": "messages", "limit": "262144"}.
+    Example: INVALID_ARGUMENT, {"field": "messages", "limit": "262144"}. Of a whole
+    message above 16 MiB it is gRPC's own RESOURCE_EXHAUSTED, which carries no
+    ErrorInfo: the mesh's clients give it this reason by its words.
     """
     ERROR_REASON_UNKNOWN_DATASET: _ErrorReason.ValueType  # 5
     """ERROR_REASON_UNKNOWN_DATASET: no dataset of this name is published in the scope.
@@ -149,7 +151,9 @@ Example: INVALID_ARGUMENT, {"field": "text"}.
 """
 ERROR_REASON_TOO_LARGE: ErrorReason.ValueType  # 4
 """ERROR_REASON_TOO_LARGE: a text, body or batch is above its limit.
-Example: INVALID_ARGUMENT, {"field": "messages", "limit": "262144"}.
+Example: INVALID_ARGUMENT, {"field": "messages", "limit": "262144"}. Of a whole
+message above 16 MiB it is gRPC's own RESOURCE_EXHAUSTED, which carries no
+ErrorInfo: the mesh's clients give it this reason by its words.
 """
 ERROR_REASON_UNKNOWN_DATASET: ErrorReason.ValueType  # 5
 """ERROR_REASON_UNKNOWN_DATASET: no dataset of this name is published in the scope.
