@@ -1,6 +1,7 @@
 """The responses of SearchService, from what the domain found."""
 
 from collections.abc import Iterable, Sequence
+from itertools import chain
 from typing import Final
 
 import numpy as np
@@ -47,11 +48,11 @@ def batch_response(
     record = found[0].snapshot.record
     return pb.BatchSearchResponse(
         counts=[len(one.rows) for one in found],
-        span_ids=b"".join(packed_ids(one.ids) for one in found),
+        span_ids=packed_ids(chain.from_iterable(one.ids for one in found)),
         similarities=np.concatenate([one.similarities for one in found]).astype("<f4").tobytes(),
         dataset=record.dataset,
         dataset_version=record.version,
-        engine=max(_engine(one) for one in found),
+        engine=_engine_of_all(found),
         certificate=certificate_of(certificate),
         matches=found[0].matches,
         search_us=took_us,
@@ -135,6 +136,12 @@ def packed_ids(ids: Iterable[bytes]) -> bytes:
 
 def _engine(found: Found) -> plan_pb2.Engine.ValueType:
     return plan_pb2.ENGINE_EXACT if found.main is None else engine_to_proto(found.main.plan.engine)
+
+
+def _engine_of_all(found: Sequence[Found]) -> plan_pb2.Engine.ValueType:
+    """Returns the engine of a batch; of several, an approximate one."""
+    engines = {part.plan.engine for one in found for part in one.parts}
+    return max(map(engine_to_proto, engines), default=plan_pb2.ENGINE_EXACT)
 
 
 def collection_of(snapshot: Snapshot) -> pb.Collection:

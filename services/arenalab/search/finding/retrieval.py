@@ -10,7 +10,7 @@ it looks.
 import time
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Final
+from typing import Any, Final
 
 import numpy as np
 
@@ -67,36 +67,32 @@ class Found:
     @property
     def ids(self) -> list[bytes]:
         """The span ids, as they are written."""
-        segments = self.snapshot.segments
-        return [
-            segments[number].columns.ids[row]
-            for number, row in zip(self.segments.tolist(), self.rows.tolist(), strict=True)
-        ]
+        return self._of_columns("ids")
 
     @property
     def rowids(self) -> list[int]:
         """The store's rows."""
-        segments = self.snapshot.segments
-        return [
-            int(segments[number].columns.rowids[row])
-            for number, row in zip(self.segments.tolist(), self.rows.tolist(), strict=True)
-        ]
+        return self._of_columns("rowids")
 
     @property
     def weights(self) -> list[float]:
         """How much each hit counts."""
-        segments = self.snapshot.segments
-        return [
-            float(segments[number].columns.weights[row])
-            for number, row in zip(self.segments.tolist(), self.rows.tolist(), strict=True)
-        ]
+        return self._of_columns("weights")
 
     @property
     def online(self) -> list[bool]:
         """Whether each hit was added or replaced since the version was published."""
+        return self._of_columns("online")
+
+    def _of_columns(self, name: str) -> list[Any]:
+        """Returns what a column holds for each hit."""
         segments = self.snapshot.segments
+        if len(self.parts) == 1:
+            taken: list[Any] = getattr(self.parts[0].segment.columns, name)[self.rows].tolist()
+            return taken
+        columns = [getattr(segment.columns, name) for segment in segments]
         return [
-            bool(segments[number].columns.online[row])
+            columns[number][row].item()
             for number, row in zip(self.segments.tolist(), self.rows.tolist(), strict=True)
         ]
 
