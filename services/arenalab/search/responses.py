@@ -13,6 +13,7 @@ from arenalab.planning.proto_form import cost_model_to_proto, engine_to_proto, p
 from arenalab.search.collection.segment import Segment
 from arenalab.search.collection.snapshot import Snapshot
 from arenalab.search.collection.stats import Counts
+from arenalab.search.columns.ids import packed
 from arenalab.search.finding.finder import Answer
 from arenalab.search.finding.query import Query
 from arenalab.search.finding.retrieval import Found
@@ -28,7 +29,7 @@ def search_response(
     """Returns the message of what was found for a vector."""
     record = found.snapshot.record
     return pb.SearchResponse(
-        span_ids=packed_ids(found.ids),
+        span_ids=packed(found.ids),
         similarities=found.similarities.astype("<f4").tobytes(),
         dataset=record.dataset,
         dataset_version=record.version,
@@ -47,7 +48,7 @@ def batch_response(
     record = found[0].snapshot.record
     return pb.BatchSearchResponse(
         counts=[len(one.rows) for one in found],
-        span_ids=b"".join(packed_ids(one.ids) for one in found),
+        span_ids=b"".join(packed(one.ids) for one in found),
         similarities=np.concatenate([one.similarities for one in found]).astype("<f4").tobytes(),
         dataset=record.dataset,
         dataset_version=record.version,
@@ -126,11 +127,6 @@ def certificate_of(certificate: Certificate) -> plan_pb2.Certificate:
         band=certificate.band,
         samples=certificate.samples,
     )
-
-
-def packed_ids(ids: Iterable[bytes]) -> bytes:
-    """Returns span ids as the 16 bytes of each UUID."""
-    return bytes.fromhex(b"".join(ids).replace(b"-", b"").decode())
 
 
 def _engine(found: Found) -> plan_pb2.Engine.ValueType:

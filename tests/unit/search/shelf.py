@@ -18,6 +18,7 @@ from arenalab.search.collection.segment import Segment
 from arenalab.search.collection.segment_files import SegmentFiles
 from arenalab.search.collection.snapshot import Snapshot
 from arenalab.search.collection.upkeep import BuildIndex, Upkeep
+from arenalab.search.columns.ids import ID_TYPE, texts_of
 from arenalab.search.condition import EVERYTHING, Filter
 from arenalab.search.costs.latencies import Latencies
 from arenalab.search.embedder.protocol import EmbedderIdentity
@@ -131,7 +132,7 @@ def exact(found: Found) -> bool:
 
 
 def ids(found: Found) -> list[str]:
-    return [span_id.decode() for span_id in found.ids]
+    return texts_of(np.array(found.ids, ID_TYPE))
 
 
 def scan() -> Plan:

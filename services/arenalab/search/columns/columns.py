@@ -14,15 +14,13 @@ import numpy.typing as npt
 
 from arenalab.search.columns.coded import Coded, Postings
 from arenalab.search.columns.files import read_any, read_array, read_texts, write_columns
+from arenalab.search.columns.ids import ID_TYPE, IdArray, ids_of, read_ids
 from arenalab.search.index.selection import BoolArray, IntArray
 from arenalab.search.store.row import StoredRow
 
-IdArray = npt.NDArray[np.bytes_]
-
-_ID_BYTES: Final = 36  # of a UUID's text
 # Of what is neither Coded nor Postings.
 _TYPES: Final[dict[str, npt.DTypeLike]] = {
-    "ids": f"S{_ID_BYTES}",
+    "ids": ID_TYPE,
     "rowids": np.int64,
     "statuses": np.int8,
     "when_s": np.int64,
@@ -69,7 +67,7 @@ class Columns:
         """Returns the columns of rows by ascending span id."""
         by_field = _by_field(rows)
         arrays = {
-            "ids": _ids_of(by_field.span_id),
+            "ids": ids_of(by_field.span_id),
             "rowids": by_field.rowid,
             "statuses": by_field.status,
             "when_s": by_field.when_s,
@@ -139,15 +137,10 @@ class Columns:
         """Returns the row of each id, -1 for one that is not there."""
         if not len(self):
             return np.full(len(ids), -1, np.int64)
-        # Characters outside ASCII are in no id; "?" is not either. What has another length
-        # is left out: numpy takes a text for the same with a NUL after it.
-        wanted = np.array(
-            [span_id.encode("ascii", "replace") * (len(span_id) == _ID_BYTES) for span_id in ids],
-            f"S{_ID_BYTES}",
-        )
+        wanted, is_id = read_ids(ids)
         rows = np.searchsorted(self.ids, wanted)
         rows[rows == len(self)] = 0
-        found: IntArray = np.where(self.ids[rows] == wanted, rows, -1)
+        found: IntArray = np.where(is_id & (self.ids[rows] == wanted), rows, -1)
         return found
 
     def joined(self, other: "Columns") -> tuple["Columns", IntArray]:
@@ -196,13 +189,6 @@ def _by_field(rows: Sequence[StoredRow]) -> Any:
         for column, values in zip(columns, chunk, strict=True):
             column.extend(values)
     return SimpleNamespace(**dict(zip(StoredRow._fields, columns, strict=True)))
-
-
-def _ids_of(ids: Sequence[str]) -> IdArray:
-    if set(map(len, ids)) == {_ID_BYTES}:
-        # Their bytes in one go: numpy would encode them one by one.
-        return np.frombuffer("".join(ids).encode("ascii"), f"S{_ID_BYTES}")
-    return np.array(ids, f"S{_ID_BYTES}")
 
 
 def _load_tags(folder: Path, values: tuple[str, ...], count: int) -> Postings:
