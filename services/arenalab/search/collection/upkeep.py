@@ -13,7 +13,6 @@ from concurrent.futures import Future
 from typing import Final, TypeAlias
 
 from arenalab.mesh import MeshError, NotReadyError
-from arenalab.search.collection.heap import give_back
 from arenalab.search.collection.library import Library
 from arenalab.search.collection.segment import Made, Segment
 from arenalab.search.collection.segment_files import SegmentFiles
@@ -305,7 +304,6 @@ class Upkeep:
         )  # fmt: skip
         indexed = segment.with_index(index, Made(took_s))
         self._indexed(record, indexed)
-        give_back()
         return indexed
 
     def _written(self, library: Library, snapshot: Snapshot) -> Snapshot:
@@ -317,7 +315,6 @@ class Upkeep:
         # In this order: an older file needs the log that is forgotten then.
         self._files.tidy(self._store.records())
         self._store.forget_changes(snapshot.record, loaded.generation)
-        give_back()
         return after
 
 
