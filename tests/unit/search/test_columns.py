@@ -238,6 +238,15 @@ def test_other_weights_leave_the_columns_they_came_from_as_they_were() -> None:
     assert changed.ids is columns.ids
 
 
+def test_row_numbers_take_four_bytes_until_they_need_more() -> None:
+    rows = _rows(2)
+    small = Columns.of(rows)
+    large = Columns.of([rows[1]._replace(rowid=1 << 32)])
+    assert (small.rowids.itemsize, large.rowids.itemsize) == (4, 8)
+    both, _ = Columns.of(rows[:1]).joined(large)
+    assert both.rowids.tolist() == [rows[0].rowid, 1 << 32]
+
+
 def test_the_rows_in_quarantine_are_those_that_are_named_last() -> None:
     columns = Columns.of(_rows(3)).with_hidden(np.array([0, 1])).with_hidden(np.array([2]))
     assert columns.hidden.tolist() == [False, False, True]
