@@ -13,6 +13,7 @@ from pathlib import Path
 import pytest
 
 from arenalab.atomic import Span
+from arenalab.search.columns.ids import texts_of
 from arenalab.search.store.payloads import Payloads
 from tests.mesh import killed_writer
 from tests.unit.search.shelf import Shelf, ids
@@ -139,9 +140,9 @@ def _state(root: Path) -> dict[str, tuple[str, float, bool]]:
         shelf.upkeep.wait()
         now = shelf.now
         kept = [
-            span_id.decode()
+            span_id
             for segment in now.segments
-            for row, span_id in enumerate(segment.columns.ids.tolist())
+            for row, span_id in enumerate(texts_of(segment.columns.ids))
             if row not in segment.removed
         ]
         places = [place for place in now.places(kept) if place is not None]

@@ -1,7 +1,6 @@
 """The responses of SearchService, from what the domain found."""
 
 from collections.abc import Iterable, Sequence
-from itertools import chain
 from typing import Final
 
 import numpy as np
@@ -29,7 +28,7 @@ def search_response(
     """Returns the message of what was found for a vector."""
     record = found.snapshot.record
     return pb.SearchResponse(
-        span_ids=packed_ids(found.ids),
+        span_ids=found.ids.tobytes(),
         similarities=found.similarities.astype("<f4").tobytes(),
         dataset=record.dataset,
         dataset_version=record.version,
@@ -48,7 +47,7 @@ def batch_response(
     record = found[0].snapshot.record
     return pb.BatchSearchResponse(
         counts=[len(one.rows) for one in found],
-        span_ids=packed_ids(chain.from_iterable(one.ids for one in found)),
+        span_ids=np.concatenate([one.ids for one in found]).tobytes(),
         similarities=np.concatenate([one.similarities for one in found]).astype("<f4").tobytes(),
         dataset=record.dataset,
         dataset_version=record.version,
@@ -127,11 +126,6 @@ def certificate_of(certificate: Certificate) -> plan_pb2.Certificate:
         band=certificate.band,
         samples=certificate.samples,
     )
-
-
-def packed_ids(ids: Iterable[bytes]) -> bytes:
-    """Returns span ids as the 16 bytes of each UUID."""
-    return bytes.fromhex(b"".join(ids).replace(b"-", b"").decode())
 
 
 def _engine(found: Found) -> plan_pb2.Engine.ValueType:

@@ -18,6 +18,7 @@ from arenalab.search.collection.segment import Segment
 from arenalab.search.collection.segment_files import SegmentFiles
 from arenalab.search.collection.snapshot import Snapshot
 from arenalab.search.collection.upkeep import BuildIndex, Tune, Upkeep
+from arenalab.search.columns.ids import texts_of
 from arenalab.search.condition import EVERYTHING, Filter
 from arenalab.search.costs.latencies import Latencies
 from arenalab.search.embedder.protocol import EmbedderIdentity
@@ -135,7 +136,7 @@ def exact(found: Found) -> bool:
 
 
 def ids(found: Found) -> list[str]:
-    return [span_id.decode() for span_id in found.ids]
+    return texts_of(found.ids)
 
 
 def scan() -> Plan:

@@ -24,7 +24,6 @@ from arenalab.mesh import (
 from arenalab.search.collection import edits
 from arenalab.search.collection.datasets import Datasets, rows_of
 from arenalab.search.collection.edits import Edit
-from arenalab.search.collection.heap import give_back
 from arenalab.search.collection.loading import Loader
 from arenalab.search.collection.segment import Segment
 from arenalab.search.collection.snapshot import Snapshot
@@ -121,7 +120,6 @@ class Library:
                         f"the collection cannot be loaded: {error}", Reason.CORRUPT_DATASET
                     )
                     self._served = {**self._served, _key(record): Damaged(record, why)}
-        give_back()
         return loaded
 
     def find(self, tenant: str, dataset: str) -> Snapshot:
@@ -200,8 +198,6 @@ class Library:
             with self._committed(record):
                 snapshot = self._loader.read(record, opened.embeddings())
             self._show(snapshot)
-            del rows
-            give_back()
             return snapshot, previous
 
     def add(self, tenant: str, dataset: str, spans: Sequence[Span], vectors: FloatArray) -> Changed:

@@ -14,6 +14,7 @@ import numpy as np
 
 from arenalab.search.collection.segment import Segment
 from arenalab.search.collection.stats import Stats, stats_of
+from arenalab.search.columns.ids import texts_of
 from arenalab.search.condition import Filter
 from arenalab.search.index.protocol import FloatArray
 from arenalab.search.store.span_store import Record
@@ -199,7 +200,7 @@ def _caught_up(after: Segment, old: Segment, new: Segment) -> Segment:
     """Returns `after` with what changed between two states of a segment that it came from."""
 
     def rows(of: Sequence[int]) -> list[int]:
-        ids = [span_id.decode() for span_id in new.columns.ids[list(of)].tolist()]
+        ids = texts_of(new.columns.ids[list(of)])
         return [row for row in after.columns.find(ids).tolist() if row >= 0]
 
     if removed := list(new.removed - old.removed):

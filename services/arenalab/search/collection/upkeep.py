@@ -13,7 +13,6 @@ from concurrent.futures import Future
 from typing import Final, TypeAlias
 
 from arenalab.mesh import MeshError, NotReadyError
-from arenalab.search.collection.heap import give_back
 from arenalab.search.collection.library import Library
 from arenalab.search.collection.segment import Made, Segment
 from arenalab.search.collection.segment_files import SegmentFiles
@@ -320,7 +319,6 @@ class Upkeep:
         # Before it is served: until then a scan finds everything.
         self._tune(indexed, self._must_stop)
         self._indexed(record, indexed)
-        give_back()
         return indexed
 
     def _written(self, library: Library, snapshot: Snapshot) -> Snapshot:
@@ -332,7 +330,6 @@ class Upkeep:
         # In this order: an older file needs the log that is forgotten then.
         self._files.tidy(self._store.records())
         self._store.forget_changes(snapshot.record, loaded.generation)
-        give_back()
         return after
 
 

@@ -17,6 +17,7 @@ import numpy as np
 from arenalab.planning import Engine, Plan, Probe, Strategy
 from arenalab.search.collection.segment import Segment
 from arenalab.search.collection.snapshot import Snapshot
+from arenalab.search.columns.ids import ID_TYPE, IdArray
 from arenalab.search.condition import EVERYTHING
 from arenalab.search.finding.choosing import Chooser
 from arenalab.search.finding.query import Query
@@ -65,9 +66,15 @@ class Found:
     ranking: Ranking | None = None  # that was done
 
     @property
-    def ids(self) -> list[bytes]:
-        """The span ids, as they are written."""
-        return self._of_columns("ids")
+    def ids(self) -> IdArray:
+        """The span ids."""
+        if len(self.parts) == 1:
+            return self.parts[0].segment.columns.ids[self.rows]
+        ids = np.empty(len(self.rows), ID_TYPE)
+        for part in self.parts:
+            here = self.segments == part.number
+            ids[here] = part.segment.columns.ids[self.rows[here]]
+        return ids
 
     @property
     def rowids(self) -> list[int]:
