@@ -100,7 +100,8 @@ class Mesh:
             root = str(self.config.datasets_dir)
             # In this process: a new one takes seconds to start, and has a test of its own.
             job = TrainingJob(root, "default", dataset, staging.name, 0.1, 0.1)
-            staging.write_calibration(run_job(job))
+            files = run_job(job)
+            staging.write_calibration(files.artefact, files.views)
             sealed = staging.seal(
                 KEY,
                 embedder=Embedder(self.embedder.id, self.embedder.digest, vectors.shape[1]),
@@ -298,7 +299,9 @@ async def test_a_trained_process_gives_the_same_artefact(mesh: Mesh) -> None:
         trained = await mesh.predictor.TrainCalibration(request)
         root = str(mesh.config.datasets_dir)
         job = TrainingJob(root, "default", "hobby", staging.name, 0.1, 0.1)
-        assert trained.artefact == run_job(job)
+        files = run_job(job)
+        assert (trained.artefact, trained.views) == (files.artefact, files.views)
+        assert trained.views
         assert trained.summary.guarantee.basis == answer_pb2.CALIBRATION_BASIS_DATASET_HOLDOUT
         assert 0 < trained.summary.coverage <= 1
         assert trained.summary.examples == len(SPANS)
