@@ -29,7 +29,9 @@ class Example:
 
 
 @dataclass(frozen=True, slots=True)
-class _Labelled:
+class Labelled:
+    """An example as the live version answers it."""
+
     score: float  # before any labels bend it
     is_admissible: bool
     is_right: bool
@@ -89,8 +91,8 @@ class Calibrator:
 
     async def _ask_all(
         self, tenant: str, creature: str, examples: AsyncIterator[Example]
-    ) -> list[_Labelled]:
-        labelled: dict[int, _Labelled] = {}
+    ) -> list[Labelled]:
+        labelled: dict[int, Labelled] = {}
         position = 0
 
         async def worker() -> None:
@@ -110,12 +112,12 @@ class Calibrator:
                 group.create_task(worker())
         return [labelled[mine] for mine in sorted(labelled)]
 
-    async def _ask(self, tenant: str, creature: str, example: Example) -> _Labelled:
+    async def _ask(self, tenant: str, creature: str, example: Example) -> Labelled:
         turn = message_pb2.Message(role=message_pb2.ROLE_USER, content=example.question)
         reading = await self._predictor.read(Question(tenant, creature, [turn]))
         appraisal = reading.appraisal
         output = output_of(appraisal.groups, appraisal.method)
-        return _Labelled(
+        return Labelled(
             score=reading.calibrated.score(appraisal)[0],
             is_admissible=appraisal.is_admissible,
             is_right=output in example.outcomes,
@@ -134,7 +136,7 @@ def _set_score(groups: Sequence[Group], outcomes: frozenset[str]) -> float:
 
 
 def renewed(
-    present: Artefact, labelled: Sequence[_Labelled], alpha: float, delta: float
+    present: Artefact, labelled: Sequence[Labelled], alpha: float, delta: float
 ) -> Artefact:
     """Returns the artefact with the labels' pairs and the curve that they bend confidence by.
 

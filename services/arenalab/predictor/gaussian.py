@@ -14,6 +14,7 @@ from typing import Final
 import numpy as np
 
 from arenalab.predictor.guarantee import IntArray
+from arenalab.predictor.head import linear
 from arenalab.predictor.neighbourhood import FloatArray, Vectors
 
 # Share of the isotropic part in the covariance: keeps few spans from a singular one.
@@ -32,7 +33,7 @@ class Clouds:
 
         In nats: the difference of two is a log likelihood ratio.
         """
-        return (vectors @ self.weights.T + self.bias).astype(np.float64)
+        return linear(vectors, self.weights, self.bias)
 
 
 def fit_clouds(vectors: Vectors, codes: IntArray, outcomes: int) -> Clouds:

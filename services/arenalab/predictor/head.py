@@ -29,7 +29,20 @@ class LinearHead:
 
     def logits(self, vectors: Vectors) -> FloatArray:
         """Returns the logit of every outcome for each row of (n, d), shape (n, o)."""
-        return (vectors @ self.weights.T + self.bias).astype(np.float64)
+        return linear(vectors, self.weights, self.bias)
+
+
+def linear(vectors: Vectors, weights: Vectors, bias: Vectors) -> FloatArray:
+    """Returns vectors (n, d) times weights (o, d), and the bias, shape (n, o).
+
+    One question is multiplied without BLAS, which would wake its threads for a product that takes
+    twenty microseconds without them.
+    """
+    if len(vectors) == 1:
+        product = np.einsum("od,d->o", weights, vectors[0])[None, :]
+    else:
+        product = vectors @ weights.T
+    return np.asarray(product + bias, dtype=np.float64)
 
 
 def fit_head(vectors: Vectors, codes: IntArray, outcomes: int) -> LinearHead:

@@ -4,6 +4,7 @@ from dataclasses import dataclass
 from typing import Final
 
 import numpy as np
+from threadpoolctl import threadpool_limits
 
 from arenalab.predictor.artefact import Artefact, Basis, Pairs, Summary
 from arenalab.predictor.confidence import Bend, ConfidenceModel, calibrated_model, fit_model
@@ -42,7 +43,15 @@ def train(corpus: Corpus, alpha: float = DEFAULT_ALPHA, delta: float = DEFAULT_D
 
     Where there is too little to learn from, the model is absent and so is every threshold: an
     honest void, not an error. Spans whose vector is not finite teach nothing.
+
+    One thread does it all: sums then have one order whatever the number of cores, and threads that
+    wait for each other on a busy machine would double the work.
     """
+    with threadpool_limits(limits=1):
+        return _train(corpus, alpha, delta)
+
+
+def _train(corpus: Corpus, alpha: float, delta: float) -> Trained:
     corpus = _usable(corpus)
     views = views_of(corpus)
     holdout = Holdout(corpus)
