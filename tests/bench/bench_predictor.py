@@ -18,9 +18,11 @@ import time
 from collections import Counter
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 
 import numpy as np
+from threadpoolctl import threadpool_limits
 
 from arenalab.api.predictor.v1 import predictor_service_pb2 as pb
 from arenalab.api.search.v1 import search_service_pb2 as search_pb
@@ -146,16 +148,21 @@ def main() -> None:
     case = clinc150(folder, arguments.spans) if there else built_in()
     embedder = open_embedder(workers=1)
     desk = Desk(case, embedder)
-    predict, embed, gram = list[float](), list[float](), list[float]()
-    for text in [*case.questions[:20], *case.questions]:  # the first twenty warm up
-        vector = embedder.embed(text)
-        found = desk.found(vector)
-        near = desk.vectors[np.argsort(-(desk.vectors @ vector), kind="stable")[:K]]
-        embed.append(milliseconds(lambda text=text: embedder.embed(text)))  # type: ignore[misc]
-        gram.append(milliseconds(lambda near=near: gram_of(near)))  # type: ignore[misc]
-        predict.append(
-            milliseconds(lambda text=text, found=found: desk.predict(text, found))  # type: ignore[misc]
-        )
+    texts = [*case.questions[:20], *case.questions]  # the first twenty warm up
+    # Retrieval is search's, in another process: its threads must not wait beside what is timed.
+    with threadpool_limits(limits=1):
+        vectors = [embedder.embed(text) for text in texts]
+        founds = [desk.found(vector) for vector in vectors]
+        nearest = [
+            desk.vectors[np.argsort(-(desk.vectors @ vector), kind="stable")[:K]]
+            for vector in vectors
+        ]
+    embed = [milliseconds(partial(embedder.embed, text)) for text in texts]
+    gram = [milliseconds(partial(gram_of, near)) for near in nearest]
+    predict = [
+        milliseconds(partial(desk.predict, text, found))
+        for text, found in zip(texts, founds, strict=True)
+    ]
     embedder.close()
     p50 = {
         name: statistics.median(times[20:])
