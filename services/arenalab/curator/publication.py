@@ -228,7 +228,7 @@ class Publication:
     def _seal(
         self, staging: Staging, trained: predictor_pb.TrainCalibrationResponse, quality: Quality
     ) -> DatasetVersion:
-        staging.write_calibration(trained.artefact)
+        staging.write_calibration(trained.artefact, trained.views)
         return staging.seal(
             self._key,
             embedder=self._embedding.embedder,

@@ -3,8 +3,10 @@
 from enum import StrEnum
 from typing import Final
 
+import numpy as np
+
 from arenalab.predictor.edit import edit_similarity
-from arenalab.predictor.neighbourhood import Situation
+from arenalab.predictor.neighbourhood import FloatArray, Situation
 
 DOMAIN_WEIGHT: Final = 0.30
 EMOTION_WEIGHT: Final = 0.10
@@ -37,8 +39,13 @@ def context_similarity(query: Situation, past: Situation, semantic: float) -> fl
         past: Situation of the past span.
         semantic: Cosine of the conversation and the span's question; always present.
     """
-    total = SEMANTIC_WEIGHT
-    score = SEMANTIC_WEIGHT * min(1.0, max(0.0, semantic))
+    score, total = known_factors(query, past)
+    return float(with_semantic(np.array(score), np.array(total), np.array(semantic)))
+
+
+def known_factors(query: Situation, past: Situation) -> tuple[float, float]:
+    """Returns the weighted sum of the factors but the semantic one, and the sum of weights."""
+    total = score = 0.0
     if query.domain and past.domain:
         total += DOMAIN_WEIGHT
         score += DOMAIN_WEIGHT * domain_similarity(query.domain, past.domain)
@@ -51,7 +58,13 @@ def context_similarity(query: Situation, past: Situation, semantic: float) -> fl
     if query.actions and past.actions:
         total += ACTIONS_WEIGHT
         score += ACTIONS_WEIGHT * edit_similarity(query.actions, past.actions)
-    return score / total
+    return score, total
+
+
+def with_semantic(score: FloatArray, total: FloatArray, semantic: FloatArray) -> FloatArray:
+    """Returns context similarities, from `known_factors` and the semantic one, elementwise."""
+    near = np.clip(semantic, 0.0, 1.0)
+    return np.asarray((score + SEMANTIC_WEIGHT * near) / (total + SEMANTIC_WEIGHT))
 
 
 def domain_similarity(a: str, b: str) -> float:

@@ -35,6 +35,10 @@ def overlap(a: Phrase, b: Phrase) -> float:
 
 def compare(a: Phrase, b: Phrase) -> Contrast:
     """Returns how two questions clash; symmetric, and NONE for equal ones."""
+    if a.negated == b.negated and not (
+        (a.poles and b.poles) or (a.numbers and b.numbers) or (a.order and b.order)
+    ):
+        return Contrast.NONE  # nearly all pairs: nothing there that could clash
     opposite = _are_opposite(a, b)
     negation = a.negated != b.negated
     numbers = bool(a.numbers and b.numbers and a.numbers != b.numbers)

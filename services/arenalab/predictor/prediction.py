@@ -26,6 +26,7 @@ from arenalab.predictor.neighbourhood import (
 from arenalab.predictor.peers import Peers
 from arenalab.predictor.slices import narrowed
 from arenalab.predictor.versions import LoadedVersion, Versions
+from arenalab.predictor.views import Opinion, Views
 
 
 @dataclass(frozen=True, slots=True)
@@ -93,9 +94,11 @@ class Predictor:
         version = await self._versions.get(question.tenant, found.dataset, found.dataset_version)
         query = await self._query(question, asked.text, found.dataset)
         hood = await self._neighbourhood(hits, version, asked.extra_text)
+        calibrated = version.calibrated
+        opinion = await self._opinion(calibrated.views, asked.text, found) if len(hood) else None
         return Reading(
-            appraisal=appraise(query, hood),
-            calibrated=version.calibrated,
+            appraisal=appraise(query, hood, opinion, calibrated.artefact.mixing),
+            calibrated=calibrated,
             creature=creature.name or found.dataset,
             found=found,
             plan=plan,
@@ -126,6 +129,16 @@ class Predictor:
         earlier = await self._peers.spans(question.tenant, dataset, previous) if previous else ()
         situation = wire.situation_of(question.context, earlier, question.action)
         return Query(text, situation, question.action)
+
+    async def _opinion(
+        self, views: Views | None, text: str, found: search_pb.SearchTextResponse
+    ) -> Opinion | None:
+        if views is None:
+            return None
+        vector = np.frombuffer(found.vector, dtype="<f4").reshape(1, -1)
+        if not vector.size:  # a search of an earlier release does not send it
+            vector = await self._peers.vectors([text])
+        return views.opinions([text], vector)[0]
 
     async def _neighbourhood(
         self, hits: Sequence[search_pb.Hit], version: LoadedVersion, extra_text: str

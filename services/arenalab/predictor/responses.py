@@ -16,7 +16,9 @@ def prediction_response(reading: Reading, request: pb.PredictRequest) -> pb.Pred
     """Returns the response to a request that was read."""
     appraisal, calibrated, found = reading.appraisal, reading.calibrated, reading.found
     confidence, features = calibrated.confidence(appraisal)
-    bound = calibrated.bound(request.alpha, request.delta)
+    kind = wire.kind_of(request)
+    group = wire.group_of(request, appraisal)
+    bound = calibrated.bound(request.alpha, request.delta, kind, group)
     if found.missing_shards:
         bound = replace(bound, threshold=None)
         abstention: Abstention | None = abstain_from_part(found.missing_shards)
@@ -30,7 +32,7 @@ def prediction_response(reading: Reading, request: pb.PredictRequest) -> pb.Pred
         confidence=confidence,
         method=wire.METHODS[appraisal.method],
         abstention=wire.abstention_of(abstention) if abstention else None,
-        guarantee=wire.guarantee_of(bound, calibrated.artefact.basis),
+        guarantee=wire.guarantee_of(bound, calibrated.artefact.basis, group),
         evidence=wire.evidence_of(appraisal, request.max_evidence or wire.DEFAULT_EVIDENCE),
         alternatives=wire.alternatives_of(appraisal.groups, appraisal.method),
         reasoning=" ".join(notes),
@@ -42,6 +44,7 @@ def prediction_response(reading: Reading, request: pb.PredictRequest) -> pb.Pred
         plan=found.plan if found.HasField("plan") else reading.plan,
         exact=found.certificate.exact,
         features=features,
+        outcome_set=wire.outcome_set_of(appraisal, calibrated, bound.alpha),
     )
 
 

@@ -71,7 +71,7 @@ class PredictorService(pb_grpc.PredictorServiceServicer):
         self, request: pb.TrainCalibrationRequest, context: grpc.ServicerContext
     ) -> pb.TrainCalibrationResponse:
         wire.check_risk(request.alpha, request.delta)
-        artefact = await train_apart(
+        files = await train_apart(
             TrainingJob(
                 datasets_dir=str(self._datasets_dir),
                 tenant=tenant_of(request.scope),
@@ -81,9 +81,11 @@ class PredictorService(pb_grpc.PredictorServiceServicer):
                 delta=request.delta or DEFAULT_DELTA,
             )
         )
-        calibrated = Calibrated(load_artefact(artefact))
+        calibrated = Calibrated(load_artefact(files.artefact))
         summary = wire.summary_of(calibrated.artefact, calibrated.bound())
-        return pb.TrainCalibrationResponse(artefact=artefact, summary=summary)
+        return pb.TrainCalibrationResponse(
+            artefact=files.artefact, summary=summary, views=files.views
+        )
 
     async def Calibrate(
         self, request_iterator: AsyncIterator[pb.CalibrateRequest], context: grpc.ServicerContext

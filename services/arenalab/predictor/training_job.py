@@ -1,6 +1,7 @@
 """Training in a process of its own, so that its memory goes back when it ends.
 
-The job arrives as JSON on standard input; the artefact leaves on standard output. An error that
+The job arrives as JSON on standard input; the artefact and the views leave on standard output, the
+former after its length in eight bytes. An error that
 the caller may act on leaves on standard error as JSON, with exit status 3.
 """
 
@@ -16,6 +17,7 @@ from arenalab.mesh import DataLossError, InvalidInputError, MeshError, NotFoundE
 from arenalab.predictor.artefact import dump_artefact
 
 _REFUSED: Final = 3
+_LENGTH_BYTES: Final = 8
 _KINDS: Final = {
     Reason.CORRUPT_DATASET: DataLossError,
     Reason.INVALID_ARGUMENT: InvalidInputError,
@@ -34,8 +36,16 @@ class TrainingJob:
     delta: float
 
 
-def run_job(job: TrainingJob) -> bytes:
-    """Returns the artefact.
+@dataclass(frozen=True, slots=True)
+class TrainedFiles:
+    """What the curator writes to the version."""
+
+    artefact: bytes  # calibration.json
+    views: bytes  # calibration.npz; empty: the version has none
+
+
+def run_job(job: TrainingJob) -> TrainedFiles:
+    """Returns the files.
 
     Raises:
         MeshError: The staged version is not there, is damaged, or its name is no name.
@@ -43,13 +53,15 @@ def run_job(job: TrainingJob) -> bytes:
     # scikit-learn and the corpus are for this process alone.
     from arenalab.predictor.staged import read_corpus
     from arenalab.predictor.training import train
+    from arenalab.predictor.view_files import dump_views
 
     store = DatasetStore(Path(job.datasets_dir))
     corpus = read_corpus(store.open_staging(job.tenant, job.dataset, job.staging))
-    return dump_artefact(train(corpus, job.alpha, job.delta))
+    trained = train(corpus, job.alpha, job.delta)
+    return TrainedFiles(dump_artefact(trained.artefact), dump_views(trained.views))
 
 
-async def train_apart(job: TrainingJob) -> bytes:
+async def train_apart(job: TrainingJob) -> TrainedFiles:
     """Runs the job in a new process; a caller that goes away ends it.
 
     Raises:
@@ -70,7 +82,8 @@ async def train_apart(job: TrainingJob) -> bytes:
             process.kill()
             await process.wait()
     if process.returncode == 0:
-        return output
+        size = int.from_bytes(output[:_LENGTH_BYTES], "big") + _LENGTH_BYTES
+        return TrainedFiles(output[_LENGTH_BYTES:size], output[size:])
     if process.returncode == _REFUSED:
         raise _rebuilt(json.loads(errors))
     raise MeshError(f"training ended with status {process.returncode}: {errors.decode()[-2000:]}")
@@ -85,12 +98,14 @@ def _rebuilt(form: dict[str, str]) -> MeshError:
 def main() -> None:
     job = TrainingJob(**json.loads(sys.stdin.read()))
     try:
-        artefact = run_job(job)
+        files = run_job(job)
     except (InvalidInputError, NotFoundError, DataLossError) as error:
         form = {**error.metadata, "message": str(error), "reason": str(error.reason)}
         sys.stderr.write(json.dumps(form))
         raise SystemExit(_REFUSED) from error
-    sys.stdout.buffer.write(artefact)
+    sys.stdout.buffer.write(len(files.artefact).to_bytes(_LENGTH_BYTES, "big"))
+    sys.stdout.buffer.write(files.artefact)
+    sys.stdout.buffer.write(files.views)
 
 
 if __name__ == "__main__":

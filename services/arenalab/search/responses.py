@@ -96,6 +96,7 @@ def text_response(
         embed_us=(answer.embedded_ns - answer.started_ns) // 1000,
         search_us=(answer.searched_ns - answer.embedded_ns) // 1000,
         plan=plan,
+        vector=np.ascontiguousarray(answer.vector, dtype="<f4").tobytes(),
     )
 
 

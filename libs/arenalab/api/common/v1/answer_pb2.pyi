@@ -3,8 +3,10 @@
 isort:skip_file
 What an answer from memory rests on: evidence, guarantee, abstention."""
 
+from collections import abc as _abc
 from google.protobuf import descriptor as _descriptor
 from google.protobuf import message as _message
+from google.protobuf.internal import containers as _containers
 from google.protobuf.internal import enum_type_wrapper as _enum_type_wrapper
 import builtins as _builtins
 import sys
@@ -57,6 +59,11 @@ class _GuaranteeKindEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_Guarant
     """GUARANTEE_KIND_HIGH_PROBABILITY: the risk of served answers is at most alpha,
     with confidence 1 - delta over the draw of the calibration set.
     """
+    GUARANTEE_KIND_EXPECTATION: _GuaranteeKind.ValueType  # 2
+    """GUARANTEE_KIND_EXPECTATION: the risk of served answers is at most alpha on
+    average over the draw of the calibration set. It serves more than
+    HIGH_PROBABILITY, and in about half of all draws the risk is above alpha.
+    """
 
 class GuaranteeKind(_GuaranteeKind, metaclass=_GuaranteeKindEnumTypeWrapper):
     """GuaranteeKind names what the bound controls."""
@@ -67,7 +74,44 @@ GUARANTEE_KIND_HIGH_PROBABILITY: GuaranteeKind.ValueType  # 1
 """GUARANTEE_KIND_HIGH_PROBABILITY: the risk of served answers is at most alpha,
 with confidence 1 - delta over the draw of the calibration set.
 """
+GUARANTEE_KIND_EXPECTATION: GuaranteeKind.ValueType  # 2
+"""GUARANTEE_KIND_EXPECTATION: the risk of served answers is at most alpha on
+average over the draw of the calibration set. It serves more than
+HIGH_PROBABILITY, and in about half of all draws the risk is above alpha.
+"""
 Global___GuaranteeKind: _TypeAlias = GuaranteeKind  # noqa: Y015
+
+class _GuaranteeScope:
+    ValueType = _typing.NewType("ValueType", _builtins.int)
+    V: _TypeAlias = ValueType  # noqa: Y015
+
+class _GuaranteeScopeEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_GuaranteeScope.ValueType], _builtins.type):
+    DESCRIPTOR: _descriptor.EnumDescriptor
+    GUARANTEE_SCOPE_UNSPECIFIED: _GuaranteeScope.ValueType  # 0
+    """GUARANTEE_SCOPE_UNSPECIFIED means none."""
+    GUARANTEE_SCOPE_ALL: _GuaranteeScope.ValueType  # 1
+    """GUARANTEE_SCOPE_ALL: all served answers of the dataset together."""
+    GUARANTEE_SCOPE_GROUP: _GuaranteeScope.ValueType  # 2
+    """GUARANTEE_SCOPE_GROUP: the served answers of the question's domain. With
+    HIGH_PROBABILITY, delta is shared among the domains that have enough labelled
+    questions for a bound, so that all of their bounds hold at once. A domain
+    without enough of them has a void guarantee.
+    """
+
+class GuaranteeScope(_GuaranteeScope, metaclass=_GuaranteeScopeEnumTypeWrapper):
+    """GuaranteeScope says which served answers the bound is about."""
+
+GUARANTEE_SCOPE_UNSPECIFIED: GuaranteeScope.ValueType  # 0
+"""GUARANTEE_SCOPE_UNSPECIFIED means none."""
+GUARANTEE_SCOPE_ALL: GuaranteeScope.ValueType  # 1
+"""GUARANTEE_SCOPE_ALL: all served answers of the dataset together."""
+GUARANTEE_SCOPE_GROUP: GuaranteeScope.ValueType  # 2
+"""GUARANTEE_SCOPE_GROUP: the served answers of the question's domain. With
+HIGH_PROBABILITY, delta is shared among the domains that have enough labelled
+questions for a bound, so that all of their bounds hold at once. A domain
+without enough of them has a void guarantee.
+"""
+Global___GuaranteeScope: _TypeAlias = GuaranteeScope  # noqa: Y015
 
 class _CalibrationBasis:
     ValueType = _typing.NewType("ValueType", _builtins.int)
@@ -255,7 +299,9 @@ class Alternative(_message.Message):
     outcome: _builtins.str
     """outcome is the text."""
     share: _builtins.float
-    """share of the weighted vote, in [0, 1]."""
+    """share of the weighted vote, or where the version has views of its outcomes the
+    probability that vote and views together give it, in [0, 1].
+    """
     support: _builtins.int
     """support is the number of spans that voted for it."""
     def __init__(
@@ -276,7 +322,7 @@ Global___Alternative: _TypeAlias = Alternative  # noqa: Y015
 @_typing.final
 class Guarantee(_message.Message):
     """Guarantee is the bound that holds for answers served from memory: of them, at
-    most `alpha` are wrong, with confidence 1 - `delta`.
+    most `alpha` are wrong, with confidence 1 - `delta` or on average (see `kind`).
 
     It is marginal over the traffic, needs labelled data exchangeable with that
     traffic, and says nothing about fallback answers.
@@ -294,6 +340,8 @@ class Guarantee(_message.Message):
     CALIBRATION_ERRORS_FIELD_NUMBER: _builtins.int
     RISK_UPPER_BOUND_FIELD_NUMBER: _builtins.int
     BASIS_FIELD_NUMBER: _builtins.int
+    SCOPE_FIELD_NUMBER: _builtins.int
+    GROUP_FIELD_NUMBER: _builtins.int
     status: Global___GuaranteeStatus.ValueType
     """status of the bound."""
     kind: Global___GuaranteeKind.ValueType
@@ -301,7 +349,9 @@ class Guarantee(_message.Message):
     alpha: _builtins.float
     """alpha is the largest tolerated risk of served answers, in (0, 1)."""
     delta: _builtins.float
-    """delta is the tolerated probability that the bound fails, in (0, 1)."""
+    """delta is the tolerated probability that the bound fails, in (0, 1); the share
+    of the group for GUARANTEE_SCOPE_GROUP. 0 for GUARANTEE_KIND_EXPECTATION.
+    """
     threshold: _builtins.float
     """threshold is the confidence at or above which answers are served, in [0, 1].
     Absent when no threshold satisfies the bound.
@@ -313,9 +363,17 @@ class Guarantee(_message.Message):
     calibration_errors: _builtins.int
     """calibration_errors is how many of those were wrong."""
     risk_upper_bound: _builtins.float
-    """risk_upper_bound is the Clopper-Pearson upper bound at the threshold, in [0, 1]."""
+    """risk_upper_bound is what is kept below alpha at the threshold, in [0, 1]: the
+    Clopper-Pearson upper bound, or (1 + errors) / served for EXPECTATION.
+    """
     basis: Global___CalibrationBasis.ValueType
     """basis of the calibration."""
+    scope: Global___GuaranteeScope.ValueType
+    """scope of the bound."""
+    group: _builtins.str
+    """group that the bound is about, a domain. Empty for GUARANTEE_SCOPE_ALL, and for
+    a question whose domain is not known.
+    """
     def __init__(
         self,
         *,
@@ -329,16 +387,57 @@ class Guarantee(_message.Message):
         calibration_errors: _builtins.int = ...,
         risk_upper_bound: _builtins.float = ...,
         basis: Global___CalibrationBasis.ValueType = ...,
+        scope: Global___GuaranteeScope.ValueType = ...,
+        group: _builtins.str = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["_threshold", b"_threshold", "threshold", b"threshold"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["_threshold", b"_threshold", "alpha", b"alpha", "basis", b"basis", "calibration_errors", b"calibration_errors", "calibration_served", b"calibration_served", "calibration_size", b"calibration_size", "delta", b"delta", "kind", b"kind", "risk_upper_bound", b"risk_upper_bound", "status", b"status", "threshold", b"threshold"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["_threshold", b"_threshold", "alpha", b"alpha", "basis", b"basis", "calibration_errors", b"calibration_errors", "calibration_served", b"calibration_served", "calibration_size", b"calibration_size", "delta", b"delta", "group", b"group", "kind", b"kind", "risk_upper_bound", b"risk_upper_bound", "scope", b"scope", "status", b"status", "threshold", b"threshold"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     _WhichOneofReturnType__threshold: _TypeAlias = _typing.Literal["threshold"]  # noqa: Y015
     _WhichOneofArgType__threshold: _TypeAlias = _typing.Literal["_threshold", b"_threshold"]  # noqa: Y015
     def WhichOneof(self, oneof_group: _WhichOneofArgType__threshold) -> _WhichOneofReturnType__threshold | None: ...
 
 Global___Guarantee: _TypeAlias = Guarantee  # noqa: Y015
+
+@_typing.final
+class OutcomeSet(_message.Message):
+    """OutcomeSet is the smallest set of outcomes that holds the right one with a stated
+    probability (an adaptive prediction set).
+
+    It speaks of questions whose right outcome is in memory, marginally over them, and
+    needs labelled data exchangeable with the traffic.
+    """
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    OUTCOMES_FIELD_NUMBER: _builtins.int
+    COVERAGE_FIELD_NUMBER: _builtins.int
+    CALIBRATION_SIZE_FIELD_NUMBER: _builtins.int
+    coverage: _builtins.float
+    """coverage is the probability that the right outcome is in the set, in (0, 1):
+    one less the alpha of the guarantee.
+    """
+    calibration_size: _builtins.int
+    """calibration_size is the number of labelled questions used."""
+    @_builtins.property
+    def outcomes(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]:
+        """outcomes by descending share, the output first."""
+
+    def __init__(
+        self,
+        *,
+        outcomes: _abc.Iterable[_builtins.str] | None = ...,
+        coverage: _builtins.float = ...,
+        calibration_size: _builtins.int = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["calibration_size", b"calibration_size", "coverage", b"coverage", "outcomes", b"outcomes"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___OutcomeSet: _TypeAlias = OutcomeSet  # noqa: Y015
 
 @_typing.final
 class Abstention(_message.Message):

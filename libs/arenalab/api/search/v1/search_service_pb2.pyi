@@ -369,6 +369,7 @@ class SearchTextResponse(_message.Message):
     SEARCH_US_FIELD_NUMBER: _builtins.int
     PLAN_FIELD_NUMBER: _builtins.int
     MISSING_SHARDS_FIELD_NUMBER: _builtins.int
+    VECTOR_FIELD_NUMBER: _builtins.int
     dataset: _builtins.str
     """dataset that was searched."""
     dataset_version: _builtins.str
@@ -381,6 +382,8 @@ class SearchTextResponse(_message.Message):
     """embed_us is the time spent on embedding, in microseconds."""
     search_us: _builtins.int
     """search_us is the time spent in the indexes, in microseconds."""
+    vector: _builtins.bytes
+    """vector of the text, unit length, as little-endian float32."""
     @_builtins.property
     def hits(self) -> _containers.RepeatedCompositeFieldContainer[Global___Hit]:
         """hits by descending score; ties by span id. Without a ranking, by similarity."""
@@ -410,10 +413,11 @@ class SearchTextResponse(_message.Message):
         search_us: _builtins.int = ...,
         plan: _plan_pb2.QueryPlan | None = ...,
         missing_shards: _abc.Iterable[_builtins.str] | None = ...,
+        vector: _builtins.bytes = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["certificate", b"certificate", "plan", b"plan"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["certificate", b"certificate", "dataset", b"dataset", "dataset_version", b"dataset_version", "embed_us", b"embed_us", "engine", b"engine", "hits", b"hits", "matches", b"matches", "missing_shards", b"missing_shards", "plan", b"plan", "search_us", b"search_us"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["certificate", b"certificate", "dataset", b"dataset", "dataset_version", b"dataset_version", "embed_us", b"embed_us", "engine", b"engine", "hits", b"hits", "matches", b"matches", "missing_shards", b"missing_shards", "plan", b"plan", "search_us", b"search_us", "vector", b"vector"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
