@@ -11,7 +11,7 @@ from typing import Final
 import numpy as np
 
 from arenalab.predictor.context_match import ActionMatch, context_similarity, match_action
-from arenalab.predictor.contrast import Contrast, compare, variation
+from arenalab.predictor.contrast import Contrast, find_group_clashes
 from arenalab.predictor.inference import infer_situation
 from arenalab.predictor.neighbourhood import (
     FloatArray,
@@ -96,17 +96,16 @@ def find_clashes(
 ) -> tuple[Contrast, ...]:
     """Returns how each neighbour's question clashes with the query.
 
-    Ways in which an outcome's own questions differ from each other do not count.
+    Ways in which an outcome's own questions differ from each other do not count; an outcome
+    whose most similar wording clashes does so as a whole.
     """
-    phrase = parse(query.text)
-    flags = [compare(phrase, memory.phrase) for memory in hood.memories]
-    if any(flags):
-        for group in groups:
-            if any(flags[at] for at in group.members):
-                harmless = variation([hood.memories[at].phrase for at in group.members])
-                for at in group.members:
-                    flags[at] &= ~harmless
-    return tuple(flags)
+    return tuple(
+        find_group_clashes(
+            parse(query.text),
+            [memory.phrase for memory in hood.memories],
+            [group.members for group in groups],
+        )
+    )
 
 
 def clash_share(group: Group, clashes: Sequence[Contrast], plain: FloatArray) -> float:
