@@ -141,14 +141,15 @@ def _varied_items(questions: Sequence[Phrase]) -> Contrast:
 def essential_share(question: Phrase, evidence: Phrase, others: Sequence[Phrase]) -> float:
     """Returns how much an outcome hangs on what its evidence says and the question does not.
 
-    The largest share, in [0, 1], of the outcome's questions that hold one word of the evidence
-    that is missing from the question. An outcome for which "French" stands in one question of
-    twenty is not about French.
+    The least share, in [0, 1], of the outcome's questions that hold a word of the evidence that
+    is missing from the question. An outcome for which "French" stands in one question of twenty
+    is not about French.
     """
-    missing = evidence.content - question.content
+    slot = slot_of(question.words, evidence.words)
+    missing = (slot[1] & evidence.content) if slot else evidence.content - question.content
     if not missing or not others:
         return 0.0
-    return max(sum(word in other.content for other in others) for word in missing) / len(others)
+    return min(sum(word in other.content for other in others) for word in missing) / len(others)
 
 
 def _polarity(a: Phrase, b: Phrase, alike: float) -> Contrast:

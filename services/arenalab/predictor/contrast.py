@@ -9,6 +9,7 @@ cannot be seen.
 from collections.abc import Sequence
 
 from arenalab.contrast.clash import (
+    FREE_KINDS,
     Contrast,
     alikeness,
     compare,
@@ -45,7 +46,15 @@ def _settle(
     for at in members:
         if flags[at]:
             flags[at] = remaining(flags[at], question, evidence[at], phrases)
-    judge = max(members, key=lambda at: (alikeness(question, evidence[at]), bool(flags[at])))
+    # Of several that share as many words, an opposite is heard first, another name or item last.
+    judge = max(
+        members,
+        key=lambda at: (
+            alikeness(question, evidence[at]),
+            bool(flags[at] & ~FREE_KINDS),
+            not flags[at],
+        ),
+    )
     if flags[judge]:
         for at in members:
             flags[at] |= flags[judge]
