@@ -10,4 +10,13 @@ from arenalab.contrast.clash import (
 )
 from arenalab.contrast.phrase import Phrase, parse
 
-__all__ = ["Contrast", "Phrase", "alikeness", "compare", "essential_share", "overlap", "parse", "variation"]
+__all__ = [
+    "Contrast",
+    "Phrase",
+    "alikeness",
+    "compare",
+    "essential_share",
+    "overlap",
+    "parse",
+    "variation",
+]

@@ -194,9 +194,7 @@ def _opposed(a: Phrase, b: Phrase) -> list[tuple[int, int]]:
     return [
         (pair, side)
         for pair, side in a.poles
-        if (pair, -side) in b.poles
-        and (pair, -side) not in a.poles
-        and (pair, side) not in b.poles
+        if (pair, -side) in b.poles and (pair, -side) not in a.poles and (pair, side) not in b.poles
     ]
 
 
@@ -213,11 +211,7 @@ def _are_prefixed(left: frozenset[str], right: frozenset[str]) -> bool:
 def _order(a: Phrase, b: Phrase) -> Contrast:
     if a.order != b.order and _is_reversed(a, b):
         return Contrast.ORDER
-    if (
-        len(a.words) == len(b.words)
-        and a.content == b.content
-        and _are_swapped(a.words, b.words)
-    ):
+    if len(a.words) == len(b.words) and a.content == b.content and _are_swapped(a.words, b.words):
         return Contrast.ORDER
     return Contrast.NONE
 

@@ -226,7 +226,6 @@ class _Lists:
                 if item_of(word) is None and self._fits(tokens.words, at, other):
                     yield tokens.spliced(at, at + 1, cased(other, tokens.written(at)))
 
-
     def _fits(self, words: Sequence[str], at: int, other: str) -> bool:
         # Somewhere in the dataset it stands after the one neighbour, and before the other.
         before = words[at - 1] if at else ""

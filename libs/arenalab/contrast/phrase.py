@@ -28,11 +28,26 @@ MAX_WORDS: Final = 256
 _TITLE_SHARE: Final = 0.6
 # "on" is the opposite of "off" after these; elsewhere it is a preposition.
 _SWITCHING: Final = frozenset(
-    "turn turns turned turning switch switched switching power powered put keep leave is are".split()
+    [
+        "turn",
+        "turns",
+        "turned",
+        "turning",
+        "switch",
+        "switched",
+        "switching",
+        "power",
+        "powered",
+        "put",
+        "keep",
+        "leave",
+        "is",
+        "are",
+    ]
 )
 
 # "what's", "I'd", "we're": the verb of a filler, shortened.
-_SHORTENED: Final = frozenset("s re ll d ve m".split())
+_SHORTENED: Final = frozenset(["s", "re", "ll", "d", "ve", "m"])
 
 Pole = tuple[int, int]  # pair of opposites, and which of the two: 1 or -1
 Item = tuple[str, str]  # kind, and which of that kind

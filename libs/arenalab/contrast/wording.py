@@ -4,6 +4,7 @@ Each maker yields whole texts. It yields none rather than one that nobody would 
 """
 
 from collections.abc import Container, Iterator
+from itertools import pairwise
 from typing import Final
 
 from arenalab.contrast.lexicon import (
@@ -26,7 +27,21 @@ def _words(text: str) -> frozenset[str]:
 
 _NEGATED: Final = {
     aux: aux.removesuffix("n") + "n't"
-    for aux in "is are was were do does did could should would has have had".split()
+    for aux in [
+        "is",
+        "are",
+        "was",
+        "were",
+        "do",
+        "does",
+        "did",
+        "could",
+        "should",
+        "would",
+        "has",
+        "have",
+        "had",
+    ]
 } | {"can": "can't", "will": "won't"}
 _ASKING: Final = _words("who what which when where why whose whom")
 _SUBJECTS: Final = _words("i you we they he she it one people")
@@ -50,12 +65,16 @@ _AMBIGUOUS: Final = _words("""
     fewest fewer wrong
 """)
 # Pairs with one of these are exchanged whenever the word itself may be.
-_FIXED: Final = _words("on off after before won most least first last open start read write send push pull")
+_FIXED: Final = _words(
+    "on off after before won most least first last open start read write send push pull"
+)
 # After these a measure is asked for: "how old", "as long".
 _MEASURING: Final = _words("how as so too")
 _ORDINALS: Final = _words("st nd rd th s")
-_TURNING: Final = _words("convert change exchange translate transfer switch migrate move converting")
-# Sentences in which two names change places are turned by their verb.
+_TURNING: Final = _words(
+    "convert change exchange translate transfer switch migrate move converting"
+)
+# How much a number grows, or a year goes back.
 _SHIFTS: Final = (1, 2, 3, 5, 7)
 _YEAR_FROM: Final = 1500
 _YEAR_TO: Final = 2100
@@ -208,8 +227,8 @@ def exchanged(tokens: Tokens) -> Iterator[str]:
             and words[left] != words[right]
         ):
             yield tokens.swapped((left, left + 1), (right, right + 1))
-    named = [at for at, word in enumerate(words) if _is_named(tokens, at, word)]
-    for left, right in zip(named, named[1:], strict=False):
+    named = [at for at, word in enumerate(words) if at and _is_named(word)]
+    for left, right in pairwise(named):
         middle = words[left + 1 : right]
         if (
             middle
@@ -230,9 +249,9 @@ def _ends_part(tokens: Tokens, at: int) -> bool:
     return bool(tokens.between(at).strip())
 
 
-def _is_named(tokens: Tokens, at: int, word: str) -> bool:
+def _is_named(word: str) -> bool:
     item = item_of(word)
-    return item is not None and item[0] in _ACTING and "'" not in word and at > 0
+    return item is not None and item[0] in _ACTING and "'" not in word
 
 
 def _gap(tokens: Tokens, left: int, right: int) -> str:

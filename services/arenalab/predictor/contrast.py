@@ -58,4 +58,3 @@ def _settle(
     if flags[judge]:
         for at in members:
             flags[at] |= flags[judge]
-

@@ -1,25 +1,16 @@
 """Training in a process of its own, so that its memory goes back when it ends.
 
-The job arrives as JSON on standard input; the artefact leaves on standard output. An error that
-the caller may act on leaves on standard error as JSON, with exit status 3.
+The job arrives as JSON on standard input; the artefact leaves on standard output.
 """
 
-import asyncio
 import json
 import sys
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import Final
 
 from arenalab.dataset import DatasetStore
-from arenalab.mesh import DataLossError, InvalidInputError, MeshError, NotFoundError, Reason
+from arenalab.predictor.apart import refusals_on_stderr, run_apart
 from arenalab.predictor.artefact import dump_artefact
-
-_REFUSED: Final = 3
-_KINDS: Final = {
-    Reason.CORRUPT_DATASET: DataLossError,
-    Reason.INVALID_ARGUMENT: InvalidInputError,
-}
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,41 +46,13 @@ async def train_apart(job: TrainingJob) -> bytes:
     Raises:
         MeshError: As `run_job`; or the process failed.
     """
-    process = await asyncio.create_subprocess_exec(
-        sys.executable,
-        "-m",
-        "arenalab.predictor.training_job",
-        stdin=asyncio.subprocess.PIPE,
-        stdout=asyncio.subprocess.PIPE,
-        stderr=asyncio.subprocess.PIPE,
-    )
-    try:
-        output, errors = await process.communicate(json.dumps(asdict(job)).encode())
-    finally:
-        if process.returncode is None:
-            process.kill()
-            await process.wait()
-    if process.returncode == 0:
-        return output
-    if process.returncode == _REFUSED:
-        raise _rebuilt(json.loads(errors))
-    raise MeshError(f"training ended with status {process.returncode}: {errors.decode()[-2000:]}")
-
-
-def _rebuilt(form: dict[str, str]) -> MeshError:
-    reason = Reason(form.pop("reason"))
-    message = form.pop("message")
-    return _KINDS.get(reason, NotFoundError)(message, reason, **form)
+    return await run_apart("arenalab.predictor.training_job", json.dumps(asdict(job)).encode())
 
 
 def main() -> None:
     job = TrainingJob(**json.loads(sys.stdin.read()))
-    try:
+    with refusals_on_stderr():
         artefact = run_job(job)
-    except (InvalidInputError, NotFoundError, DataLossError) as error:
-        form = {**error.metadata, "message": str(error), "reason": str(error.reason)}
-        sys.stderr.write(json.dumps(form))
-        raise SystemExit(_REFUSED) from error
     sys.stdout.buffer.write(artefact)
 
 

@@ -24,23 +24,23 @@ _sym_db = _symbol_database.Default()
 
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n#arenalab/api/common/v1/answer.proto\x12\x16\x61renalab.api.common.v1\"\xba\x01\n\x08\x45vidence\x12\x0f\n\x07span_id\x18\x01 \x01(\t\x12\x10\n\x08question\x18\x02 \x01(\t\x12\x0f\n\x07outcome\x18\x03 \x01(\t\x12\x12\n\nsimilarity\x18\x04 \x01(\x01\x12\x1a\n\x12\x63ontext_similarity\x18\x05 \x01(\x01\x12\x0e\n\x06weight\x18\x06 \x01(\x01\x12\x0e\n\x06\x64omain\x18\x07 \x01(\t\x12\x18\n\x10trajectory_depth\x18\x08 \x01(\r\x12\x10\n\x08supports\x18\t \x01(\x08\">\n\x0b\x41lternative\x12\x0f\n\x07outcome\x18\x01 \x01(\t\x12\r\n\x05share\x18\x02 \x01(\x01\x12\x0f\n\x07support\x18\x03 \x01(\r\"\xe2\x02\n\tGuarantee\x12\x37\n\x06status\x18\x01 \x01(\x0e\x32\'.arenalab.api.common.v1.GuaranteeStatus\x12\x33\n\x04kind\x18\x02 \x01(\x0e\x32%.arenalab.api.common.v1.GuaranteeKind\x12\r\n\x05\x61lpha\x18\x03 \x01(\x01\x12\r\n\x05\x64\x65lta\x18\x04 \x01(\x01\x12\x16\n\tthreshold\x18\x05 \x01(\x01H\x00\x88\x01\x01\x12\x18\n\x10\x63\x61libration_size\x18\x06 \x01(\r\x12\x1a\n\x12\x63\x61libration_served\x18\x07 \x01(\r\x12\x1a\n\x12\x63\x61libration_errors\x18\x08 \x01(\r\x12\x18\n\x10risk_upper_bound\x18\t \x01(\x01\x12\x37\n\x05\x62\x61sis\x18\n \x01(\x0e\x32(.arenalab.api.common.v1.CalibrationBasisB\x0c\n\n_threshold\"h\n\nAbstention\x12\x35\n\x06reason\x18\x01 \x01(\x0e\x32%.arenalab.api.common.v1.AbstainReason\x12\x13\n\x0b\x65xplanation\x18\x02 \x01(\t\x12\x0e\n\x06wanted\x18\x03 \x01(\t\"\xa1\x01\n\x12\x43\x61librationSummary\x12\x34\n\tguarantee\x18\x01 \x01(\x0b\x32!.arenalab.api.common.v1.Guarantee\x12\x10\n\x08\x63overage\x18\x02 \x01(\x01\x12\"\n\x1a\x65xpected_calibration_error\x18\x03 \x01(\x01\x12\r\n\x05\x62rier\x18\x04 \x01(\x01\x12\x10\n\x08\x65xamples\x18\x05 \x01(\r*\x89\x01\n\x0fGuaranteeStatus\x12 \n\x1cGUARANTEE_STATUS_UNSPECIFIED\x10\x00\x12\x1a\n\x16GUARANTEE_STATUS_VALID\x10\x01\x12\x1d\n\x19GUARANTEE_STATUS_DEGRADED\x10\x02\x12\x19\n\x15GUARANTEE_STATUS_VOID\x10\x03*T\n\rGuaranteeKind\x12\x1e\n\x1aGUARANTEE_KIND_UNSPECIFIED\x10\x00\x12#\n\x1fGUARANTEE_KIND_HIGH_PROBABILITY\x10\x01*\x84\x01\n\x10\x43\x61librationBasis\x12!\n\x1d\x43\x41LIBRATION_BASIS_UNSPECIFIED\x10\x00\x12%\n!CALIBRATION_BASIS_DATASET_HOLDOUT\x10\x01\x12&\n\"CALIBRATION_BASIS_LABELLED_TRAFFIC\x10\x02*\xbe\x02\n\rAbstainReason\x12\x1e\n\x1a\x41\x42STAIN_REASON_UNSPECIFIED\x10\x00\x12\x1d\n\x19\x41\x42STAIN_REASON_NO_SUPPORT\x10\x01\x12\'\n#ABSTAIN_REASON_CONFLICTING_OUTCOMES\x10\x02\x12\x1f\n\x1b\x41\x42STAIN_REASON_OUT_OF_SCOPE\x10\x03\x12!\n\x1d\x41\x42STAIN_REASON_CONTRAST_CLASH\x10\x04\x12\x18\n\x14\x41\x42STAIN_REASON_STALE\x10\x05\x12!\n\x1d\x41\x42STAIN_REASON_GUARANTEE_VOID\x10\x06\x12&\n\"ABSTAIN_REASON_UNSUPPORTED_REQUEST\x10\x07\x12\x1c\n\x18\x41\x42STAIN_REASON_NOT_READY\x10\x08*\xb2\x01\n\x0c\x41nswerMethod\x12\x1d\n\x19\x41NSWER_METHOD_UNSPECIFIED\x10\x00\x12\x1a\n\x16\x41NSWER_METHOD_MAJORITY\x10\x01\x12\x1b\n\x17\x41NSWER_METHOD_SYNTHESIS\x10\x02\x12\x1b\n\x17\x41NSWER_METHOD_UNCERTAIN\x10\x03\x12\x16\n\x12\x41NSWER_METHOD_NONE\x10\x04\x12\x15\n\x11\x41NSWER_METHOD_LLM\x10\x05\x62\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n#arenalab/api/common/v1/answer.proto\x12\x16\x61renalab.api.common.v1\"\xba\x01\n\x08\x45vidence\x12\x0f\n\x07span_id\x18\x01 \x01(\t\x12\x10\n\x08question\x18\x02 \x01(\t\x12\x0f\n\x07outcome\x18\x03 \x01(\t\x12\x12\n\nsimilarity\x18\x04 \x01(\x01\x12\x1a\n\x12\x63ontext_similarity\x18\x05 \x01(\x01\x12\x0e\n\x06weight\x18\x06 \x01(\x01\x12\x0e\n\x06\x64omain\x18\x07 \x01(\t\x12\x18\n\x10trajectory_depth\x18\x08 \x01(\r\x12\x10\n\x08supports\x18\t \x01(\x08\">\n\x0b\x41lternative\x12\x0f\n\x07outcome\x18\x01 \x01(\t\x12\r\n\x05share\x18\x02 \x01(\x01\x12\x0f\n\x07support\x18\x03 \x01(\r\"\xe2\x02\n\tGuarantee\x12\x37\n\x06status\x18\x01 \x01(\x0e\x32\'.arenalab.api.common.v1.GuaranteeStatus\x12\x33\n\x04kind\x18\x02 \x01(\x0e\x32%.arenalab.api.common.v1.GuaranteeKind\x12\r\n\x05\x61lpha\x18\x03 \x01(\x01\x12\r\n\x05\x64\x65lta\x18\x04 \x01(\x01\x12\x16\n\tthreshold\x18\x05 \x01(\x01H\x00\x88\x01\x01\x12\x18\n\x10\x63\x61libration_size\x18\x06 \x01(\r\x12\x1a\n\x12\x63\x61libration_served\x18\x07 \x01(\r\x12\x1a\n\x12\x63\x61libration_errors\x18\x08 \x01(\r\x12\x18\n\x10risk_upper_bound\x18\t \x01(\x01\x12\x37\n\x05\x62\x61sis\x18\n \x01(\x0e\x32(.arenalab.api.common.v1.CalibrationBasisB\x0c\n\n_threshold\"h\n\nAbstention\x12\x35\n\x06reason\x18\x01 \x01(\x0e\x32%.arenalab.api.common.v1.AbstainReason\x12\x13\n\x0b\x65xplanation\x18\x02 \x01(\t\x12\x0e\n\x06wanted\x18\x03 \x01(\t\"\xe0\x01\n\x12\x43\x61librationSummary\x12\x34\n\tguarantee\x18\x01 \x01(\x0b\x32!.arenalab.api.common.v1.Guarantee\x12\x10\n\x08\x63overage\x18\x02 \x01(\x01\x12\"\n\x1a\x65xpected_calibration_error\x18\x03 \x01(\x01\x12\r\n\x05\x62rier\x18\x04 \x01(\x01\x12\x10\n\x08\x65xamples\x18\x05 \x01(\r\x12=\n\x08\x63ontrast\x18\x06 \x01(\x0b\x32+.arenalab.api.common.v1.ContrastCertificate\"\xcf\x01\n\x13\x43ontrastCertificate\x12\x33\n\x05total\x18\x01 \x01(\x0b\x32$.arenalab.api.common.v1.ContrastRate\x12\x35\n\x07\x62y_kind\x18\x02 \x03(\x0b\x32$.arenalab.api.common.v1.ContrastRate\x12\x11\n\totherwise\x18\x03 \x01(\r\x12\x39\n\x08\x65xamples\x18\x04 \x03(\x0b\x32\'.arenalab.api.common.v1.ContrastExample\"|\n\x0c\x43ontrastRate\x12\x0c\n\x04kind\x18\x01 \x01(\t\x12\r\n\x05pairs\x18\x02 \x01(\r\x12\x15\n\rfalse_accepts\x18\x03 \x01(\r\x12\x11\n\x04rate\x18\x04 \x01(\x01H\x00\x88\x01\x01\x12\r\n\x05lower\x18\x05 \x01(\x01\x12\r\n\x05upper\x18\x06 \x01(\x01\x42\x07\n\x05_rate\"B\n\x0f\x43ontrastExample\x12\x0c\n\x04kind\x18\x01 \x01(\t\x12\x10\n\x08question\x18\x02 \x01(\t\x12\x0f\n\x07variant\x18\x03 \x01(\t*\x89\x01\n\x0fGuaranteeStatus\x12 \n\x1cGUARANTEE_STATUS_UNSPECIFIED\x10\x00\x12\x1a\n\x16GUARANTEE_STATUS_VALID\x10\x01\x12\x1d\n\x19GUARANTEE_STATUS_DEGRADED\x10\x02\x12\x19\n\x15GUARANTEE_STATUS_VOID\x10\x03*T\n\rGuaranteeKind\x12\x1e\n\x1aGUARANTEE_KIND_UNSPECIFIED\x10\x00\x12#\n\x1fGUARANTEE_KIND_HIGH_PROBABILITY\x10\x01*\x84\x01\n\x10\x43\x61librationBasis\x12!\n\x1d\x43\x41LIBRATION_BASIS_UNSPECIFIED\x10\x00\x12%\n!CALIBRATION_BASIS_DATASET_HOLDOUT\x10\x01\x12&\n\"CALIBRATION_BASIS_LABELLED_TRAFFIC\x10\x02*\xbe\x02\n\rAbstainReason\x12\x1e\n\x1a\x41\x42STAIN_REASON_UNSPECIFIED\x10\x00\x12\x1d\n\x19\x41\x42STAIN_REASON_NO_SUPPORT\x10\x01\x12\'\n#ABSTAIN_REASON_CONFLICTING_OUTCOMES\x10\x02\x12\x1f\n\x1b\x41\x42STAIN_REASON_OUT_OF_SCOPE\x10\x03\x12!\n\x1d\x41\x42STAIN_REASON_CONTRAST_CLASH\x10\x04\x12\x18\n\x14\x41\x42STAIN_REASON_STALE\x10\x05\x12!\n\x1d\x41\x42STAIN_REASON_GUARANTEE_VOID\x10\x06\x12&\n\"ABSTAIN_REASON_UNSUPPORTED_REQUEST\x10\x07\x12\x1c\n\x18\x41\x42STAIN_REASON_NOT_READY\x10\x08*\xb2\x01\n\x0c\x41nswerMethod\x12\x1d\n\x19\x41NSWER_METHOD_UNSPECIFIED\x10\x00\x12\x1a\n\x16\x41NSWER_METHOD_MAJORITY\x10\x01\x12\x1b\n\x17\x41NSWER_METHOD_SYNTHESIS\x10\x02\x12\x1b\n\x17\x41NSWER_METHOD_UNCERTAIN\x10\x03\x12\x16\n\x12\x41NSWER_METHOD_NONE\x10\x04\x12\x15\n\x11\x41NSWER_METHOD_LLM\x10\x05\x62\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
 _builder.BuildTopDescriptorsAndMessages(DESCRIPTOR, 'arenalab.api.common.v1.answer_pb2', _globals)
 if not _descriptor._USE_C_DESCRIPTORS:
   DESCRIPTOR._loaded_options = None
-  _globals['_GUARANTEESTATUS']._serialized_start=944
-  _globals['_GUARANTEESTATUS']._serialized_end=1081
-  _globals['_GUARANTEEKIND']._serialized_start=1083
-  _globals['_GUARANTEEKIND']._serialized_end=1167
-  _globals['_CALIBRATIONBASIS']._serialized_start=1170
-  _globals['_CALIBRATIONBASIS']._serialized_end=1302
-  _globals['_ABSTAINREASON']._serialized_start=1305
-  _globals['_ABSTAINREASON']._serialized_end=1623
-  _globals['_ANSWERMETHOD']._serialized_start=1626
-  _globals['_ANSWERMETHOD']._serialized_end=1804
+  _globals['_GUARANTEESTATUS']._serialized_start=1411
+  _globals['_GUARANTEESTATUS']._serialized_end=1548
+  _globals['_GUARANTEEKIND']._serialized_start=1550
+  _globals['_GUARANTEEKIND']._serialized_end=1634
+  _globals['_CALIBRATIONBASIS']._serialized_start=1637
+  _globals['_CALIBRATIONBASIS']._serialized_end=1769
+  _globals['_ABSTAINREASON']._serialized_start=1772
+  _globals['_ABSTAINREASON']._serialized_end=2090
+  _globals['_ANSWERMETHOD']._serialized_start=2093
+  _globals['_ANSWERMETHOD']._serialized_end=2271
   _globals['_EVIDENCE']._serialized_start=64
   _globals['_EVIDENCE']._serialized_end=250
   _globals['_ALTERNATIVE']._serialized_start=252
@@ -50,5 +50,11 @@ if not _descriptor._USE_C_DESCRIPTORS:
   _globals['_ABSTENTION']._serialized_start=673
   _globals['_ABSTENTION']._serialized_end=777
   _globals['_CALIBRATIONSUMMARY']._serialized_start=780
-  _globals['_CALIBRATIONSUMMARY']._serialized_end=941
+  _globals['_CALIBRATIONSUMMARY']._serialized_end=1004
+  _globals['_CONTRASTCERTIFICATE']._serialized_start=1007
+  _globals['_CONTRASTCERTIFICATE']._serialized_end=1214
+  _globals['_CONTRASTRATE']._serialized_start=1216
+  _globals['_CONTRASTRATE']._serialized_end=1340
+  _globals['_CONTRASTEXAMPLE']._serialized_start=1342
+  _globals['_CONTRASTEXAMPLE']._serialized_end=1408
 # @@protoc_insertion_point(module_scope)
