@@ -11,8 +11,8 @@ from collections.abc import Iterable, Sequence
 from enum import Flag, auto
 from typing import Final
 
-from arenalab.contrast.lexicon import ASKED, DATES, ITEMS, SYMMETRIC, SYNONYMS
-from arenalab.contrast.phrase import PAIRS, Item, Phrase, is_comparative
+from arenalab.contrast.lexicon import ASKED, DATES, ITEMS, NUMBERS, SYMMETRIC, SYNONYMS, UNITS
+from arenalab.contrast.phrase import PAIRS, Item, Phrase, is_comparative, stem
 
 # Below this share of common words two questions are about different matters, and a
 # "not" in one of them says nothing about the other.
@@ -63,6 +63,8 @@ def alikeness(a: Phrase, b: Phrase) -> float:
 
 def compare(a: Phrase, b: Phrase) -> Contrast:
     """Returns how two questions clash; symmetric, and NONE for equal ones."""
+    if len(a.words) == len(b.words) == 1:  # "mute", "unmute"
+        return _polarity(a, b, 1.0)
     common, sizes = len(a.content & b.content), (len(a.content), len(b.content))
     slot = slot_of(a.words, b.words) if common >= min(sizes) - MAX_SLOT else None
     alike = common / max(1, sum(sizes) - common)
@@ -74,9 +76,14 @@ def compare(a: Phrase, b: Phrase) -> Contrast:
         flags |= _polarity(a, b, alike) | _order(a, b)
     if flags or slot is None or a.negated != b.negated:
         return flags
-    if _are_other(slot[0] & a.content, slot[1] & b.content):
-        flags = Contrast.ITEM
-    return flags
+    ours, theirs = slot[0] & a.content, slot[1] & b.content
+    if a.numbers or b.numbers:
+        ours, theirs = _unmeasured(ours), _unmeasured(theirs)
+    return Contrast.ITEM if _are_other(ours, theirs) else Contrast.NONE
+
+
+def _unmeasured(words: frozenset[str]) -> frozenset[str]:
+    return frozenset(word for word in words if not word[0].isdigit() and word not in _MEASURES)
 
 
 def variation(questions: Sequence[Phrase]) -> Contrast:
@@ -172,7 +179,9 @@ def _polarity(a: Phrase, b: Phrase, alike: float) -> Contrast:
 
 def _facts(a: Phrase, b: Phrase, *, is_close: bool) -> Contrast:
     flags = Contrast.NONE
-    if a.numbers - b.numbers and b.numbers - a.numbers:
+    if a.amounts != b.amounts and (
+        len(a.amounts) == len(b.amounts) or (a.numbers - b.numbers and b.numbers - a.numbers)
+    ):
         flags |= Contrast.NUMBER
     if a.items != b.items:
         kinds = {kind for kind, _ in a.items - b.items} & {kind for kind, _ in b.items - a.items}
@@ -276,6 +285,20 @@ def are_kin(x: str, y: str) -> bool:
         return True
     if x in ITEMS and ITEMS.get(x) == ITEMS.get(y):
         return True
-    if not SYNONYMS.get(x, frozenset()).isdisjoint(SYNONYMS.get(y, frozenset())):
+    if not _GROUPS.get(x, _NO_GROUP).isdisjoint(_GROUPS.get(y, _NO_GROUP)):
         return True
     return x in y or y in x if min(len(x), len(y)) > 2 else False  # noqa: PLR2004
+
+
+def _groups() -> dict[str, frozenset[int]]:
+    groups: dict[str, frozenset[int]] = {}
+    for number, line in enumerate(SYNONYMS):
+        for word in line.split():
+            groups[stem(word)] = groups.get(stem(word), _NO_GROUP) | {number}
+    return groups
+
+
+_NO_GROUP: Final[frozenset[int]] = frozenset()
+_GROUPS: Final = _groups()
+# Where two numbers are the same in base units, so is what they are written with.
+_MEASURES: Final = frozenset(stem(word) for word in (*UNITS, *NUMBERS, "one"))

@@ -72,6 +72,7 @@ class Phrase:
     content: frozenset[str]  # the same, as a set
     negated: bool  # an odd number of negations
     numbers: frozenset[str]  # in base units: 60 minutes are 1 hour
+    amounts: tuple[str, ...]  # the same, each as often as it is written, sorted
     poles: frozenset[Pole]
     order: frozenset[tuple[str, str]]  # (earlier or source, later or target)
     items: frozenset[Item]  # weekdays, months, places and others of a closed kind
@@ -102,12 +103,14 @@ def parse(text: str) -> Phrase:
         for word, root in zip(raw, words, strict=True)
         if not is_filler(word) and not is_negation(word)
     )
+    amounts = tuple(sorted(_quantities(spoken)))
     return Phrase(
         words=words,
         frame=frame,
         content=frozenset(frame),
         negated=_is_negated(raw),
-        numbers=frozenset(_quantities(spoken)),
+        numbers=frozenset(amounts),
+        amounts=amounts,
         poles=frozenset(_poles(raw, words)),
         order=_order(raw, words),
         items=frozenset(item for word in raw if (item := item_of(word)) is not None),

@@ -7,6 +7,7 @@ cannot be seen.
 """
 
 from collections.abc import Sequence
+from typing import Final
 
 from arenalab.contrast.clash import (
     FREE_KINDS,
@@ -20,6 +21,11 @@ from arenalab.contrast.clash import (
 from arenalab.contrast.phrase import Phrase
 
 __all__ = ["Contrast", "compare", "find_group_clashes", "overlap", "variation"]
+
+
+# An opposite is heard before wordings that share a little more with the question: they may leave
+# out what the two differ in. Another name or item is not, as rephrasings exchange words too.
+MARGIN: Final = 0.1
 
 
 def find_group_clashes(
@@ -46,12 +52,10 @@ def _settle(
     for at in members:
         if flags[at]:
             flags[at] = remaining(flags[at], question, evidence[at], phrases)
-    # Of several that share as many words, an opposite is heard first, another name or item last.
     judge = max(
         members,
         key=lambda at: (
-            alikeness(question, evidence[at]),
-            bool(flags[at] & ~FREE_KINDS),
+            alikeness(question, evidence[at]) + (MARGIN if flags[at] & ~FREE_KINDS else 0.0),
             not flags[at],
         ),
     )
