@@ -30,10 +30,13 @@ NEGATIONS: Final = _words("""
     wont shouldnt mustnt didnt arent wasnt werent couldnt wouldnt hasnt havent hadnt
 """)
 
-# "I don't know where …" asks where: a negation before these is of the asker's knowledge.
+# "I don't know where …" asks where: a negation before these is of the asker's knowledge. Some
+# are things to do as well ("do not tell my bank"), and count only where the asker is named.
 KNOWING: Final = _words("""
     know sure find remember recall understand figure see think believe matter mind tell seem
 """)
+DOING: Final = _words("find remember see tell believe")
+ASKERS: Final = _words("i we i'm im i've we've")
 
 NUMBERS: Final = {
     word: str(value)

@@ -7,8 +7,10 @@ from functools import lru_cache
 from typing import Final
 
 from arenalab.contrast.lexicon import (
+    ASKERS,
     COMPARATIVES,
     DIRECTIONS,
+    DOING,
     FILLERS,
     ITEMS,
     KNOWING,
@@ -211,7 +213,9 @@ def _is_negated(raw: Sequence[str]) -> bool:
 
 
 def _is_of_knowing(raw: Sequence[str], at: int) -> bool:
-    return any(stem(later) in _KNOWING_STEMS for later in raw[at + 1 : at + 3])
+    known = {stem(later) for later in raw[at + 1 : at + 3]} & _KNOWING_STEMS
+    is_askers = not ASKERS.isdisjoint(raw[max(0, at - 2) : at])
+    return bool(known if is_askers else known - _DOING_STEMS)
 
 
 def _order(raw: Sequence[str], words: Sequence[str]) -> frozenset[tuple[str, str]]:
@@ -247,5 +251,6 @@ def _opens_sentence(text: str, at: int) -> bool:
 
 
 _KNOWING_STEMS: Final = frozenset(stem(word) for word in KNOWING)
+_DOING_STEMS: Final = frozenset(stem(word) for word in DOING)
 _POLES: Final = _poles_by_word()
 _POLE_STEMS: Final = {stem(word): poles for word, poles in _POLES.items()}

@@ -20,6 +20,8 @@ def test_not_knowing_is_no_negation() -> None:
     assert not parse("I can't find my phone").negated
     assert not parse("I'm not really sure how to pay").negated
     assert parse("I can't pay").negated
+    assert parse("do not tell my bank").negated
+    assert not parse("I do not remember my pin").negated
 
 
 def test_numbers_are_read_as_digits_and_as_words() -> None:
