@@ -28,7 +28,7 @@ _HEAD: Final = 5
 # An outcome hangs on a name or an item that stands in this share of its questions.
 ESSENTIAL: Final = 0.5
 _BEFORE: Final = PAIRS.index(("before", "after"))
-_PREFIXES: Final = ("un", "non", "dis", "de", "in", "im", "ir", "il", "mis", "anti")
+_PREFIXES: Final = frozenset(("un", "non", "dis", "de", "in", "im", "ir", "il", "mis", "anti"))
 
 
 class Contrast(Flag):
@@ -209,11 +209,11 @@ def _opposed(a: Phrase, b: Phrase) -> list[tuple[int, int]]:
 
 def _are_prefixed(left: frozenset[str], right: frozenset[str]) -> bool:
     return any(
-        word == prefix + other or other == prefix + word
+        (word.endswith(other) and word[: -len(other)] in _PREFIXES)
+        or (other.endswith(word) and other[: -len(word)] in _PREFIXES)
         for word in left
         for other in right
         if len(word) != len(other)
-        for prefix in _PREFIXES
     )
 
 
@@ -253,7 +253,9 @@ def slot_of(
     left: Sequence[str], right: Sequence[str]
 ) -> tuple[frozenset[str], frozenset[str]] | None:
     """Returns what stands in the one place where two sequences differ; None for more places."""
-    if abs(len(left) - len(right)) >= MAX_SLOT:
+    if abs(len(left) - len(right)) >= MAX_SLOT or not left or not right:
+        return None
+    if left[0] != right[0] and left[-1] != right[-1]:
         return None
     head, tail = _common_ends(left, right)
     ours, theirs = left[head : len(left) - tail], right[head : len(right) - tail]
