@@ -357,6 +357,10 @@ async def test_a_trained_process_gives_the_same_artefact(mesh: Mesh) -> None:
         assert trained.summary.guarantee.basis == answer_pb2.CALIBRATION_BASIS_DATASET_HOLDOUT
         assert 0 < trained.summary.coverage <= 1
         assert trained.summary.examples == len(SPANS)
+        contrast = trained.summary.contrast
+        assert contrast.total.pairs == sum(one.pairs for one in contrast.by_kind) > 0
+        assert contrast.total.rate <= 0.1
+        assert 0.0 <= contrast.total.lower <= contrast.total.rate <= contrast.total.upper < 1.0
         (staging.path / "spans.ndjson.zst").write_bytes(b"damaged")
         with pytest.raises(DataLossError) as caught:
             await mesh.predictor.TrainCalibration(request)

@@ -58,6 +58,7 @@ class Reason(StrEnum):
     BUSY = auto()
     NOT_CALIBRATED = auto()
     INVALID_VECTOR = auto()
+    CONTRAST_RISK = auto()
 
 
 class MeshError(Exception):

@@ -54,7 +54,9 @@ class Workshop:
         rejects = self.catalogue.reject_file(tenant, dataset, self._now(), self._random)
         return Ingestion(working_set, rejects, name, reader, replace=header.replace)
 
-    def publication(self, tenant: str, dataset: str, settings: Settings) -> Publication:
+    def publication(
+        self, tenant: str, dataset: str, settings: Settings, *, force: bool = False
+    ) -> Publication:
         """Opens the publication of a working set.
 
         Raises:
@@ -68,6 +70,7 @@ class Workshop:
             tenant,
             dataset,
             settings,
+            force=force,
             working_set=working_set,
             store=self._store,
             peers=self._peers,

@@ -16,7 +16,7 @@ from arenalab.predictor.context_match import (
     match_action,
     with_semantic,
 )
-from arenalab.predictor.contrast import Contrast, compare, variation
+from arenalab.predictor.contrast import Contrast, find_group_clashes
 from arenalab.predictor.inference import infer_situation
 from arenalab.predictor.mixing import Mixing, witnesses_of
 from arenalab.predictor.neighbourhood import (
@@ -172,20 +172,12 @@ def find_clashes(
 ) -> tuple[Contrast, ...]:
     """Returns how each neighbour's question clashes with the query.
 
-    Ways in which an outcome's own questions differ from each other do not count; `groups` are the
-    positions of each outcome's spans.
+    Ways in which an outcome's own questions differ from each other do not count; an outcome
+    whose most similar wording clashes does so as a whole. `groups` are the positions of each
+    outcome's spans.
     """
-    phrase = parse(query.text)
-    nothing = Contrast.NONE
-    flags = [compare(phrase, memory.phrase) for memory in hood.memories]
-    clashing = {at for at, flag in enumerate(flags) if flag is not nothing}
-    if clashing:
-        for members in groups:
-            if not clashing.isdisjoint(members):
-                harmless = variation([hood.memories[at].phrase for at in members])
-                for at in members:
-                    flags[at] &= ~harmless
-    return tuple(flags)
+    phrases = [memory.phrase for memory in hood.memories]
+    return tuple(find_group_clashes(parse(query.text), phrases, groups))
 
 
 def clash_share(group: Group, clashes: Sequence[Contrast], plain: FloatArray) -> float:

@@ -1,11 +1,9 @@
 """Training in a process of its own, so that its memory goes back when it ends.
 
 The job arrives as JSON on standard input; the artefact and the views leave on standard output, the
-former after its length in eight bytes. An error that
-the caller may act on leaves on standard error as JSON, with exit status 3.
+former after its length in eight bytes.
 """
 
-import asyncio
 import json
 import sys
 from dataclasses import asdict, dataclass
@@ -13,15 +11,10 @@ from pathlib import Path
 from typing import Final
 
 from arenalab.dataset import DatasetStore
-from arenalab.mesh import DataLossError, InvalidInputError, MeshError, NotFoundError, Reason
+from arenalab.predictor.apart import refusals_on_stderr, run_apart
 from arenalab.predictor.artefact import dump_artefact
 
-_REFUSED: Final = 3
 _LENGTH_BYTES: Final = 8
-_KINDS: Final = {
-    Reason.CORRUPT_DATASET: DataLossError,
-    Reason.INVALID_ARGUMENT: InvalidInputError,
-}
 
 
 @dataclass(frozen=True, slots=True)
@@ -67,42 +60,16 @@ async def train_apart(job: TrainingJob) -> TrainedFiles:
     Raises:
         MeshError: As `run_job`; or the process failed.
     """
-    process = await asyncio.create_subprocess_exec(
-        sys.executable,
-        "-m",
-        "arenalab.predictor.training_job",
-        stdin=asyncio.subprocess.PIPE,
-        stdout=asyncio.subprocess.PIPE,
-        stderr=asyncio.subprocess.PIPE,
-    )
-    try:
-        output, errors = await process.communicate(json.dumps(asdict(job)).encode())
-    finally:
-        if process.returncode is None:
-            process.kill()
-            await process.wait()
-    if process.returncode == 0:
-        size = int.from_bytes(output[:_LENGTH_BYTES], "big") + _LENGTH_BYTES
-        return TrainedFiles(output[_LENGTH_BYTES:size], output[size:])
-    if process.returncode == _REFUSED:
-        raise _rebuilt(json.loads(errors))
-    raise MeshError(f"training ended with status {process.returncode}: {errors.decode()[-2000:]}")
-
-
-def _rebuilt(form: dict[str, str]) -> MeshError:
-    reason = Reason(form.pop("reason"))
-    message = form.pop("message")
-    return _KINDS.get(reason, NotFoundError)(message, reason, **form)
+    job_json = json.dumps(asdict(job)).encode()
+    output = await run_apart("arenalab.predictor.training_job", job_json)
+    size = int.from_bytes(output[:_LENGTH_BYTES], "big") + _LENGTH_BYTES
+    return TrainedFiles(output[_LENGTH_BYTES:size], output[size:])
 
 
 def main() -> None:
     job = TrainingJob(**json.loads(sys.stdin.read()))
-    try:
+    with refusals_on_stderr():
         files = run_job(job)
-    except (InvalidInputError, NotFoundError, DataLossError) as error:
-        form = {**error.metadata, "message": str(error), "reason": str(error.reason)}
-        sys.stderr.write(json.dumps(form))
-        raise SystemExit(_REFUSED) from error
     sys.stdout.buffer.write(len(files.artefact).to_bytes(_LENGTH_BYTES, "big"))
     sys.stdout.buffer.write(files.artefact)
     sys.stdout.buffer.write(files.views)

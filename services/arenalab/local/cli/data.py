@@ -19,6 +19,7 @@ from rich.progress import (
 )
 from rich.table import Table
 
+from arenalab.api.common.v1 import answer_pb2
 from arenalab.api.curator.v1 import curator_service_pb2 as pb
 from arenalab.api.curator.v1 import curator_service_pb2_grpc as pb_grpc
 from arenalab.local.cli.console import HomeOption, JsonOption, command, err, home_from, out
@@ -174,6 +175,10 @@ async def publish(
     name: Annotated[str, typer.Argument(help="The dataset to publish.")],
     *,
     min_quality: Annotated[float, typer.Option(help="Leave out spans that score less.")] = 60.0,
+    force: Annotated[
+        bool,
+        typer.Option(help="Publish even if too many changed questions are answered as before."),
+    ] = False,
     as_json: JsonOption = False,
     home: HomeOption = None,
 ) -> None:
@@ -181,7 +186,11 @@ async def publish(
     found = home_from(home)
     settings = Settings.of(found)
     request = pb.PublishRequest(
-        dataset=name, min_quality=min_quality, alpha=settings.alpha, delta=settings.delta
+        dataset=name,
+        min_quality=min_quality,
+        alpha=settings.alpha,
+        delta=settings.delta,
+        force=force,
     )
     async with mesh_for(found) as mesh:
         result = await run_publish(mesh.addresses["curator"], request, quiet=as_json)
@@ -239,6 +248,7 @@ def show_published(result: pb.PublishResult) -> None:
         f"{quality.discarded:,} discarded"
     )
     out.print(describe_guarantee(result))
+    out.print(describe_contrast(result.calibration))
 
 
 def describe_guarantee(result: pb.PublishResult) -> str:
@@ -259,6 +269,37 @@ def describe_guarantee(result: pb.PublishResult) -> str:
     )
 
 
+def describe_contrast(summary: answer_pb2.CalibrationSummary) -> str:
+    """Returns how the version answers changed questions, in one sentence."""
+    total = summary.contrast.total
+    if not total.HasField("rate"):
+        return "contrast: not measured, no question could be changed into one that differs"
+    kinds = ", ".join(
+        f"{one.kind} {one.false_accepts}/{one.pairs}" for one in summary.contrast.by_kind
+    )
+    served = "" if summary.guarantee.HasField("threshold") else "; memory answers nothing"
+    return (
+        f"contrast: of {total.pairs} questions changed on purpose {total.false_accepts} are "
+        f"answered as before, {total.rate:.1%} (95 % interval {total.lower:.1%} to "
+        f"{total.upper:.1%}): {kinds}{served}"
+    )
+
+
+def _contrast(summary: answer_pb2.CalibrationSummary) -> dict[str, object]:
+    total = summary.contrast.total
+    return {
+        "pairs": total.pairs,
+        "false_accepts": total.false_accepts,
+        "rate": total.rate if total.HasField("rate") else None,
+        "lower": total.lower,
+        "upper": total.upper,
+        "by_kind": {
+            one.kind: {"pairs": one.pairs, "false_accepts": one.false_accepts}
+            for one in summary.contrast.by_kind
+        },
+    }
+
+
 def _published(result: pb.PublishResult) -> dict[str, object]:
     guarantee = result.calibration.guarantee
     return {
@@ -275,6 +316,7 @@ def _published(result: pb.PublishResult) -> dict[str, object]:
         },
         "threshold": guarantee.threshold if guarantee.HasField("threshold") else None,
         "coverage": result.calibration.coverage,
+        "contrast": _contrast(result.calibration),
         "ledger_index": result.ledger_index,
     }
 

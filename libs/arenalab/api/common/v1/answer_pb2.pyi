@@ -480,6 +480,7 @@ class CalibrationSummary(_message.Message):
     EXPECTED_CALIBRATION_ERROR_FIELD_NUMBER: _builtins.int
     BRIER_FIELD_NUMBER: _builtins.int
     EXAMPLES_FIELD_NUMBER: _builtins.int
+    CONTRAST_FIELD_NUMBER: _builtins.int
     coverage: _builtins.float
     """coverage is the share of calibration questions served, in [0, 1]."""
     expected_calibration_error: _builtins.float
@@ -492,6 +493,12 @@ class CalibrationSummary(_message.Message):
     def guarantee(self) -> Global___Guarantee:
         """guarantee at the default alpha and delta."""
 
+    @_builtins.property
+    def contrast(self) -> Global___ContrastCertificate:
+        """contrast is how the version answers minimal pairs at its default alpha and
+        delta. Absent where it was not measured with these thresholds, as after Calibrate.
+        """
+
     def __init__(
         self,
         *,
@@ -500,11 +507,133 @@ class CalibrationSummary(_message.Message):
         expected_calibration_error: _builtins.float = ...,
         brier: _builtins.float = ...,
         examples: _builtins.int = ...,
+        contrast: Global___ContrastCertificate | None = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _typing.Literal["guarantee", b"guarantee"]  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = _typing.Literal["contrast", b"contrast", "guarantee", b"guarantee"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["brier", b"brier", "coverage", b"coverage", "examples", b"examples", "expected_calibration_error", b"expected_calibration_error", "guarantee", b"guarantee"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["brier", b"brier", "contrast", b"contrast", "coverage", b"coverage", "examples", b"examples", "expected_calibration_error", b"expected_calibration_error", "guarantee", b"guarantee"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
 Global___CalibrationSummary: _TypeAlias = CalibrationSummary  # noqa: Y015
+
+@_typing.final
+class ContrastCertificate(_message.Message):
+    """ContrastCertificate says how often a dataset version answers a question that was
+    changed so that its answer no longer holds: negated, with another number, name or
+    order. It speaks of generated changes, not of all that people could make.
+    """
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    TOTAL_FIELD_NUMBER: _builtins.int
+    BY_KIND_FIELD_NUMBER: _builtins.int
+    OTHERWISE_FIELD_NUMBER: _builtins.int
+    EXAMPLES_FIELD_NUMBER: _builtins.int
+    otherwise: _builtins.int
+    """otherwise is how many variants were answered with another outcome than that of
+    the question they were made from. Whether it is right is not known.
+    """
+    @_builtins.property
+    def total(self) -> Global___ContrastRate:
+        """total over all kinds."""
+
+    @_builtins.property
+    def by_kind(self) -> _containers.RepeatedCompositeFieldContainer[Global___ContrastRate]:
+        """by_kind has one entry for each kind of which a pair could be made."""
+
+    @_builtins.property
+    def examples(self) -> _containers.RepeatedCompositeFieldContainer[Global___ContrastExample]:
+        """examples of false accepts, at most 10."""
+
+    def __init__(
+        self,
+        *,
+        total: Global___ContrastRate | None = ...,
+        by_kind: _abc.Iterable[Global___ContrastRate] | None = ...,
+        otherwise: _builtins.int = ...,
+        examples: _abc.Iterable[Global___ContrastExample] | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["total", b"total"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["by_kind", b"by_kind", "examples", b"examples", "otherwise", b"otherwise", "total", b"total"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___ContrastCertificate: _TypeAlias = ContrastCertificate  # noqa: Y015
+
+@_typing.final
+class ContrastRate(_message.Message):
+    """ContrastRate is a share of minimal pairs, with its exact (Clopper-Pearson) interval."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    KIND_FIELD_NUMBER: _builtins.int
+    PAIRS_FIELD_NUMBER: _builtins.int
+    FALSE_ACCEPTS_FIELD_NUMBER: _builtins.int
+    RATE_FIELD_NUMBER: _builtins.int
+    LOWER_FIELD_NUMBER: _builtins.int
+    UPPER_FIELD_NUMBER: _builtins.int
+    kind: _builtins.str
+    """kind of change: "negation", "opposite", "comparative", "number", "unit", "date",
+    "entity", "order" or "item". Empty for all kinds together.
+    """
+    pairs: _builtins.int
+    """pairs that were asked. 0 means that none could be made: nothing was measured."""
+    false_accepts: _builtins.int
+    """false_accepts is how many variants were answered as their question, at most `pairs`."""
+    rate: _builtins.float
+    """rate is false_accepts / pairs, in [0, 1]. Absent when `pairs` is 0."""
+    lower: _builtins.float
+    """lower end of the 95 % interval, in [0, 1]. 0 when `pairs` is 0."""
+    upper: _builtins.float
+    """upper end of the 95 % interval, in [0, 1]. 1 when `pairs` is 0."""
+    def __init__(
+        self,
+        *,
+        kind: _builtins.str = ...,
+        pairs: _builtins.int = ...,
+        false_accepts: _builtins.int = ...,
+        rate: _builtins.float | None = ...,
+        lower: _builtins.float = ...,
+        upper: _builtins.float = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["_rate", b"_rate", "rate", b"rate"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["_rate", b"_rate", "false_accepts", b"false_accepts", "kind", b"kind", "lower", b"lower", "pairs", b"pairs", "rate", b"rate", "upper", b"upper"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    _WhichOneofReturnType__rate: _TypeAlias = _typing.Literal["rate"]  # noqa: Y015
+    _WhichOneofArgType__rate: _TypeAlias = _typing.Literal["_rate", b"_rate"]  # noqa: Y015
+    def WhichOneof(self, oneof_group: _WhichOneofArgType__rate) -> _WhichOneofReturnType__rate | None: ...
+
+Global___ContrastRate: _TypeAlias = ContrastRate  # noqa: Y015
+
+@_typing.final
+class ContrastExample(_message.Message):
+    """ContrastExample is a minimal pair whose variant was answered as its question."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    KIND_FIELD_NUMBER: _builtins.int
+    QUESTION_FIELD_NUMBER: _builtins.int
+    VARIANT_FIELD_NUMBER: _builtins.int
+    kind: _builtins.str
+    """kind of change, as in ContrastRate."""
+    question: _builtins.str
+    """question of the dataset."""
+    variant: _builtins.str
+    """variant that must not have the question's answer."""
+    def __init__(
+        self,
+        *,
+        kind: _builtins.str = ...,
+        question: _builtins.str = ...,
+        variant: _builtins.str = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["kind", b"kind", "question", b"question", "variant", b"variant"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___ContrastExample: _TypeAlias = ContrastExample  # noqa: Y015

@@ -128,6 +128,11 @@ class _ErrorReasonEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_ErrorReas
     no length, or a component that is not a number.
     Example: INVALID_ARGUMENT, {"field": "vector", "expected": "384", "found": "768"}.
     """
+    ERROR_REASON_CONTRAST_RISK: _ErrorReason.ValueType  # 26
+    """ERROR_REASON_CONTRAST_RISK: a version answers more minimal pairs wrongly than its
+    alpha allows, and was not published.
+    Example: FAILED_PRECONDITION, {"dataset": "faq", "false_accepts": "9", "pairs": "240"}.
+    """
 
 class ErrorReason(_ErrorReason, metaclass=_ErrorReasonEnumTypeWrapper):
     """ErrorReason is the `reason` of the google.rpc.ErrorInfo in every error status,
@@ -240,5 +245,10 @@ ERROR_REASON_INVALID_VECTOR: ErrorReason.ValueType  # 25
 """ERROR_REASON_INVALID_VECTOR: a vector has another dimension than the collection,
 no length, or a component that is not a number.
 Example: INVALID_ARGUMENT, {"field": "vector", "expected": "384", "found": "768"}.
+"""
+ERROR_REASON_CONTRAST_RISK: ErrorReason.ValueType  # 26
+"""ERROR_REASON_CONTRAST_RISK: a version answers more minimal pairs wrongly than its
+alpha allows, and was not published.
+Example: FAILED_PRECONDITION, {"dataset": "faq", "false_accepts": "9", "pairs": "240"}.
 """
 Global___ErrorReason: _TypeAlias = ErrorReason  # noqa: Y015
