@@ -5,7 +5,7 @@ from pathlib import Path
 import pytest
 from scipy.stats import binom
 
-from arenalab.local.evaluation import evaluate_clinc150
+from arenalab.local.evaluation.mesh import evaluate_clinc150
 from arenalab.local.home import Home
 from arenalab.testing.data import data_file
 
