@@ -19,7 +19,6 @@ if TYPE_CHECKING:
     from arenalab.local.evaluation.harness import Options
     from arenalab.local.evaluation.mesh import Report
     from arenalab.local.evaluation.results import Results
-    from arenalab.local.evaluation.suites.choices import ChoiceTask
     from arenalab.local.evaluation.task import Task
 
 DEFAULT_RESPLITS: Final = 100
@@ -143,7 +142,7 @@ def _run(
     from arenalab.search.embedder.factory import open_embedder
 
     if file_format is not None:
-        task: "Task | ChoiceTask" = load_csv(data, suite or data.stem, options.seed)
+        task: Task | ChoiceTask = load_csv(data, suite or data.stem, options.seed)
     else:
         task = load_suite(suite or "", data, options.seed)
     embedder = open_embedder()

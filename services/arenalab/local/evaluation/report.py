@@ -7,7 +7,7 @@ from pathlib import Path
 from arenalab.local.evaluation.figures import Measured
 from arenalab.local.evaluation.multiple_choice import ChoiceResults, Rate, VariantResults
 from arenalab.local.evaluation.plots import draw_plots, has_matplotlib
-from arenalab.local.evaluation.resampling import AlphaFigures, Interval
+from arenalab.local.evaluation.resampling import OWN_RULE, AlphaFigures, Interval
 from arenalab.local.evaluation.results import FLATTERY, ContenderResults, Results
 
 _FEATURES_SHOWN = 15
@@ -75,14 +75,26 @@ def _alphas(results: Results) -> Iterator[str]:
     for one in results.everyone:
         for row in one.alphas:
             yield f"| {one.name} | {row.kind} | {row.alpha:.0%} | {_alpha_cells(row)} |"
+    for sentence in other_promises(results):
+        yield ""
+        yield sentence
+
+
+def other_promises(results: Results) -> Iterator[str]:
+    """Yields a sentence on each contender that promises something else, or nothing."""
     for one in results.everyone:
         if one.fixed is not None:
-            yield ""
             yield (
-                f"`{one.name}` with a fixed threshold of {one.fixed.threshold} (cosine), which "
-                f"nobody calibrated: coverage {one.fixed.coverage:.1%}, risk "
-                f"{percent(one.fixed.risk)}."
+                f"{one.name} with a fixed cosine threshold of {one.fixed.threshold}, which nobody "
+                f"calibrated: coverage {one.fixed.coverage:.1%}, risk {percent(one.fixed.risk, 2)}."
             )
+        rates = [
+            f"{percent(row.error_rate, 2)} at {row.alpha:.0%}"
+            for row in one.alphas
+            if row.kind == OWN_RULE
+        ]
+        if rates:
+            yield f"{one.name}'s own rule, errors among all requests: {', '.join(rates)}."
 
 
 def _alpha_cells(row: AlphaFigures) -> str:
@@ -111,22 +123,22 @@ def _quality(results: Results) -> Iterator[str]:
         yield f"| {one.name} | {' | '.join(quality_cells(one))} |"
 
 
-def quality_cells(one: ContenderResults) -> list[str]:
+def quality_cells(one: ContenderResults, *, intervals: bool = True) -> list[str]:
     """Returns the figures of a contender's confidence as text."""
     quality = one.quality
     measured = (quality.ece, quality.brier, quality.auroc, quality.oos_auroc)
     contrast = one.contrast_false_accept
     return [
         f"{quality.accuracy:.1%}",
-        *(_measured(figure) for figure in measured),
-        "not computed" if contrast is None else f"{contrast:.2%}",
+        *(_measured(figure, intervals=intervals) for figure in measured),
+        "-" if contrast is None else f"{contrast:.2%}",
     ]
 
 
-def _measured(figure: Measured) -> str:
+def _measured(figure: Measured, *, intervals: bool) -> str:
     if figure.value is None:
-        return "not computed"
-    if figure.interval is None:
+        return "-"
+    if figure.interval is None or not intervals:
         return f"{figure.value:.3f}"
     return f"{figure.value:.3f} ({figure.interval[0]:.3f} to {figure.interval[1]:.3f})"
 

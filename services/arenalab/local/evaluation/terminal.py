@@ -5,11 +5,11 @@ from typing import Final
 
 import numpy as np
 from rich.console import Console
-from rich.table import Table
+from rich.table import Column, Table
 
 from arenalab.local.evaluation.curves import risk_coverage
 from arenalab.local.evaluation.own import Kind
-from arenalab.local.evaluation.report import percent, quality_cells
+from arenalab.local.evaluation.report import other_promises, percent, quality_cells
 from arenalab.local.evaluation.resampling import AlphaFigures
 from arenalab.local.evaluation.results import FLATTERY, Results
 from arenalab.predictor.neighbourhood import FloatArray
@@ -27,6 +27,8 @@ def show(results: Results, console: Console) -> None:
         f"to calibrate, seed {results.seed}"
     )
     console.print(_alphas(results))
+    for sentence in other_promises(results):
+        console.print(sentence, markup=False)
     console.print(_quality(results))
     if "alphas" not in results.not_computed:
         for line in plot_lines(results):
@@ -46,7 +48,8 @@ def show(results: Results, console: Console) -> None:
 def _alphas(results: Results) -> Table:
     alphas = sorted({row.alpha for row in results.own.alphas})
     table = Table(
-        *("contender", "kind", *(f"alpha {alpha:.3g}" for alpha in alphas)),
+        *(Column("contender", no_wrap=True), Column("kind", no_wrap=True)),
+        *(f"alpha {alpha:.3g}" for alpha in alphas),
         title="coverage (risk, splits with a risk above alpha)",
         title_justify="left",
     )
@@ -56,7 +59,9 @@ def _alphas(results: Results) -> Table:
             table.add_row(one.name, kind, *("" if row is None else _cell(row) for row in rows))
         if one is results.own:
             oracles = [one.at(alpha, Kind.HIGH_PROBABILITY) for alpha in alphas]
-            table.add_row(one.name, "oracle", *(percent(row and row.oracle) for row in oracles))
+            table.add_row(
+                one.name, "oracle", *(percent(row.oracle if row else None) for row in oracles)
+            )
         table.add_section()
     return table
 
@@ -69,12 +74,12 @@ def _cell(row: AlphaFigures) -> str:
 
 def _quality(results: Results) -> Table:
     table = Table(
-        *("contender", "right", "ECE", "Brier", "AUROC", "out-of-scope AUROC", "contrast"),
-        title="confidence (95 % intervals over the questions)",
+        *("contender", "right", "ECE", "Brier", "AUROC", "oos AUROC", "contrast"),
+        title="confidence",
         title_justify="left",
     )
     for one in results.everyone:
-        table.add_row(one.name, *quality_cells(one))
+        table.add_row(one.name, *quality_cells(one, intervals=False))
     return table
 
 

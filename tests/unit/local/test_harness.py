@@ -1,0 +1,163 @@
+"""A whole evaluation on made-up questions: the contract, and that nothing is made up."""
+
+import json
+from collections.abc import Sequence
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+
+from arenalab.local.evaluation.harness import Options, evaluate, evaluate_choices
+from arenalab.local.evaluation.plots import has_matplotlib
+from arenalab.local.evaluation.report import markdown, write_report
+from arenalab.local.evaluation.results import FLATTERY, Results
+from arenalab.local.evaluation.suites.choices import (
+    ChoiceQuestion,
+    ChoiceRound,
+    ChoiceTask,
+    Variant,
+)
+from arenalab.local.evaluation.task import Known, Round
+from arenalab.local.evaluation.terminal import plot_lines
+from tests.unit.local.word_embedder import WordEmbedder, made_up_task
+
+pytestmark = pytest.mark.slow
+OPTIONS = Options(alphas=(0.05, 0.2), resplits=20)
+ROW = {"alpha", "kind", "coverage", "risk", "violations", "resplits", "oracle"}
+FIGURES = {"alphas", "ece", "brier", "auroc", "oos_auroc", "contrast_false_accept"}
+
+
+def _quiet(what: str, done: int, total: int) -> None:
+    assert what
+    assert 0 <= done <= total
+
+
+def _contrasts(questions: Sequence[str]) -> list[list[str]]:
+    return [[f"{question} not"] for question in questions]
+
+
+@pytest.fixture(scope="module")
+def results() -> Results:
+    options = replace(OPTIONS, ablate=True)
+    return evaluate(made_up_task(), WordEmbedder(), options, _quiet, _contrasts)
+
+
+def test_the_figures_have_the_names_of_the_contract(results: Results) -> None:
+    form = json.loads(json.dumps(results.as_json(), allow_nan=False))
+    assert set(form) >= FIGURES
+    assert set(form["baselines"]) == {"semantic_cache", "vote_share", "top1_platt", "vcache"}
+    for one in [form, *form["baselines"].values()]:
+        assert set(one) >= FIGURES
+        kinds = {(row["alpha"], row["kind"]) for row in one["alphas"]}
+        assert {(a, k) for a in (0.05, 0.2) for k in ("high_probability", "expectation")} <= kinds
+        for row in one["alphas"]:
+            assert set(row) >= ROW
+            assert row["resplits"] == 20
+            assert 0 <= row["coverage"] <= 1
+            if row["kind"] != "vcache":  # random, so its risk may be anything
+                assert row["coverage"] <= row["oracle"] + 0.5
+    assert form["calibration_n"] + form["evaluated_n"] == form["questions"] == 128
+    assert form["in_scope"] == 64
+    assert 0 <= form["contrast_false_accept"] <= 1
+
+
+def test_something_is_served_and_it_is_mostly_right(results: Results) -> None:
+    row = results.own.at(0.2, "high_probability")
+    assert row is not None
+    assert row.coverage is not None
+    assert row.coverage > 0.2
+    assert row.risk is not None
+    assert row.risk < 0.2
+    assert results.own.quality.auroc.value is not None
+    assert results.own.quality.auroc.value > 0.8
+
+
+def test_a_feature_that_matters_costs_something_to_lose(results: Results) -> None:
+    assert results.ablation is not None
+    assert (results.ablation[0].auroc_drop or 0) > 0.001
+    drops = [one.auroc_drop or 0.0 for one in results.ablation]
+    assert drops == sorted(drops, reverse=True)
+
+
+def test_the_seed_decides_every_figure() -> None:
+    one, same, other = (
+        evaluate(made_up_task(), WordEmbedder(), replace(OPTIONS, seed=seed), _quiet).as_json()
+        for seed in (0, 0, 1)
+    )
+    assert one == same
+    assert one["alphas"] != other["alphas"]
+
+
+def test_every_text_is_embedded_once() -> None:
+    embedder = WordEmbedder()
+    task = made_up_task()
+    evaluate(replace(task, rounds=[*task.rounds, *task.rounds]), embedder, OPTIONS, _quiet)
+    assert len(embedder.embedded) == len(set(embedder.embedded))
+
+
+def test_without_a_contrast_generator_the_figure_is_absent_and_why_is_said() -> None:
+    results = evaluate(made_up_task(), WordEmbedder(), OPTIONS, _quiet)
+    assert results.own.contrast_false_accept is None
+    assert "no generator" in results.not_computed["contrast_false_accept"]
+
+
+def test_too_few_questions_give_no_threshold() -> None:
+    task = made_up_task()
+    few = [Round(task.rounds[0].known, task.rounds[0].questions[20:90])]
+    results = evaluate(replace(task, rounds=few), WordEmbedder(), OPTIONS, _quiet)
+    assert "35 questions to calibrate with" in results.not_computed["alphas"]
+    for row in results.as_json()["alphas"]:
+        assert (row["coverage"], row["risk"], row["violations"], row["resplits"]) == (
+            *(None, None, None),
+            0,
+        )
+    assert "not computed" in markdown(results)
+
+
+def test_a_dataset_that_teaches_nothing_claims_nothing() -> None:
+    [one] = made_up_task().rounds
+    alone = [Known("how do i fix my password today", "password")]
+    task = replace(made_up_task(), rounds=[Round(alone, one.questions)])
+    results = evaluate(task, WordEmbedder(), OPTIONS, _quiet)
+    assert results.own.quality.ece.value is None
+    assert "learnt no model" in results.not_computed["ece"]
+    assert all(row.coverage == 0.0 and row.risk is None for row in results.own.alphas)
+
+
+def test_the_folder_holds_the_object_the_report_and_the_plots(
+    results: Results, tmp_path: Path
+) -> None:
+    files = write_report(results, tmp_path / "new/folder")
+    assert json.loads(files[0].read_text()) == json.loads(json.dumps(results.as_json()))
+    text = files[1].read_text()
+    assert FLATTERY in text
+    assert "| arenalab | high_probability | 5% |" in text
+    assert "vcache's own rule, errors among all requests" in text
+    if not has_matplotlib():
+        pytest.skip("matplotlib not found; source: pip install 'arenalab[eval]'")
+    plots = files[2:]
+    assert [plot.name for plot in plots] == ["risk_coverage.png", "reliability.png", "coverage.png"]
+    for plot in plots:
+        assert plot.read_bytes().startswith(b"\x89PNG")
+        assert f"]({plot.name})" in text
+
+
+def test_the_curve_is_drawn_in_characters(results: Results) -> None:
+    lines = list(plot_lines(results))
+    assert any("*" in line for line in lines[1:-2])
+    assert len({len(line) for line in lines[1:-1]}) == 1
+
+
+def test_multiple_choice_goes_through_the_same_figures() -> None:
+    known = [Known(f"what is {n}", f"number {n}") for n in range(120)]
+    asked = [
+        ChoiceQuestion(f"say what is {n}", "all", (f"number {n}", f"letter {n}"), 0)
+        for n in range(120)
+    ]
+    rounds = [ChoiceRound(known, asked)]
+    task = ChoiceTask("c", "C", [Variant("own", rounds)], (), "much", (50.0, 60.0), (), ())
+    form = evaluate_choices(task, WordEmbedder(), OPTIONS, _quiet).as_json()
+    assert set(form) >= FIGURES
+    assert form["multiple_choice"]["variants"][0]["mc1"]["value"] > 0.9
+    assert form["dataset_spans"] == 120
+    assert form["oos_auroc"] is None
