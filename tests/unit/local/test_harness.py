@@ -22,7 +22,7 @@ from arenalab.local.evaluation.terminal import plot_lines
 from tests.unit.local.word_embedder import WordEmbedder, made_up_task
 
 pytestmark = pytest.mark.slow
-OPTIONS = Options(alphas=(0.05, 0.2), resplits=20)
+OPTIONS = Options(alphas=(0.05, 0.2), resplits=10)
 ROW = {"alpha", "kind", "coverage", "risk", "violations", "resplits", "oracle"}
 FIGURES = {"alphas", "ece", "brier", "auroc", "oos_auroc", "contrast_false_accept"}
 
@@ -52,7 +52,7 @@ def test_the_figures_have_the_names_of_the_contract(results: Results) -> None:
         assert {(a, k) for a in (0.05, 0.2) for k in ("high_probability", "expectation")} <= kinds
         for row in one["alphas"]:
             assert set(row) >= ROW
-            assert row["resplits"] == 20
+            assert row["resplits"] == 10
             assert 0 <= row["coverage"] <= 1
             if row["kind"] != "vcache":  # random, so its risk may be anything
                 assert row["coverage"] <= row["oracle"] + 0.5
@@ -79,24 +79,31 @@ def test_a_feature_that_matters_costs_something_to_lose(results: Results) -> Non
     assert drops == sorted(drops, reverse=True)
 
 
-def test_the_seed_decides_every_figure() -> None:
-    one, same, other = (
-        evaluate(made_up_task(), WordEmbedder(), replace(OPTIONS, seed=seed), _quiet).as_json()
-        for seed in (0, 0, 1)
-    )
-    assert one == same
-    assert one["alphas"] != other["alphas"]
-
-
-def test_every_text_is_embedded_once() -> None:
+@pytest.fixture(scope="module")
+def plain() -> tuple[Results, WordEmbedder]:
+    """Results without the extras, and the embedder that was used."""
     embedder = WordEmbedder()
-    task = made_up_task()
-    evaluate(replace(task, rounds=[*task.rounds, *task.rounds]), embedder, OPTIONS, _quiet)
-    assert len(embedder.embedded) == len(set(embedder.embedded))
+    return evaluate(made_up_task(), embedder, OPTIONS, _quiet), embedder
 
 
-def test_without_a_contrast_generator_the_figure_is_absent_and_why_is_said() -> None:
-    results = evaluate(made_up_task(), WordEmbedder(), OPTIONS, _quiet)
+def test_the_seed_decides_every_figure(plain: tuple[Results, WordEmbedder]) -> None:
+    same, other = (
+        evaluate(made_up_task(), WordEmbedder(), replace(OPTIONS, seed=seed), _quiet).as_json()
+        for seed in (0, 1)
+    )
+    assert plain[0].as_json() == same
+    assert same["alphas"] != other["alphas"]
+
+
+def test_every_text_is_embedded_once(plain: tuple[Results, WordEmbedder]) -> None:
+    embedded = plain[1].embedded
+    assert len(embedded) == len(set(embedded))
+
+
+def test_without_a_contrast_generator_the_figure_is_absent_and_why_is_said(
+    plain: tuple[Results, WordEmbedder],
+) -> None:
+    results, _ = plain
     assert results.own.contrast_false_accept is None
     assert "no generator" in results.not_computed["contrast_false_accept"]
 

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 import numpy as np
 
 from arenalab.local.evaluation.task import Known, Question, Round, Task
-from arenalab.predictor.neighbourhood import Vectors
+from arenalab.predictor.neighbourhood import FloatArray, Vectors
 
 _TOPICS = ("password", "invoice", "delivery", "refund", "account", "printer")
 _OPENINGS = ("how do i fix my", "please help with the", "there is trouble with our", "what about a")
@@ -25,10 +25,10 @@ class WordEmbedder:
     def embed_many(self, texts: Sequence[str]) -> Vectors:
         self.embedded += texts
         rows = np.array([sum(map(_direction, text.casefold().split())) for text in texts])
-        return (rows / np.linalg.norm(rows, axis=1, keepdims=True)).astype(np.float32)
+        return np.asarray(rows / np.linalg.norm(rows, axis=1, keepdims=True), dtype=np.float32)
 
 
-def _direction(word: str) -> np.ndarray:
+def _direction(word: str) -> FloatArray:
     return np.random.default_rng(zlib.crc32(word.encode())).normal(size=64)
 
 
