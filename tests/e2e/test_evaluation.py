@@ -68,7 +68,7 @@ def test_a_file_of_ones_own_is_one_json_object_and_a_folder(tmp_path: Path) -> N
     _write_csv(tmp_path / "mine.csv")
     ran = _eval(
         *("clinc150", "--data", str(tmp_path / "mine.csv"), "--format", "qa-intent-csv"),
-        *("--resplits", "100", "--seed", "3", "--json", "--out", str(tmp_path / "out")),
+        *("--resplits", "30", "--seed", "3", "--json", "--out", str(tmp_path / "out")),
     )
     assert ran.returncode == 0, ran.stderr
     found = json.loads(ran.stdout)
@@ -88,6 +88,7 @@ def test_a_file_of_ones_own_is_one_json_object_and_a_folder(tmp_path: Path) -> N
         (["clinc150", "--data", "."], "public source is github.com/clinc/oos-eval"),
         (["nothing"], "suite must be one of clinc150"),
         (["--format", "qa-intent-csv", "--data", "bad.csv"], "lacks label"),
+        (["clinc150", "--data", "bad.csv"], "--format qa-intent-csv"),
         (["stackfaq", "--mesh"], "--mesh evaluates clinc150 only"),
         (["clinc150", "--alpha", "5"], "alpha must lie between 0 and 1"),
     ],

@@ -141,6 +141,10 @@ def _run(
     from arenalab.local.evaluation.suites.registry import load_suite
     from arenalab.search.embedder.factory import open_embedder
 
+    if file_format is None and data.is_file():
+        raise InvalidInputError(
+            f"--data is a file: say how to read it, --format {Format.QA_INTENT_CSV}", field="format"
+        )
     if file_format is not None:
         task: Task | ChoiceTask = load_csv(data, suite or data.stem, options.seed)
     else:

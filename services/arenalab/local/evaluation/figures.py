@@ -4,7 +4,6 @@ from collections.abc import Callable
 from dataclasses import dataclass
 
 import numpy as np
-from scipy.stats import rankdata
 
 from arenalab.local.evaluation.contender import Scored
 from arenalab.local.evaluation.resampling import Interval, interval_of
@@ -43,7 +42,8 @@ def auroc(score: FloatArray, positive: BoolArray) -> float | None:
     negatives = len(positive) - positives
     if not positives or not negatives:
         return None
-    ranks = rankdata(score)
+    _, group, sizes = np.unique(score, return_inverse=True, return_counts=True)
+    ranks = (np.cumsum(sizes) - (sizes - 1) / 2)[group]  # equal scores share their mean rank
     above = float(ranks[positive].sum()) - positives * (positives + 1) / 2
     return above / (positives * negatives)
 

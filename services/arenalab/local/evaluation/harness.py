@@ -43,6 +43,12 @@ RESPLITS: Final = 100
 # A threshold that caches are commonly given by hand.
 FIXED_COSINE: Final = 0.8
 
+_PICKS: Final = (
+    "The choice that the outcomes of similar past questions speak for; its confidence is a "
+    "softmax of fixed temperature, not the predictor's."
+)
+_IGNORES: Final = "The choice most similar to the question: no memory at all."
+
 Progress = Callable[[str, int, int], None]  # what, done, of how many
 
 
@@ -106,6 +112,8 @@ def evaluate_choices(
     results = _assembled(plain, [own, bare], options, embed.name, progress)
     return replace(
         results,
+        own=replace(results.own, described=_PICKS),
+        baselines=[replace(one, described=_IGNORES) for one in results.baselines],
         spans=max(len(one.known) for one in lead),
         choices=choices,
         not_computed=results.not_computed
