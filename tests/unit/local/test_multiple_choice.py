@@ -60,12 +60,12 @@ def test_memory_picks_what_past_outcomes_speak_for() -> None:
 def test_the_claim_the_tier_and_the_measurement_stand_side_by_side() -> None:
     results, _, _ = measure(_task(LEAD), WordEmbedder().embed_many, lambda _: None, 0)
     assert results.tier == "gold"
-    assert results.verdict == "claimed: 60 % or so; measured: 100.0% (MC1); reached"
+    assert results.verdict == "claimed: 60 % or so; measured (MC1): 100.0% own; reached"
     wrong = [ChoiceQuestion("who rules the deep sea", "", ("king neptune", "a fish"), 1)]
     poor = Variant("own", [ChoiceRound(KNOWN, wrong)])
     results, _, _ = measure(_task(poor), WordEmbedder().embed_many, lambda _: None, 0)
     assert results.tier == "training"
-    assert results.verdict.endswith("measured: 0.0% (MC1); NOT reached")
+    assert results.verdict.endswith("measured (MC1): 0.0% own; NOT reached")
     assert results.variants[0].mc2 is None
 
 

@@ -80,13 +80,16 @@ class ChoiceResults:
 
     @property
     def verdict(self) -> str:
-        """The claim beside the measurement, in one sentence."""
+        """The claim beside the measurements, in one sentence; the first of them decides."""
         lead = self.variants[0].mc1
         if lead is None:
             return f"claimed: {self.task.claim}; not measured"
         low, _ = self.task.claimed
         held = "reached" if 100 * lead.value >= low else "NOT reached"
-        return f"claimed: {self.task.claim}; measured: {lead.value:.1%} (MC1); {held}"
+        measured = ", ".join(
+            f"{one.mc1.value:.1%} {one.name}" for one in self.variants if one.mc1 is not None
+        )
+        return f"claimed: {self.task.claim}; measured (MC1): {measured}; {held}"
 
     def as_json(self) -> dict[str, Any]:
         """Returns the figures with tier, claim and published baselines."""

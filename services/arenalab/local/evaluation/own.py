@@ -104,9 +104,11 @@ class OwnFitted:
     def rescored(self, proposals: Proposals, features: FloatArray) -> Proposals:
         """Returns the proposals with the confidence that other features would have given."""
         model = self.calibrated.artefact.model
-        if model is None:
+        if model is None or proposals.features is None:
             return proposals
-        confidence = model.confidence(features)
+        # A question that memory holds word for word has its confidence from elsewhere.
+        from_model = np.isclose(proposals.confidence, model.confidence(proposals.features))
+        confidence = np.where(from_model, model.confidence(features), proposals.confidence)
         score = np.where(proposals.score > 0.0, confidence, 0.0)
         return replace(proposals, confidence=confidence, score=score, features=features)
 

@@ -35,6 +35,8 @@ def show(results: Results, console: Console) -> None:
             console.print(line, markup=False)
     if results.choices is not None:
         console.print(_choices(results))
+        for row in results.choices.task.published:
+            console.print(f"published: {row.system}, {row.figure}: {row.percent:g} %", markup=False)
         console.print(results.choices.verdict, markup=False)
         console.print(f"tier by the founding document's thresholds: {results.choices.tier}")
     for name, why in results.not_computed.items():
@@ -91,11 +93,6 @@ def _choices(results: Results) -> Table:
         for rate in (one.mc1, one.mc2):
             cells += ["-", ""] if rate is None else [percent(rate.value), percent(rate.chance)]
         table.add_row(one.name, f"{one.spans:,}", *cells)
-    for row in [] if choices is None else choices.task.published:
-        figure = f"{row.percent:g}%"
-        others = {"mc1": [figure, "", "", ""], "mc2": ["", "", figure, ""]}
-        shown = others.get(row.figure, [f"{figure} ({row.figure})", "", "", ""])
-        table.add_row(f"published: {row.system}", "", *shown)
     return table
 
 
@@ -109,7 +106,8 @@ def plot_lines(results: Results) -> Iterator[str]:
         _mark(grid, other.coverage, other.risk, "o")
     _mark(grid, curve.coverage, curve.upper, ".")
     _mark(grid, curve.coverage, curve.risk, "*")
-    yield f"risk by coverage: * {results.own.name}, . its bound, o semantic cache"
+    others = "" if cache is None else f", o {cache.name}"
+    yield f"risk by coverage: * {results.own.name}, . its bound{others}"
     for at, row in enumerate(grid):
         yield f"{_TOP_RISK * (1 - at / _HEIGHT):6.1%} |{''.join(row)}"
     yield f"       +{'-' * _WIDTH}"

@@ -96,7 +96,8 @@ def load_truthfulqa(root: Path, seed: int) -> ChoiceTask:
         notes=(
             (
                 "with_own_spans: memory holds TruthfulQA's own questions and best answers, in "
-                f"{FOLDS} folds, so that no question meets its own answer"
+                f"{FOLDS} folds, so that no question meets its own answer; what it learns is how "
+                "true answers are worded here more than what is true, as the other variant shows"
             ),
             (
                 "without_own_spans: memory holds the questions and answers of NQ-open and "
