@@ -3,9 +3,11 @@
 import json
 from collections.abc import Sequence
 from dataclasses import replace
+from io import StringIO
 from pathlib import Path
 
 import pytest
+from rich.console import Console
 
 from arenalab.local.evaluation.harness import Options, evaluate, evaluate_choices
 from arenalab.local.evaluation.plots import has_matplotlib
@@ -18,7 +20,7 @@ from arenalab.local.evaluation.suites.choices import (
     Variant,
 )
 from arenalab.local.evaluation.task import Known, Round
-from arenalab.local.evaluation.terminal import plot_lines
+from arenalab.local.evaluation.terminal import plot_lines, show
 from tests.unit.local.word_embedder import WordEmbedder, made_up_task
 
 pytestmark = pytest.mark.slow
@@ -155,6 +157,17 @@ def test_the_curve_is_drawn_in_characters(results: Results) -> None:
     assert len({len(line) for line in lines[1:-1]}) == 1
 
 
+def test_the_terminal_shows_the_tables_and_what_is_not_computed(
+    plain: tuple[Results, WordEmbedder],
+) -> None:
+    screen = StringIO()
+    show(plain[0], Console(file=screen, width=160))
+    text = screen.getvalue()
+    for part in ("high_probability", "oracle", "vcache's own rule", "coverage", FLATTERY[:60]):
+        assert part in text
+    assert "not computed: contrast_false_accept" in text
+
+
 def test_multiple_choice_goes_through_the_same_figures() -> None:
     known = [Known(f"what is {n}", f"number {n}") for n in range(120)]
     asked = [
@@ -162,9 +175,18 @@ def test_multiple_choice_goes_through_the_same_figures() -> None:
         for n in range(120)
     ]
     rounds = [ChoiceRound(known, asked)]
-    task = ChoiceTask("c", "C", [Variant("own", rounds)], (), "much", (50.0, 60.0), (), ())
-    form = evaluate_choices(task, WordEmbedder(), OPTIONS, _quiet).as_json()
+    published = (Published("someone", "mc1", 21.0, "somewhere"),)
+    task = ChoiceTask("c", "C", [Variant("own", rounds)], (), "much", (50.0, 60.0), (), published)
+    results = evaluate_choices(task, WordEmbedder(), OPTIONS, _quiet)
+    form = results.as_json()
     assert set(form) >= FIGURES
     assert form["multiple_choice"]["variants"][0]["mc1"]["value"] > 0.9
     assert form["dataset_spans"] == 120
     assert form["oos_auroc"] is None
+    screen = StringIO()
+    show(results, Console(file=screen, width=160))
+    text = markdown(results)
+    for part in ("claimed: much; measured (MC1)", "someone, mc1: 21 %"):
+        assert part in screen.getvalue()
+        assert part in text
+    assert "By category, own" in text
