@@ -17,6 +17,7 @@ from arenalab.local.evaluation.suites.choices import (
     ChoiceQuestion,
     ChoiceRound,
     ChoiceTask,
+    Published,
     Variant,
 )
 from arenalab.local.evaluation.task import Known, Round
