@@ -4,10 +4,10 @@ from arenalab.contrast.certificate import ContrastCertificate, Rate, Served, con
 from arenalab.contrast.clash import (
     FREE_KINDS,
     Contrast,
+    OutcomeWording,
     alikeness,
     compare,
     overlap,
-    remaining,
     variation,
 )
 from arenalab.contrast.generator import Asked, ContrastKind, ContrastPair, contrast_pairs
@@ -20,6 +20,7 @@ __all__ = [
     "ContrastCertificate",
     "ContrastKind",
     "ContrastPair",
+    "OutcomeWording",
     "Phrase",
     "Rate",
     "Served",
@@ -29,6 +30,5 @@ __all__ = [
     "contrast_pairs",
     "overlap",
     "parse",
-    "remaining",
     "variation",
 ]

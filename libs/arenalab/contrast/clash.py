@@ -7,6 +7,7 @@ does not depend on it: when the outcome's own past questions differ in the same 
 5 minutes", "for 10 minutes").
 """
 
+from collections import Counter
 from collections.abc import Iterable, Sequence
 from enum import Flag, auto
 from typing import Final
@@ -45,6 +46,7 @@ class Contrast(Flag):
     ITEM = auto()
 
 
+_POLAR: Final = Contrast.OPPOSITE | Contrast.COMPARATIVE
 # What one outcome's questions may name freely: songs to play, cities to fly to.
 FREE_KINDS: Final = Contrast.ENTITY | Contrast.ITEM | Contrast.DATE | Contrast.NUMBER
 
@@ -103,25 +105,44 @@ def variation(questions: Sequence[Phrase]) -> Contrast:
     return kinds | _varied_items(questions)
 
 
-def remaining(
-    flags: Contrast, question: Phrase, evidence: Phrase, outcome: Sequence[Phrase]
-) -> Contrast:
-    """Returns which clashes of a question with evidence stand, given the outcome's questions.
+class OutcomeWording:
+    """The questions of one outcome, and what they differ in."""
 
-    What the outcome's own questions differ in does not count: the same pair of opposites, any
-    numbers, the names of one kind; nor does a name or an item that stands in few of them.
-    """
-    polar = flags & (Contrast.OPPOSITE | Contrast.COMPARATIVE)
-    free = flags & FREE_KINDS
-    kept = flags & ~variation(outcome) & ~polar
-    if polar:
-        opposed = {pair for pair, _ in _opposed(question, evidence)}
-        # Without a pair it is a prefix that opposes them.
-        if not opposed or not opposed <= _varied_pairs(outcome):
-            kept |= polar
-    if free and essential_share(question, evidence, outcome) < ESSENTIAL:
-        kept &= ~FREE_KINDS
-    return kept
+    def __init__(self, questions: Sequence[Phrase]) -> None:
+        self._size = len(questions)
+        self._varied = variation(questions)
+        self._pairs = _varied_pairs(questions)
+        self._holding = Counter(word for question in questions for word in question.content)
+
+    def remaining(self, flags: Contrast, question: Phrase, evidence: Phrase) -> Contrast:
+        """Returns which clashes of a question with evidence of the outcome stand.
+
+        What the outcome's own questions differ in does not count: the same pair of opposites, any
+        numbers, the names of one kind; nor does a name or an item that stands in few of them.
+        """
+        polar = flags & _POLAR
+        kept = flags & ~self._varied & ~polar
+        if polar:
+            opposed = {pair for pair, _ in _opposed(question, evidence)}
+            # Without a pair it is a prefix that opposes them.
+            if not opposed or not opposed <= self._pairs:
+                kept |= polar
+        if kept & FREE_KINDS and self.essential_share(question, evidence) < ESSENTIAL:
+            kept &= ~FREE_KINDS
+        return kept
+
+    def essential_share(self, question: Phrase, evidence: Phrase) -> float:
+        """Returns how much the outcome hangs on what its evidence says and the question does not.
+
+        The least share, in [0, 1], of the outcome's questions that hold a word of the evidence
+        that is missing from the question. An outcome for which "French" stands in one question of
+        twenty is not about French.
+        """
+        slot = slot_of(question.words, evidence.words)
+        missing = (slot[1] & evidence.content) if slot else evidence.content - question.content
+        if not missing or not self._size:
+            return 0.0
+        return min(self._holding[word] for word in missing) / self._size
 
 
 def _varied_pairs(questions: Sequence[Phrase]) -> set[int]:
@@ -143,20 +164,6 @@ def _varied_items(questions: Sequence[Phrase]) -> Contrast:
         if len(sets) > 1:
             flags |= _kind_of(kind)
     return flags
-
-
-def essential_share(question: Phrase, evidence: Phrase, others: Sequence[Phrase]) -> float:
-    """Returns how much an outcome hangs on what its evidence says and the question does not.
-
-    The least share, in [0, 1], of the outcome's questions that hold a word of the evidence that
-    is missing from the question. An outcome for which "French" stands in one question of twenty
-    is not about French.
-    """
-    slot = slot_of(question.words, evidence.words)
-    missing = (slot[1] & evidence.content) if slot else evidence.content - question.content
-    if not missing or not others:
-        return 0.0
-    return min(sum(word in other.content for other in others) for word in missing) / len(others)
 
 
 def _polarity(a: Phrase, b: Phrase, alike: float) -> Contrast:

@@ -15,7 +15,7 @@ from itertools import pairwise
 from typing import Final
 
 from arenalab.contrast import wording
-from arenalab.contrast.clash import Contrast, are_kin, remaining
+from arenalab.contrast.clash import Contrast, OutcomeWording, are_kin
 from arenalab.contrast.lexicon import FILLERS
 from arenalab.contrast.phrase import Phrase, item_of, parse, stem, words_of
 from arenalab.contrast.token import Tokens, cased, replaced_at
@@ -118,19 +118,20 @@ class _Outcomes:
     """What each outcome of a dataset is given for."""
 
     def __init__(self, asked: Sequence[Asked]) -> None:
-        self._phrases: dict[str, list[Phrase]] = defaultdict(list)
+        phrases: dict[str, list[Phrase]] = defaultdict(list)
         self._said: dict[str, set[tuple[str, ...]]] = defaultdict(set)
         for one in set(asked):
-            self._phrases[one.outcome].append(parse(one.question))
+            phrases[one.outcome].append(parse(one.question))
             self._said[one.outcome].add(tuple(words_of(one.question)))
+        self._wordings = {outcome: OutcomeWording(known) for outcome, known in phrases.items()}
 
     def hang_on(self, one: Asked, kind: ContrastKind, variant: str) -> bool:
         """Whether the outcome of a question is wrong for a variant of it."""
         if tuple(words_of(variant)) in self._said[one.outcome]:
             return False
         flag = _FLAGS[kind]
-        phrases = self._phrases[one.outcome]
-        return bool(remaining(flag, parse(variant), parse(one.question), phrases) & flag)
+        wording = self._wordings[one.outcome]
+        return bool(wording.remaining(flag, parse(variant), parse(one.question)) & flag)
 
 
 def _makers(asked: Sequence[Asked]) -> Mapping[ContrastKind, Maker]:

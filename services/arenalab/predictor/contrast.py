@@ -12,10 +12,10 @@ from typing import Final
 from arenalab.contrast.clash import (
     FREE_KINDS,
     Contrast,
+    OutcomeWording,
     alikeness,
     compare,
     overlap,
-    remaining,
     variation,
 )
 from arenalab.contrast.phrase import Phrase
@@ -48,10 +48,10 @@ def find_group_clashes(
 def _settle(
     question: Phrase, evidence: Sequence[Phrase], members: Sequence[int], flags: list[Contrast]
 ) -> None:
-    phrases = [evidence[at] for at in members]
+    wording = OutcomeWording([evidence[at] for at in members])
     for at in members:
         if flags[at]:
-            flags[at] = remaining(flags[at], question, evidence[at], phrases)
+            flags[at] = wording.remaining(flags[at], question, evidence[at])
     judge = max(
         members,
         key=lambda at: (

@@ -2,7 +2,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from arenalab.contrast import Contrast, Phrase, alikeness, compare, parse, remaining, variation
+from arenalab.contrast import Contrast, OutcomeWording, Phrase, alikeness, compare, parse, variation
 
 QUESTIONS = st.lists(
     st.sampled_from(
@@ -99,9 +99,9 @@ def test_only_the_opposites_that_an_outcome_shows_are_harmless() -> None:
     flags = compare(parse("the minimum volume"), most)
     assert flags == Contrast.COMPARATIVE
     outcome = [louder, quieter, most]
-    assert remaining(flags, parse("the minimum volume"), most, outcome) == flags
+    assert OutcomeWording(outcome).remaining(flags, parse("the minimum volume"), most) == flags
     flags = compare(quieter, louder)
-    assert remaining(flags, quieter, louder, outcome) is Contrast.NONE
+    assert OutcomeWording(outcome).remaining(flags, quieter, louder) is Contrast.NONE
 
 
 def test_an_outcome_hangs_on_the_words_that_most_of_its_questions_hold() -> None:
@@ -109,15 +109,14 @@ def test_an_outcome_hangs_on_the_words_that_most_of_its_questions_hold() -> None
     flags = compare(asked, evidence)
     assert flags == Contrast.ENTITY
     french = [evidence, parse("cheese in french"), parse("french for cheese")]
-    assert remaining(flags, asked, evidence, french) == flags
+    assert OutcomeWording(french).remaining(flags, asked, evidence) == flags
     free = [evidence, parse("say cheese in greek"), parse("translate hello")]
-    assert remaining(flags, asked, evidence, free) is Contrast.NONE
+    assert OutcomeWording(free).remaining(flags, asked, evidence) is Contrast.NONE
 
 
 @given(st.sampled_from(list(Contrast)), QUESTIONS, QUESTIONS, st.lists(QUESTIONS, max_size=5))
 def test_an_outcome_only_takes_clashes_away(
     flags: Contrast, question: Phrase, evidence: Phrase, outcome: list[Phrase]
 ) -> None:
-    assert remaining(flags, question, evidence, outcome) & flags == remaining(
-        flags, question, evidence, outcome
-    )
+    kept = OutcomeWording(outcome).remaining(flags, question, evidence)
+    assert kept & flags == kept
