@@ -52,8 +52,10 @@ proto-check: $(VENV)/.installed ## Fail if libs/arenalab/api is not what protos/
 
 check: lint types proto-check ## Everything but the tests.
 
-test: model check envoy-check ## Every check and every test.
-	$(BIN)/pytest
+# Tests wait for processes, disks and timers most of the time: two at once take half the time.
+test: WORKERS ?= 2
+test: model check envoy-check ## Every check and every test. WORKERS=N: processes that run them.
+	$(BIN)/pytest -n $(WORKERS) --dist loadfile --no-loadscope-reorder
 
 envoy-check: $(VENV)/.installed ## Validate Envoy's configuration with the real Envoy.
 	$(BIN)/python -m pytest -q tests/e2e/test_envoy_config.py

@@ -30,6 +30,7 @@ if TYPE_CHECKING:
     from arenalab.api.common.v1 import plan_pb2
 
 _MB: Final = 1e6
+_WARM_UPS: Final = 8
 
 
 async def main() -> None:
@@ -114,7 +115,9 @@ async def _empty(sheet: Sheet, root: Path) -> float:
 async def _embed_once(served: Served) -> None:
     from arenalab.api.search.v1 import search_service_pb2 as pb
 
-    await served.stub.Embed(pb.EmbedRequest(texts=["what is loaded on first use"] * 64))
+    # Often enough that each of its threads has had its turn, and its working memory.
+    for _ in range(_WARM_UPS):
+        await served.stub.Embed(pb.EmbedRequest(texts=["what is loaded on first use"] * 64))
 
 
 async def _publish(sheet: Sheet, root: Path, corpus: Corpus, empty_mb: float) -> None:

@@ -8,6 +8,7 @@ from pathlib import Path
 from shutil import rmtree
 from tempfile import mkdtemp
 from typing import Any, Protocol
+from uuid import UUID
 
 import pytest
 
@@ -125,7 +126,9 @@ def _segments_of(engine: RemoteEngine) -> Opened:
     def opened(vectors: FloatArray) -> Iterator[VectorIndex]:
         name = SegmentName("conformance", Path(__file__).stem, str(next(numbers)))
         rows = [
-            StoredRow(row, row, f"{row:036d}", "d", "a", 1, row, 0, None, "", 0, "s", "", 1.0, 0)
+            StoredRow(
+                row, row, str(UUID(int=row)), "d", "a", 1, row, 0, None, "", 0, "s", "", 1.0, 0
+            )
             for row in range(len(vectors))
         ]
         try:

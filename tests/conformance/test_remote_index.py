@@ -8,6 +8,7 @@ from collections.abc import Callable, Iterator
 from dataclasses import replace
 from pathlib import Path
 from typing import Any, Final
+from uuid import UUID
 
 import grpc
 import numpy as np
@@ -60,7 +61,7 @@ def stored(row: int) -> StoredRow:
     return StoredRow(
         rowid=row,
         ordinal=None if row % 3 == 0 else row,
-        span_id=f"{row:036d}",
+        span_id=str(UUID(int=row)),
         domain=DOMAINS[row % len(DOMAINS)],
         action=ACTIONS[row % len(ACTIONS)],
         status=row % 4,

@@ -40,6 +40,7 @@ class SmallSearch(pb_grpc.SearchServiceServicer):
 
     def __init__(self, keeps: Callable[[str], bool] = lambda _domain: True) -> None:
         self.spans: dict[str, span_pb2.Span] = {}
+        self.given: dict[str, tuple[bytes, str]] = {}  # vector and digest that came with a span
         self.weights: dict[str, float] = {}
         self.hidden: set[str] = set()
         self.version = VERSION
@@ -116,15 +117,23 @@ class SmallSearch(pb_grpc.SearchServiceServicer):
     ) -> pb.AddSpansResponse:
         await self._begin("AddSpans", context)
         self._check(request.spans)
+        self._keep_given(request)
         new = [span for span in request.spans if span.id not in self.spans]
         self.spans.update({span.id: span for span in new})
         return pb.AddSpansResponse(added=len(new), unchanged=len(request.spans) - len(new))
+
+    def _keep_given(self, request: pb.AddSpansRequest | pb.UpdateSpansRequest) -> None:
+        size = len(request.vectors) // len(request.spans)
+        for place, span in enumerate(request.spans):
+            vector = request.vectors[place * size : (place + 1) * size]
+            self.given[span.id] = vector, request.embedder_digest
 
     async def UpdateSpans(
         self, request: pb.UpdateSpansRequest, context: grpc.ServicerContext
     ) -> pb.UpdateSpansResponse:
         await self._begin("UpdateSpans", context)
         self._known([span.id for span in request.spans])
+        self._keep_given(request)
         changed = [span for span in request.spans if self.spans[span.id] != span]
         self.spans.update({span.id: span for span in changed})
         return pb.UpdateSpansResponse(

@@ -81,6 +81,7 @@ class Peers(
     failures: dict[str, list[MeshError]] = field(default_factory=dict)
     training: asyncio.Event = field(default_factory=asyncio.Event)
     may_train: asyncio.Event = field(default_factory=asyncio.Event)
+    contrast: answer_pb2.ContrastCertificate | None = None
 
     def __post_init__(self) -> None:
         self.may_train.set()
@@ -121,7 +122,9 @@ class Peers(
         assert len(staged.embeddings()) == len(spans)
         self.staged.append(spans)
         self.weightings.append(request.context_weighting)
-        summary = answer_pb2.CalibrationSummary(coverage=0.5, examples=len(spans))
+        summary = answer_pb2.CalibrationSummary(
+            coverage=0.5, examples=len(spans), contrast=self.contrast
+        )
         return predictor_pb.TrainCalibrationResponse(
             artefact=json.dumps({"alpha": request.alpha}).encode(), summary=summary
         )
@@ -419,6 +422,51 @@ async def test_an_unchanged_working_set_is_the_same_version_and_embeds_nothing_a
     (dataset,) = listed.datasets
     assert [v.version for v in dataset.versions] == [other.dataset_version, first.dataset_version]
     assert {v.spans for v in dataset.versions} == {15}
+
+
+FOOLED = answer_pb2.ContrastCertificate(
+    total=answer_pb2.ContrastRate(pairs=40, false_accepts=3, rate=0.075, lower=0.01, upper=0.21),
+    by_kind=[answer_pb2.ContrastRate(kind="number", pairs=40, false_accepts=3, rate=0.075)],
+    examples=[
+        answer_pb2.ContrastExample(kind="number", question="5 of it", variant="6 of it"),
+    ],
+)
+
+
+async def test_a_version_that_falls_for_changed_questions_is_not_published(desk: Desk) -> None:
+    await desk.ingest_spans()
+    desk.peers.contrast = FOOLED
+    with pytest.raises(PreconditionError) as caught:
+        await desk.publish()
+    assert caught.value.reason is Reason.CONTRAST_RISK
+    assert caught.value.metadata == {"dataset": "faq", "false_accepts": "3", "pairs": "40"}
+    assert "3 of 40" in str(caught.value)
+    assert "'6 of it' as '5 of it'" in str(caught.value)
+    assert (desk.peers.live, desk.peers.entries, desk.staged()) == ([], {}, [])
+    listed = await desk.stub.ListDatasets(pb.ListDatasetsRequest())
+    assert not listed.datasets[0].versions
+
+
+async def test_a_forced_publication_carries_its_certificate(desk: Desk) -> None:
+    await desk.ingest_spans()
+    desk.peers.contrast = FOOLED
+    result = await desk.publish(force=True)
+    assert desk.peers.live == [result.dataset_version]
+    assert result.calibration.contrast == FOOLED
+    manifest = desk.store.open("default", "faq", result.dataset_version).manifest
+    contrast = json.loads(json.dumps(manifest.calibration["contrast"]))
+    assert (contrast["total"]["pairs"], contrast["total"]["false_accepts"]) == (40, 3)
+
+
+async def test_a_share_within_alpha_is_published_and_what_was_not_measured_too(desk: Desk) -> None:
+    await desk.ingest_spans()
+    desk.peers.contrast = FOOLED
+    assert (await desk.publish(alpha=0.1)).dataset_version
+    desk.peers.contrast = answer_pb2.ContrastCertificate(
+        total=answer_pb2.ContrastRate(pairs=0, upper=1.0)
+    )
+    result = await desk.publish()
+    assert not result.calibration.contrast.total.HasField("rate")
 
 
 async def test_a_cap_keeps_so_many_of_each_domain(desk: Desk) -> None:

@@ -13,6 +13,7 @@ from arenalab.api.fallback.v1 import fallback_service_pb2_grpc as stream_grpc
 from arenalab.api.planner.v1 import planner_service_pb2 as pb
 from arenalab.api.planner.v1 import planner_service_pb2_grpc as pb_grpc
 from arenalab.mesh import (
+    BudgetSpentError,
     DeadlineError,
     MeshError,
     NotFoundError,
@@ -22,7 +23,9 @@ from arenalab.mesh import (
     connect,
     running_server,
 )
+from arenalab.mesh.errors import error_from
 from arenalab.mesh.probe import health
+from arenalab.mesh.server import MAX_MESSAGE_BYTES
 
 NAME = "arenalab.api.planner.v1.PlannerService"
 
@@ -200,3 +203,22 @@ async def test_a_proxy_of_the_environment_is_not_for_peers(
     async with connect(address, Telemetry("caller")) as channel:
         assert await pb_grpc.PlannerServiceStub(channel).Plan(pb.PlanRequest()) is not None
     assert await asyncio.to_thread(health, address) == "SERVING"
+
+
+async def test_a_message_above_the_limit_is_too_large_and_not_an_overload(
+    planner: "pb_grpc.PlannerServiceAsyncStub",
+) -> None:
+    with pytest.raises(BudgetSpentError, match="larger than max") as caught:
+        await planner.Plan(pb.PlanRequest(dataset="x" * (MAX_MESSAGE_BYTES + 1)))
+    assert caught.value.reason is Reason.TOO_LARGE
+
+
+async def test_a_message_that_only_its_receiver_finds_too_large_is_too_large(
+    address: str,
+) -> None:
+    unbounded = [("grpc.max_send_message_length", -1)]
+    async with grpc.aio.insecure_channel(address, options=unbounded) as channel:
+        request = pb.PlanRequest(dataset="x" * (MAX_MESSAGE_BYTES + 1))
+        with pytest.raises(grpc.aio.AioRpcError) as caught:
+            await pb_grpc.PlannerServiceStub(channel).Plan(request)
+    assert error_from(caught.value, "planner").reason is Reason.TOO_LARGE

@@ -23,7 +23,7 @@ from arenalab.mesh import (
 )
 from arenalab.planner.config import PlannerConfig
 from arenalab.planner.wiring import running_planner
-from arenalab.planning import DEFAULT_MODEL
+from arenalab.planning import DEFAULT_MODEL, UNREACHABLE
 from arenalab.planning.proto_form import cost_model_to_proto
 
 if TYPE_CHECKING:
@@ -37,6 +37,7 @@ class _Search(search_grpc.SearchServiceServicer):
 
     def __init__(self) -> None:
         self.counted = 0
+        self.effort = 0.0  # as of a search that does not say
 
     async def Stats(
         self, request: search_pb.StatsRequest, context: object
@@ -45,6 +46,10 @@ class _Search(search_grpc.SearchServiceServicer):
             collection=_collection(request.scope.tenant, request.dataset),
             engines=[plan_pb2.ENGINE_EXACT, plan_pb2.ENGINE_HNSW],
             cost_model=cost_model_to_proto(DEFAULT_MODEL),
+            segments=[
+                search_pb.SegmentStats(engine=plan_pb2.ENGINE_HNSW, effort=self.effort),
+                search_pb.SegmentStats(engine=plan_pb2.ENGINE_EXACT, effort=1.0),
+            ],
         )
 
     async def Count(
@@ -107,6 +112,25 @@ async def test_the_plan_of_a_large_collection_walks_the_graph(
     assert "1,000,000" in reply.plan.explanation
     assert [other.engine for other in reply.rejected] == [plan_pb2.ENGINE_EXACT]
     assert reply.rejected[0].cost_us > reply.plan.cost_us > 0
+
+
+async def test_an_index_that_was_measured_to_need_more_is_searched_harder(
+    planner: "pb_grpc.PlannerServiceAsyncStub", search: _Search
+) -> None:
+    search.effort = 4.0
+    plan = (await planner.Plan(pb.PlanRequest(limit=10))).plan
+    assert plan.engine == plan_pb2.ENGINE_HNSW
+    assert plan.ef_search > 1000
+    assert "4 times as hard as most" in plan.explanation
+
+
+async def test_an_index_that_finds_too_little_is_scanned(
+    planner: "pb_grpc.PlannerServiceAsyncStub", search: _Search
+) -> None:
+    search.effort = UNREACHABLE
+    reply = await planner.Plan(pb.PlanRequest(limit=10))
+    assert reply.plan.engine == plan_pb2.ENGINE_EXACT
+    assert not reply.rejected
 
 
 async def test_the_plan_of_a_narrow_filter_scans(

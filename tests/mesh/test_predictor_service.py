@@ -1,6 +1,6 @@
 """PredictorService over real gRPC, with the real search, planner, embedder and dataset store."""
 
-from collections.abc import AsyncIterator, Iterator, Sequence
+from collections.abc import AsyncIterator, Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -27,7 +27,7 @@ from arenalab.mesh import (
 from arenalab.planner.config import PlannerConfig
 from arenalab.planner.wiring import running_planner
 from arenalab.predictor.config import PredictorConfig
-from arenalab.predictor.training_job import TrainingJob, run_job
+from arenalab.predictor.training_job import TrainedFiles, TrainingJob, run_job
 from arenalab.predictor.wiring import running_predictor
 from arenalab.search.config import SearchConfig
 from arenalab.search.embedder.factory import open_embedder
@@ -91,7 +91,12 @@ class Mesh:
     predictor: "pb_grpc.PredictorServiceAsyncStub"
     search: "search_grpc.SearchServiceAsyncStub"
 
-    async def publish(self, spans: Sequence[Span], dataset: str = "hobby") -> str:
+    async def publish(
+        self,
+        spans: Sequence[Span],
+        dataset: str = "hobby",
+        change: Callable[[TrainedFiles], TrainedFiles] = lambda files: files,
+    ) -> str:
         """Stages, trains, seals and publishes, as the curator does; returns the version."""
         with self.datasets.staging("default", dataset) as staging:
             staging.write_spans(spans)
@@ -100,7 +105,8 @@ class Mesh:
             root = str(self.config.datasets_dir)
             # In this process: a new one takes seconds to start, and has a test of its own.
             job = TrainingJob(root, "default", dataset, staging.name, 0.1, 0.1)
-            staging.write_calibration(run_job(job))
+            files = change(run_job(job))
+            staging.write_calibration(files.artefact, files.views)
             sealed = staging.seal(
                 KEY,
                 embedder=Embedder(self.embedder.id, self.embedder.digest, vectors.shape[1]),
@@ -280,6 +286,53 @@ async def test_a_smaller_alpha_than_the_data_allows_is_void(mesh: Mesh) -> None:
 
 
 @pytest.mark.slow
+async def test_the_guarantee_is_of_the_kind_and_scope_that_were_asked_for(mesh: Mesh) -> None:
+    await mesh.publish(SPANS)
+    question = "How do I tie a bowline knot?"
+    first = (await mesh.ask(question)).guarantee
+    assert first.kind == answer_pb2.GUARANTEE_KIND_HIGH_PROBABILITY
+    assert (first.scope, first.group) == (answer_pb2.GUARANTEE_SCOPE_ALL, "")
+    kind = answer_pb2.GUARANTEE_KIND_EXPECTATION
+    averaged = (await mesh.ask(question, guarantee_kind=kind)).guarantee
+    assert (averaged.kind, averaged.delta) == (kind, 0.0)
+    assert averaged.calibration_served >= first.calibration_served
+    errors, served = averaged.calibration_errors, averaged.calibration_served
+    assert averaged.risk_upper_bound == pytest.approx((1 + errors) / served)
+    scope = answer_pb2.GUARANTEE_SCOPE_GROUP
+    said = await mesh.ask(question, guarantee_scope=scope)
+    # Eight spans of a hobby bound nothing, and nothing is borrowed from the others.
+    assert (said.guarantee.scope, said.guarantee.group) == (scope, "hobby/knot")
+    assert said.guarantee.status == answer_pb2.GUARANTEE_STATUS_VOID
+    assert said.abstention.reason == answer_pb2.ABSTAIN_REASON_GUARANTEE_VOID
+
+
+@pytest.mark.slow
+async def test_the_outcome_set_names_its_coverage_and_begins_with_the_output(mesh: Mesh) -> None:
+    await mesh.publish(SPANS)
+    said = await mesh.ask("what do I need to do to tune my guitar")
+    assert said.outcome_set.outcomes[0] == said.output
+    assert said.outcome_set.coverage == pytest.approx(0.9)
+    assert 0 < said.outcome_set.calibration_size <= len(SPANS)
+    few = await mesh.ask("what do I need to do to tune my guitar", alpha=0.001)
+    assert not few.HasField("outcome_set")
+
+
+@pytest.mark.slow
+async def test_an_artefact_of_another_program_is_not_served_from(mesh: Mesh) -> None:
+    def older(files: TrainedFiles) -> TrainedFiles:
+        return replace(files, artefact=files.artefact.replace(b"calibration/3", b"calibration/2"))
+
+    def without_views(files: TrainedFiles) -> TrainedFiles:
+        return replace(files, views=b"")
+
+    for change in (older, without_views):
+        await mesh.publish(SPANS, change=change)
+        with pytest.raises(PreconditionError) as caught:
+            await mesh.ask("How do I tie a bowline knot?")
+        assert caught.value.reason is Reason.NOT_CALIBRATED
+
+
+@pytest.mark.slow
 async def test_a_creature_answers_from_its_slice_alone(mesh: Mesh) -> None:
     await mesh.publish(SPANS)
     said = await mesh.ask("How do I bake bread?", creature="baker")
@@ -440,14 +493,19 @@ async def test_a_trained_process_gives_the_same_artefact(mesh: Mesh) -> None:
             delta=0.1,
             context_weighting=answer_pb2.CONTEXT_WEIGHTING_LEARNED,
         )
-        # A new process takes seconds to start on a busy machine.
-        trained = await mesh.predictor.TrainCalibration(request, timeout=60)
+        trained = await mesh.predictor.TrainCalibration(request, timeout=100.0)
         root = str(mesh.config.datasets_dir)
         job = TrainingJob(root, "default", "hobby", staging.name, 0.1, 0.1, "learned")
-        assert trained.artefact == run_job(job)
+        files = run_job(job)
+        assert (trained.artefact, trained.views) == (files.artefact, files.views)
+        assert trained.views
         assert trained.summary.guarantee.basis == answer_pb2.CALIBRATION_BASIS_DATASET_HOLDOUT
         assert 0 < trained.summary.coverage <= 1
         assert trained.summary.examples == len(SPANS)
+        contrast = trained.summary.contrast
+        assert contrast.total.pairs == sum(one.pairs for one in contrast.by_kind) > 0
+        assert contrast.total.rate <= 0.1
+        assert 0.0 <= contrast.total.lower <= contrast.total.rate <= contrast.total.upper < 1.0
         weights = trained.summary.context_weights
         assert weights.fixed.domain == 0.30
         assert weights.HasField("learned")
@@ -558,6 +616,8 @@ async def test_before_anything_is_published_there_is_no_dataset(mesh: Mesh) -> N
         ({"alpha": 0.6}, Reason.INVALID_ARGUMENT),
         ({"delta": float("nan")}, Reason.INVALID_ARGUMENT),
         ({"max_evidence": 51}, Reason.INVALID_ARGUMENT),
+        ({"guarantee_kind": 9}, Reason.INVALID_ARGUMENT),
+        ({"guarantee_scope": 9}, Reason.INVALID_ARGUMENT),
     ],
 )
 async def test_a_request_outside_its_ranges_is_refused(

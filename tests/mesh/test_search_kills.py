@@ -13,6 +13,7 @@ from pathlib import Path
 import pytest
 
 from arenalab.atomic import Span
+from arenalab.search.columns.ids import texts_of
 from arenalab.search.store.payloads import Payloads
 from tests.mesh import killed_writer
 from tests.unit.search.shelf import Shelf, ids
@@ -70,8 +71,11 @@ class Writer:
         assert self.process.stdout is not None
         return self.process.stdout.readline().strip()
 
-    def killed(self, root: Path, first: int, *, at_work: bool, after_s: float) -> list[str]:
-        """Runs a writer, kills it while it works or while it opens, and returns what it said."""
+    def killed(self, root: Path, first: int, *, begun: int, after_s: float) -> list[str]:
+        """Runs a writer, kills it a moment after it began so many changes, returns what it said.
+
+        Before the first change it opens what the writer before it left behind.
+        """
         assert self.process.stdin is not None
         self.process.stdin.write(f"{root} {first}\n")
         self.process.stdin.flush()
@@ -79,7 +83,7 @@ class Writer:
         while not (line := self.read()).startswith("pid"):
             said.append(line)
         pid = int(line.split()[1])
-        while at_work and not any(one.startswith("begin") for one in said):
+        while sum(one.startswith("begin") for one in said) < begun:
             said.append(self.read())
         # The kill must come at a random moment of real work: nothing else waits here.
         time.sleep(after_s)
@@ -108,7 +112,10 @@ def test_a_hundred_kills_lose_nothing_acknowledged(writer: Writer, tmp_path: Pat
     truth, number, unfinished = Truth({span.id: span for span in first}), 0, 0
     for kill in range(KILLS):
         said = writer.killed(
-            tmp_path, number, at_work=kill % 5 != 0, after_s=rng.uniform(0.0, 0.05)
+            tmp_path,
+            number,
+            begun=rng.randint(1, 5) if kill % 5 else 0,
+            after_s=rng.uniform(0.0, 0.05),
         )
         done = [int(line.split()[1]) for line in said if line.startswith("done")]
         begun = [int(line.split()[1]) for line in said if line.startswith("begin")]
@@ -133,9 +140,9 @@ def _state(root: Path) -> dict[str, tuple[str, float, bool]]:
         shelf.upkeep.wait()
         now = shelf.now
         kept = [
-            span_id.decode()
+            span_id
             for segment in now.segments
-            for row, span_id in enumerate(segment.columns.ids.tolist())
+            for row, span_id in enumerate(texts_of(segment.columns.ids))
             if row not in segment.removed
         ]
         places = [place for place in now.places(kept) if place is not None]

@@ -83,6 +83,8 @@ async def test_the_nearest_span_comes_first(faq: "pb_grpc.SearchServiceAsyncStub
     assert response.certificate.exact
     assert response.matches == 4
     assert response.embed_us > 0
+    embedded = await faq.Embed(pb.EmbedRequest(texts=["how much money do I have"]))
+    assert response.vector == embedded.vectors
 
 
 async def test_the_same_text_is_its_own_nearest(faq: "pb_grpc.SearchServiceAsyncStub") -> None:

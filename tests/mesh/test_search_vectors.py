@@ -219,6 +219,7 @@ async def test_an_index_finds_what_a_scan_finds_under_any_filter(desk: Desk, ind
         ]
         assert stats.segments[0].memory_bytes > 0
         assert stats.segments[0].disk_bytes > 0
+        assert stats.segments[0].effort >= 1
         scan = plan_pb2.QueryPlan(
             engine=plan_pb2.ENGINE_EXACT, filter_strategy=plan_pb2.FILTER_STRATEGY_SCAN
         )

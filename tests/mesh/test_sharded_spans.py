@@ -1,6 +1,6 @@
 """Spans by id, changes and publications over shards, through real servers."""
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import pytest
 
@@ -92,6 +92,39 @@ async def test_each_span_is_added_to_the_shard_of_its_domain(
         assert [n for n in RULES if span.id in shards.servers[n].spans] == [name]
     again = await sharded.AddSpans(request)
     assert (again.added, again.unchanged) == (0, 4)
+
+
+async def test_vectors_go_with_their_spans_to_the_shards(shards: Shards, sharded: "Stub") -> None:
+    spans = [fresh(domain, at) for at, domain in enumerate(["sports", "banking", "sports"])]
+    vectors = [bytes([at]) * 8 for at in range(3)]
+    whole = b"".join(vectors)
+    fields: dict[str, Any] = {
+        "dataset": "faq",
+        "spans": spans,
+        "vectors": whole,
+        "embedder_digest": "d1",
+    }
+    for sent in (
+        sharded.AddSpans(pb.AddSpansRequest(**fields)),
+        sharded.UpdateSpans(pb.UpdateSpansRequest(**fields)),
+    ):
+        for server in shards.servers.values():
+            server.given.clear()
+        await sent
+        given = [server.given for server in shards.servers.values() if server.given]
+        assert len(given) == 2
+        assert {**given[0], **given[1]} == {
+            span.id: (vector, "d1") for span, vector in zip(spans, vectors, strict=True)
+        }
+
+
+async def test_vectors_that_are_not_one_a_span_are_refused(shards: Shards, sharded: "Stub") -> None:
+    spans = [fresh("sports", 1), fresh("banking", 2)]
+    request = pb.AddSpansRequest(dataset="faq", spans=spans, vectors=bytes(15))
+    with pytest.raises(InvalidInputError) as caught:
+        await sharded.AddSpans(request)
+    assert caught.value.reason is Reason.INVALID_VECTOR
+    assert not any(server.calls for server in shards.servers.values())
 
 
 async def test_spans_are_updated_where_their_domain_is(shards: Shards, sharded: "Stub") -> None:

@@ -5,6 +5,7 @@
         spans.ndjson.zst    one span a line, in row order
         embeddings.npy      float32, row i belongs to span i
         calibration.json    the predictor's artefact
+        calibration.npz     the predictor's views, where outcomes repeat
 
 One service writes (curator), many read (search, predictor). A folder gets the name
 of its version by one rename, when everything in it is on disk; whatever else lies

@@ -15,7 +15,7 @@ from nacl.exceptions import BadSignatureError
 from nacl.signing import SigningKey, VerifyKey
 
 from arenalab.atomic import JSON, canonical_json
-from arenalab.dataset.names import FILES, MANIFEST_FILE
+from arenalab.dataset.names import FILES, MANIFEST_FILE, OPTIONAL_FILES
 from arenalab.mesh import DataLossError, Reason
 from arenalab.proof.merkle import MerkleTree, leaf_hash
 
@@ -246,6 +246,6 @@ def _check_types(manifest: Manifest) -> None:
         and all(type(count) is int and count >= 0 for count in [*counts, settings.max_per_domain])
         and all(type(number) in (int, float) for number in numbers)
         and all(isinstance(form, dict) for form in maps)
-        and all(entry.name in FILES for entry in manifest.files)
+        and all(entry.name in (*FILES, *OPTIONAL_FILES) for entry in manifest.files)
     ):
         raise corrupt(MANIFEST_FILE, "a field of the manifest has the wrong type")

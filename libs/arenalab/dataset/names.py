@@ -13,7 +13,9 @@ MANIFEST_FILE: Final = "manifest.json"
 SPANS_FILE: Final = "spans.ndjson.zst"
 EMBEDDINGS_FILE: Final = "embeddings.npy"
 CALIBRATION_FILE: Final = "calibration.json"
+VIEWS_FILE: Final = "calibration.npz"
 FILES: Final = (SPANS_FILE, EMBEDDINGS_FILE, CALIBRATION_FILE)  # those that a manifest names
+OPTIONAL_FILES: Final = (VIEWS_FILE,)  # and those that it names where there are any
 
 
 def checked(value: str, pattern: re.Pattern[str], field: str) -> str:

@@ -27,7 +27,9 @@ from arenalab.dataset.names import (
     EMBEDDINGS_FILE,
     FILES,
     MANIFEST_FILE,
+    OPTIONAL_FILES,
     SPANS_FILE,
+    VIEWS_FILE,
 )
 from arenalab.dataset.version import DatasetVersion, Vectors, hash_file
 from arenalab.mesh import DataLossError
@@ -93,9 +95,11 @@ class Staging:
                 raise ValueError(f"blocks must have {rows} rows together, got {written}")
             _sync(file)
 
-    def write_calibration(self, artefact: bytes) -> None:
-        """Writes the predictor's artefact."""
+    def write_calibration(self, artefact: bytes, views: bytes = b"") -> None:
+        """Writes the predictor's artefact, and its views unless they are empty."""
         self._write(CALIBRATION_FILE, artefact)
+        if views:
+            self._write(VIEWS_FILE, views)
 
     def seal(
         self,
@@ -115,7 +119,8 @@ class Staging:
         Returns:
             The version, durable on disk.
         """
-        files = tuple(hash_file(self.path / name) for name in FILES)
+        optional = [name for name in OPTIONAL_FILES if (self.path / name).exists()]
+        files = tuple(hash_file(self.path / name) for name in (*FILES, *optional))
         first, last = self._range or ((0, ""), (0, ""))
         manifest = Manifest(
             tenant=self._tenant,

@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 
 from arenalab.atomic import Span, SpanError, parse_line
 from arenalab.dataset.manifest import FileEntry, Manifest, corrupt
-from arenalab.dataset.names import CALIBRATION_FILE, EMBEDDINGS_FILE, FILES, SPANS_FILE
+from arenalab.dataset.names import CALIBRATION_FILE, EMBEDDINGS_FILE, FILES, SPANS_FILE, VIEWS_FILE
 
 Vectors: TypeAlias = NDArray[np.float32]
 
@@ -87,11 +87,24 @@ class DatasetVersion(_Content):
         Raises:
             DataLossError: The file is missing or is not the one of the manifest.
         """
-        entry = self.manifest.file(CALIBRATION_FILE)
+        return self._checked(CALIBRATION_FILE)
+
+    def views(self) -> bytes:
+        """Returns the predictor's views; empty for a version without.
+
+        Raises:
+            DataLossError: The file is missing or is not the one of the manifest.
+        """
+        if all(entry.name != VIEWS_FILE for entry in self.manifest.files):
+            return b""
+        return self._checked(VIEWS_FILE)
+
+    def _checked(self, name: str) -> bytes:
+        entry = self.manifest.file(name)
         try:
-            data = (self.path / CALIBRATION_FILE).read_bytes()
+            data = (self.path / name).read_bytes()
         except OSError as error:
-            raise corrupt(CALIBRATION_FILE, f"cannot be read: {error}") from error
+            raise corrupt(name, f"cannot be read: {error}") from error
         _compare(entry, len(data), blake3(data).hexdigest())
         return data
 

@@ -58,6 +58,7 @@ class Reason(StrEnum):
     BUSY = auto()
     NOT_CALIBRATED = auto()
     INVALID_VECTOR = auto()
+    CONTRAST_RISK = auto()
 
 
 class MeshError(Exception):
@@ -143,6 +144,8 @@ _KINDS: Final[tuple[type[MeshError], ...]] = (
     DeadlineError,
 )
 _BY_CODE: Final = {kind.code: kind for kind in _KINDS}
+# What gRPC says of a message above its receiver's or its sender's limit.
+_LARGER: Final = "message larger than max"
 
 
 async def abort(context: grpc.aio.ServicerContext[Any, Any], error: MeshError) -> NoReturn:
@@ -172,10 +175,20 @@ def error_from(call: grpc.aio.AioRpcError, service: str = "") -> MeshError:
     message = call.details() or call.code().name
     if info is None:
         where = {"service": service} if service else {}
-        return kind(f"{service or 'service'}: {message}", None, **where)
+        reason = Reason.TOO_LARGE if _is_of_size(call) else None
+        return kind(f"{service or 'service'}: {message}", reason, **where)
     # A newer peer may know reasons that this one does not.
     reason = Reason(info.reason) if info.reason in Reason.__members__ else None
     return kind(message, reason, **dict(info.metadata))
+
+
+def _is_of_size(call: grpc.aio.AioRpcError) -> bool:
+    """Returns whether gRPC refused a message for its size, on either side.
+
+    It has the same status for that as for too many calls; only its words differ.
+    """
+    is_spent = call.code() is grpc.StatusCode.RESOURCE_EXHAUSTED
+    return is_spent and _LARGER in (call.details() or "")
 
 
 def _error_info(call: grpc.aio.AioRpcError) -> error_details_pb2.ErrorInfo | None:

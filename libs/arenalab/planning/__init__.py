@@ -14,15 +14,17 @@ from arenalab.planning.plan import (
     Probe,
     Step,
     choose,
-    needs_probe,
 )
+from arenalab.planning.recall import EFFORTS, UNREACHABLE
 
 __all__ = [
     "DEFAULT_MODEL",
     "DEFAULT_RECALL",
+    "EFFORTS",
     "LEAST_LOCAL_SHARE",
     "PROBE_HITS",
     "UNKNOWN_AGREEMENT",
+    "UNREACHABLE",
     "Choice",
     "Correction",
     "CostModel",
@@ -35,5 +37,4 @@ __all__ = [
     "choose",
     "explain",
     "explained",
-    "needs_probe",
 ]

@@ -6,6 +6,7 @@ from typing import Final
 
 from arenalab.planning.engine import Engine, Strategy
 from arenalab.planning.plan import Choice, Plan
+from arenalab.planning.recall import UNREACHABLE
 
 _NAMES: Final = {
     Engine.EXACT: "exact scan",
@@ -25,6 +26,8 @@ def explain(choice: Choice) -> str:
     sentences = [f"{_counted(plan)}{_what(plan)}: {_time(plan.expected_us)}."]
     if plan.probe is not None:
         sentences.append(_probing(plan))
+    if plan.effort != 1.0:
+        sentences.append(_effort(plan.effort))
     if choice.rejected:
         others = "; ".join(f"{_name(one)} {_time(one.expected_us)}" for one in choice.rejected)
         sentences.append(f"Cheaper than {others}.")
@@ -80,6 +83,12 @@ def _probing(plan: Plan) -> str:
     if plan.probe is not None and plan.probe.is_search:
         return "Should too few of its hits pass, the choice is made again."
     return "A probe looks first whether filter and question agree; if not, a scan follows."
+
+
+def _effort(effort: float) -> str:
+    if effort >= UNREACHABLE:
+        return "Measured, this index finds too little however hard it is searched."
+    return f"Measured, this index must be searched {effort:g} times as hard as most."
 
 
 def _name(plan: Plan) -> str:

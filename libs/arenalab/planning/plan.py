@@ -7,7 +7,7 @@ most of the true neighbours whatever its list. So a filtered plan is provisional
 index itself was asked, by an unfiltered search:
 
     choice = choose(facts, ...)
-    if needs_probe(choice.plan):
+    if choice.plan.probe is not None:
         hits = search for choice.plan.probe, unfiltered; count those that pass
         if choice.plan.probe.is_answered(passing, limit): they are the answer
         choice = choose(facts.probed(passing, len(hits)), ...)
@@ -58,6 +58,7 @@ class Facts:
     local_share: float | None = None  # of a probe's hits, that pass; None: not probed
     dimension: int = 0  # 0: that of the model
     agreement: float = UNKNOWN_AGREEMENT  # how likely the filter passes what is near, in [0, 1]
+    effort: float = 1.0  # by how much harder than the tables say these engines are searched
 
     @property
     def is_filtered(self) -> bool:
@@ -111,6 +112,7 @@ class Plan:
     cost_us: float = 0.0  # where filter and query agree
     scan_after_us: float = 0.0  # that a scan adds where they do not, times how likely that is
     recall_target: float = DEFAULT_RECALL
+    effort: float = 1.0  # of the facts
     explanation: str = ""  # filled by `explained`
     probe: Probe | None = None  # what to ask first
 
@@ -162,11 +164,6 @@ def choose(facts: Facts, *, limit: int, recall_target: float, model: CostModel) 
     return Choice(plans[0], tuple(plans[1:]))
 
 
-def needs_probe(plan: Plan) -> bool:
-    """Returns whether the plan is only to be trusted after an unfiltered search."""
-    return plan.probe is not None
-
-
 @dataclass(frozen=True, slots=True)
 class _Search:
     facts: Facts
@@ -188,6 +185,7 @@ class _Search:
             spans=self.facts.spans,
             matches=self.facts.matches,
             recall_target=self.recall_target,
+            effort=self.facts.effort,
             scan_after_us=scan_after_us,
         )
         scale = self.model.scaled(self.facts.dimension) * self.model.factor(plan.way)
@@ -248,25 +246,25 @@ class _Search:
 
     def _walks(self) -> Iterator[Plan]:
         facts, limit, wanted = self.facts, self.limit, self.recall_target
-        plain = recall.ef_for(wanted, limit, facts.spans)
+        plain = recall.ef_for(wanted, limit, facts.spans, effort=facts.effort)
         if not facts.is_filtered:
             if plain is not None:
                 yield self._walk(Strategy.NONE, plain, plain, recall.candidates_of(limit))
             return
         share = self._share()
-        ef = recall.ef_for(wanted, limit, facts.spans, share)
-        if plain is None or ef is None:
-            return
-        candidates = recall.filtered_candidates_of(limit)
-        widening = recall.widening_of(candidates, facts.share)
-        given = max(plain, ef - widening)
-        selected = self._walk(Strategy.SELECTOR, given, given + widening, candidates)
-        yield self._probed(selected, cost.selector_us(self.model, facts.spans))
+        ef = recall.ef_for(wanted, limit, facts.spans, share, effort=facts.effort)
+        if plain is not None and ef is not None:
+            candidates = recall.filtered_candidates_of(limit)
+            widening = recall.widening_of(candidates, facts.share)
+            given = max(plain, ef - widening)
+            selected = self._walk(Strategy.SELECTOR, given, given + widening, candidates)
+            yield self._probed(selected, cost.selector_us(self.model, facts.spans))
         # Nothing is lost by what is dropped afterwards, if enough is left: the walk must find
         # so many as there are down to the last that passes.
         near = self._near_share()
         fetched = recall.fetch_for(limit, near)
-        post = recall.ef_for(wanted, math.ceil(limit / near), facts.spans)
+        hits = math.ceil(limit / near)
+        post = recall.ef_for(wanted, hits, facts.spans, effort=facts.effort)
         if post is not None and fetched <= recall.MAX_EF:
             ef = max(post, fetched)
             checking_us = cost.check_us(self.model, fetched)
@@ -274,22 +272,23 @@ class _Search:
 
     def _lists(self) -> Iterator[Plan]:
         facts, limit, wanted = self.facts, self.limit, self.recall_target
-        plain = recall.probes_for(wanted, limit)
-        if plain is None:
+        plain = recall.probes_for(wanted, limit, effort=facts.effort)
+        # All lists are a scan of worse codes.
+        if plain is None or (facts.effort > 1.0 and plain >= cost.lists_of(facts.spans)):
             return
         candidates = recall.list_candidates_of(limit)
         if not facts.is_filtered:
             yield self._list(Strategy.NONE, plain, plain, candidates)
             return
         share = self._share()
-        probes = recall.probes_for(wanted, limit, share) or plain
+        probes = recall.probes_for(wanted, limit, share, effort=facts.effort) or plain
         given = max(plain, recall.narrowed(probes, facts.share))
         looked = recall.widened(given, facts.share)
         selected = self._list(Strategy.SELECTOR, given, looked, candidates)
         yield self._probed(selected, cost.selector_us(self.model, facts.spans))
         near = self._near_share()
         fetched = recall.fetch_for(candidates, near)
-        post = recall.probes_for(wanted, math.ceil(limit / near)) or plain
+        post = recall.probes_for(wanted, math.ceil(limit / near), effort=facts.effort) or plain
         if fetched <= recall.MAX_EF:
             checking_us = cost.check_us(self.model, fetched)
             yield self._probed(self._list(Strategy.POST, post, post, fetched), checking_us)

@@ -13,7 +13,9 @@ each, walks for held-out questions begin among the wrong wordings and stay: .983
 for a target of .99, and .997 to 1 for .999, from one build to the next (800 such questions
 met both). Of 500 narrow clusters of 50 in all 384 dimensions, a search for more hits than a
 cluster has, 100, needs a list of 768 for .99 and gets one of 200, which finds .93. Lists
-for these would make all others slow; what an index really finds is measured as it serves.
+for these would make all others slow. So what the tables say is multiplied by an effort that
+is measured of each index: 1 for most, more for one like these, and UNREACHABLE for one that
+finds too little however hard it looks.
 
 An engine that is handed a filter widens what it is given by the share that passes: a
 graph's list by twice its candidates over that share, inverted lists by its square root.
@@ -24,11 +26,15 @@ are interpolated on a scale of logarithms, since misses fall as a power of effor
 """
 
 import math
-from bisect import bisect_left
+from bisect import bisect_left, bisect_right
 from typing import Final
 
 MAX_EF: Final = 4096
 MAX_PROBES: Final = 65_536
+# By how much more than the tables say an index can be searched. One that needs more than
+# the last but one is scanned: a list of any length times the last is beyond MAX_EF.
+UNREACHABLE: Final = float(MAX_EF)
+EFFORTS: Final = (1.0, 1.5, 2.0, 3.0, 4.0, 6.0, 8.0, 12.0, 16.0, UNREACHABLE)
 _MIN_EF: Final = 16
 
 # recall: candidate list, its growth with each hit wanted, and how many hits must be met
@@ -68,7 +74,9 @@ _LISTS_RESCORED: Final = 2
 _MORE_RESCORED: Final = 8
 
 
-def ef_for(recall: float, limit: int, spans: int, share: float = 1.0) -> int | None:
+def ef_for(
+    recall: float, limit: int, spans: int, share: float = 1.0, *, effort: float = 1.0
+) -> int | None:
     """Returns the candidate list that reaches a recall; None if none within bounds does.
 
     Args:
@@ -76,25 +84,34 @@ def ef_for(recall: float, limit: int, spans: int, share: float = 1.0) -> int | N
         limit: Hits wanted.
         spans: Rows of the graph.
         share: The share of rows near the query that pass the filter, in (0, 1].
+        effort: How many times longer a list this graph needs, in [1, UNREACHABLE].
     """
-    if recall >= 1.0:
+    if recall >= 1.0 or effort >= UNREACHABLE:
         return None
     base = _at(recall, _WALK, 1) + _at(recall, _WALK, 2) * limit
     if share < 1.0:
         base += _at(recall, _WALK, 3) * (limit + 2) / share
     growth = float((spans / _WALK_SPANS) ** _WALK_GROWTH)
-    wanted = math.ceil(base * min(_MOST_GROWTH, max(_LEAST_GROWTH, growth)))
+    wanted = math.ceil(base * min(_MOST_GROWTH, max(_LEAST_GROWTH, growth)) * effort)
     least = max(_MIN_EF, candidates_of(limit))
     return None if max(wanted, least) > MAX_EF else max(wanted, least)
 
 
-def probes_for(recall: float, limit: int, share: float = 1.0) -> int | None:
-    """Returns how many inverted lists reach a recall; None if no number surely does."""
-    if recall >= 1.0:
+def probes_for(recall: float, limit: int, share: float = 1.0, *, effort: float = 1.0) -> int | None:
+    """Returns how many inverted lists reach a recall; None if no number surely does.
+
+    Arguments as of `ef_for`.
+    """
+    if recall >= 1.0 or effort >= UNREACHABLE:
         return None
     hits = limit / share / _PROBED_HITS
     more = float(hits ** min(0.6 if hits > 1.0 else 0.35, 0.2 + 8.0 * (1.0 - recall)))
-    return min(MAX_PROBES, max(1, math.ceil(_at(recall, _PROBES, 1) * more)))
+    return min(MAX_PROBES, max(1, math.ceil(_at(recall, _PROBES, 1) * more * effort)))
+
+
+def harder(effort: float) -> float:
+    """Returns the next of EFFORTS; the last where there is none."""
+    return EFFORTS[min(bisect_right(EFFORTS, effort), len(EFFORTS) - 1)]
 
 
 def fetch_for(limit: int, share: float) -> int:

@@ -52,11 +52,12 @@ async def write_to_owners(
 
     Args:
         routes: Where to.
-        request: Has a scope, a dataset and spans.
+        request: Has a scope, a dataset and spans, with or without their vectors.
         method: Of the stub.
         timeout_s: Seconds that it may take.
 
     Raises:
+        InvalidInputError: INVALID_VECTOR; the vectors cannot be one each of the spans.
         MeshError: As `write_all`; a place in the request is that of the whole request.
     """
     tenant = tenant_of(request.scope)
@@ -66,22 +67,34 @@ async def write_to_owners(
         places.setdefault(owner, []).append(place)
     if not places:  # the shard says what is wrong with none
         places = {routes.map.shards[0]: []}
-    parts = [
-        (
-            shard,
-            type(request)(
-                scope=request.scope,
-                dataset=request.dataset,
-                spans=[request.spans[at] for at in its],
-            ),
-        )
-        for shard, its in places.items()
-    ]
+    parts = [(shard, _part(request, its)) for shard, its in places.items()]
     try:
         return await write_all(routes, parts, method, timeout_s)
     except InvalidInputError as error:
         named = {shard.name: its for shard, its in places.items()}
         raise _replaced(error, named.get(error.metadata.get("shard", ""), [])) from error
+
+
+def _part(request: Any, places: Sequence[int]) -> Any:
+    """Returns the request for some of its spans, with the vectors of these."""
+    if len(places) == len(request.spans):  # what is wrong with it, the shard says
+        return request
+    row_bytes, rest = divmod(len(request.vectors), len(request.spans))
+    if rest:
+        raise InvalidInputError(
+            f"vectors must hold as many float32 of each span, got {len(request.vectors)} bytes"
+            f" for {len(request.spans)} spans",
+            Reason.INVALID_VECTOR,
+            field="vectors",
+        )
+    vectors = memoryview(request.vectors)
+    return type(request)(
+        scope=request.scope,
+        dataset=request.dataset,
+        spans=[request.spans[at] for at in places],
+        vectors=b"".join(vectors[at * row_bytes : (at + 1) * row_bytes] for at in places),
+        embedder_digest=request.embedder_digest,
+    )
 
 
 def _replaced(error: InvalidInputError, places: Sequence[int]) -> InvalidInputError:

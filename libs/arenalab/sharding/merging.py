@@ -76,6 +76,7 @@ def merged_text(answers: Answers[pb.SearchTextResponse], limit: int) -> pb.Searc
     )
     merged.hits.extend(hits[:limit])
     merged.embed_us = max(one.embed_us for one in found)
+    merged.vector = found[0].vector
     if found[0].HasField("plan"):
         merged.plan.CopyFrom(found[0].plan)
     return merged

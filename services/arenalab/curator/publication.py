@@ -87,6 +87,7 @@ class Publication:
         dataset: str,
         settings: Settings,
         *,
+        force: bool,
         weighting: answer_pb2.ContextWeighting.ValueType,
         working_set: WorkingSet,
         store: DatasetStore,
@@ -98,6 +99,7 @@ class Publication:
         self._tenant = tenant
         self._dataset = dataset
         self._settings = settings
+        self._force = force
         self._weighting = weighting
         self._working_set = working_set
         self._store = store
@@ -120,7 +122,8 @@ class Publication:
         """Yields progress, and last what was published.
 
         Raises:
-            PreconditionError: NO_DATASET; no span passes the quality threshold.
+            PreconditionError: NO_DATASET; no span passes the quality threshold. CONTRAST_RISK;
+                more minimal pairs are answered wrongly than alpha allows.
             MeshError: What search, predictor or ledger raise.
             OSError: The disk is full.
         """
@@ -138,6 +141,8 @@ class Publication:
             yield Progress("calibrate", 0, 1)
             trained = await self._peers.train(self._training(staging))
             yield Progress("calibrate", 1, 1)
+            if not self._force:
+                check_contrast(self._dataset, self._settings.alpha, trained.summary)
 
             yield Progress("sign", 0, 1)
             version = await in_thread(lambda: self._seal(staging, trained, quality))
@@ -231,7 +236,7 @@ class Publication:
     def _seal(
         self, staging: Staging, trained: predictor_pb.TrainCalibrationResponse, quality: Quality
     ) -> DatasetVersion:
-        staging.write_calibration(trained.artefact)
+        staging.write_calibration(trained.artefact, trained.views)
         return staging.seal(
             self._key,
             embedder=self._embedding.embedder,
@@ -250,6 +255,30 @@ class Publication:
                 Reason.NO_DATASET,
                 dataset=self._dataset,
             )
+
+
+def check_contrast(dataset: str, alpha: float, summary: answer_pb2.CalibrationSummary) -> None:
+    """Refuses a version that falls for more minimal pairs than its alpha allows.
+
+    One for which no pair could be made passes: nothing is known against it.
+
+    Raises:
+        PreconditionError: CONTRAST_RISK.
+    """
+    total = summary.contrast.total
+    if not total.HasField("rate") or total.rate <= alpha:
+        return
+    example = summary.contrast.examples[0] if summary.contrast.examples else None
+    shown = f", such as {example.variant!a} as {example.question!a}" if example else ""
+    raise PreconditionError(
+        f"dataset {dataset!a} is not published: {total.false_accepts} of {total.pairs} questions"
+        f" that were changed on purpose are answered as before{shown}; that is"
+        f" {total.rate:.1%}, and alpha is {alpha:.1%}. Force it to publish all the same",
+        Reason.CONTRAST_RISK,
+        dataset=dataset,
+        false_accepts=str(total.false_accepts),
+        pairs=str(total.pairs),
+    )
 
 
 def entry_for(version: DatasetVersion) -> ledger_pb.AppendRequest:

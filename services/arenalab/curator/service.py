@@ -70,7 +70,9 @@ class CuratorService(pb_grpc.CuratorServiceServicer):
         async with AsyncExitStack() as stack:
             stack.enter_context(self._workshop.jobs.exclusive("publish", tenant, dataset))
             publication = await in_thread(
-                lambda: self._workshop.publication(tenant, dataset, settings, weighting)
+                lambda: self._workshop.publication(
+                    tenant, dataset, settings, weighting, force=request.force
+                )
             )
             stack.push_async_callback(in_thread, publication.close)
             events = await stack.enter_async_context(aclosing(publication.run()))

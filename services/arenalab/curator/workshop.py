@@ -61,6 +61,8 @@ class Workshop:
         dataset: str,
         settings: Settings,
         weighting: answer_pb2.ContextWeighting.ValueType = answer_pb2.CONTEXT_WEIGHTING_UNSPECIFIED,
+        *,
+        force: bool = False,
     ) -> Publication:
         """Opens the publication of a working set.
 
@@ -76,6 +78,7 @@ class Workshop:
             dataset,
             settings,
             weighting=weighting,
+            force=force,
             working_set=working_set,
             store=self._store,
             peers=self._peers,

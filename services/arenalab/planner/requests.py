@@ -21,6 +21,7 @@ class Known:
     spans: int
     engines: frozenset[Engine]
     model: CostModel
+    effort: float = 1.0  # that the hardest of its indexes needs
 
 
 @dataclass(frozen=True, slots=True)
@@ -71,6 +72,8 @@ def known_of(stats: search_pb.StatsResponse) -> Known:
         spans=stats.collection.spans,
         engines=frozenset(engine for engine in engines if engine not in (None, Engine.EXACT)),
         model=cost_model_from_proto(stats.cost_model),
+        # A plan is for all segments; a search of before this field says 0.
+        effort=max((1.0, *(segment.effort for segment in stats.segments))),
     )
 
 
@@ -86,11 +89,14 @@ def counted_of(count: search_pb.CountResponse) -> Counted:
 def facts_of(known: Known, counted: Counted | None) -> Facts:
     """Returns the facts of a search; `counted` is None where nothing is filtered."""
     if counted is None:
-        return Facts(spans=known.spans, matches=known.spans, engines=known.engines)
+        return Facts(
+            spans=known.spans, matches=known.spans, engines=known.engines, effort=known.effort
+        )
     # The two were not asked at the same moment: a count is never beyond its own total.
     return Facts(
         spans=max(counted.spans, counted.matches),
         matches=counted.matches,
         conditions=counted.conditions,
         engines=known.engines,
+        effort=known.effort,
     )

@@ -33,6 +33,7 @@ class Case:
     synthesis: Synthesis
     confidence: float
     bound: Bound
+    group: str | None = None  # domain whose own bound it is; None: that of all traffic
     missing_words: tuple[str, ...] = ()  # of a follow-up, that the evidence does not speak of
     missing_shards: Sequence[str] = ()
     fresh_after_s: float | None = None  # Unix time; None: any age will do
@@ -51,8 +52,11 @@ def refuse(case: Case) -> Refusal | None:
     if case.missing_shards:
         return Refusal(abstain_from_part(case.missing_shards), ())
     said = decide(case.appraisal, case.confidence, case.bound)
-    # Without any span, or with the opposite of what is asked, nothing else matters.
-    if said is None or said.reason not in (Reason.NO_SUPPORT, Reason.CONTRAST_CLASH):
+    # Without any span, or with the opposite of what is asked, nothing else matters; but what no
+    # span speaks of is missing, however the spans there are differ from it.
+    if said is not None and said.reason is Reason.CONTRAST_CLASH:
+        said = _unmentioned(case) or said
+    elif said is None or said.reason is not Reason.NO_SUPPORT:
         said = _unreadable(case) or _unmentioned(case) or said or _outvoted(case) or _stale(case)
     if said is None:
         return None
@@ -134,7 +138,7 @@ def _data(case: Case, reason: Reason) -> list[Wanted]:  # noqa: PLR0911 - a tabl
         case Reason.STALE:
             return [fresh_span(appraisal)]
         case Reason.GUARANTEE_VOID:
-            return [labels_for(case.bound)]
+            return [labels_for(case.bound, case.group or "")]
 
 
 def _day(unix_s: float) -> str:

@@ -17,16 +17,26 @@ from arenalab.predictor.context_match import (
     context_similarities,
     match_action,
 )
-from arenalab.predictor.contrast import Contrast, compare, variation
+from arenalab.predictor.contrast import Contrast, find_group_clashes
 from arenalab.predictor.inference import infer_situation
+from arenalab.predictor.mixing import Mixing, witnesses_of
 from arenalab.predictor.neighbourhood import (
     FloatArray,
     Neighbourhood,
     Query,
     Situation,
 )
-from arenalab.predictor.outcomes import Group, Method, group_outcomes, method_of
+from arenalab.predictor.outcomes import (
+    Group,
+    Method,
+    members_of,
+    method_of,
+    ranked_groups,
+    scores_of,
+    vote_shares,
+)
 from arenalab.predictor.phrase import parse
+from arenalab.predictor.views import Opinion
 from arenalab.predictor.vote import dual_weights, gram_of, similarity_weights
 
 # What a clash leaves of a neighbour's reliability.
@@ -51,6 +61,8 @@ class Appraisal:
     groups: tuple[Group, ...]
     method: Method
     clash_share: float  # share of the best outcome's plain support that clashes
+    opinion: Opinion | None = None  # of the version's views
+    is_mixed: bool = False  # shares are probabilities of vote and views, not of the vote alone
 
     @property
     def is_clash(self) -> bool:
@@ -63,10 +75,21 @@ class Appraisal:
         return bool(self.groups) and not self.is_clash and self.method is not Method.UNCERTAIN
 
 
-def appraise(query: Query, found: Neighbourhood, weights: Weights = FIXED) -> Appraisal:
+def appraise(
+    query: Query,
+    found: Neighbourhood,
+    opinion: Opinion | None = None,
+    mixing: Mixing | None = None,
+    weights: Weights = FIXED,
+) -> Appraisal:
     """Returns the appraisal of a question against the spans found for it.
 
-    `weights` are those of the context similarity.
+    Args:
+        query: The question.
+        found: The spans nearest to it.
+        opinion: What the version's views say of it; None where it has none.
+        mixing: Weights of vote and views; None: the vote decides alone.
+        weights: Of the factors of the context similarity.
     """
     hood = _answering(query, found)
     if not len(hood):
@@ -76,12 +99,17 @@ def appraise(query: Query, found: Neighbourhood, weights: Weights = FIXED) -> Ap
     context = context_similarities(
         situation, [memory.situation for memory in hood.memories], hood.semantic, weights
     )
-    by_similarity = group_outcomes(hood.memories, plain)
-    clashes = find_clashes(query, hood, by_similarity)
-    factor = np.where([bool(clash) for clash in clashes], CLASH_RELIABILITY, 1.0)
+    members = members_of(hood.memories)
+    clashes = find_clashes(query, hood, members)
     gram = gram_of(hood.vectors)
-    votes = dual_weights(gram, hood.similarities, context * factor)
-    groups = tuple(group_outcomes(hood.memories, votes))
+    reliability = context
+    none = Contrast.NONE
+    clashing = [at for at, clash in enumerate(clashes) if clash is not none]
+    if clashing:
+        reliability = context.copy()
+        reliability[clashing] *= CLASH_RELIABILITY
+    votes = dual_weights(gram, hood.similarities, reliability)
+    groups = _ranked(hood, members, scores_of(members, votes), opinion, mixing)
     return Appraisal(
         query=query,
         situation=situation,
@@ -94,31 +122,65 @@ def appraise(query: Query, found: Neighbourhood, weights: Weights = FIXED) -> Ap
         groups=groups,
         method=method_of(groups),
         clash_share=clash_share(groups[0], clashes, plain),
+        opinion=opinion,
+        is_mixed=opinion is not None and mixing is not None,
     )
 
 
+def witnesses_for(appraisal: Appraisal) -> FloatArray:
+    """Returns what each witness says of each of the groups, shape (m, w); needs an opinion."""
+    groups, opinion = appraisal.groups, appraisal.opinion
+    if opinion is None:
+        raise ValueError("an appraisal without opinion has no witnesses but the vote")
+    hood = appraisal.neighbourhood
+    return _witnesses(
+        hood, [g.members for g in groups], np.array([g.score for g in groups]), opinion
+    )
+
+
+def _ranked(
+    hood: Neighbourhood,
+    members: list[list[int]],
+    scores: FloatArray,
+    opinion: Opinion | None,
+    mixing: Mixing | None,
+) -> tuple[Group, ...]:
+    if opinion is None or mixing is None:
+        shares, by = vote_shares(scores), scores
+    else:
+        by = mixing.log_probabilities(_witnesses(hood, members, scores, opinion))
+        shares = np.exp(by)
+    return tuple(ranked_groups(hood.memories, members, scores, shares, by=by))
+
+
+def _witnesses(
+    hood: Neighbourhood, members: Sequence[Sequence[int]], scores: FloatArray, opinion: Opinion
+) -> FloatArray:
+    first = [own[0] for own in members]
+    codes = [opinion.code(hood.memories[at].outcome_key) for at in first]
+    return witnesses_of(opinion, codes, scores, hood.similarities[first])
+
+
 def find_clashes(
-    query: Query, hood: Neighbourhood, groups: Sequence[Group]
+    query: Query, hood: Neighbourhood, groups: Sequence[Sequence[int]]
 ) -> tuple[Contrast, ...]:
     """Returns how each neighbour's question clashes with the query.
 
-    Ways in which an outcome's own questions differ from each other do not count.
+    Ways in which an outcome's own questions differ from each other do not count; an outcome
+    whose most similar wording clashes does so as a whole. `groups` are the positions of each
+    outcome's spans.
     """
-    phrase = parse(query.text)
-    flags = [compare(phrase, memory.phrase) for memory in hood.memories]
-    if any(flags):
-        for group in groups:
-            if any(flags[at] for at in group.members):
-                harmless = variation([hood.memories[at].phrase for at in group.members])
-                for at in group.members:
-                    flags[at] &= ~harmless
-    return tuple(flags)
+    phrases = [memory.phrase for memory in hood.memories]
+    return tuple(find_group_clashes(parse(query.text), phrases, groups))
 
 
 def clash_share(group: Group, clashes: Sequence[Contrast], plain: FloatArray) -> float:
     """Returns the share of a group's plain weight whose questions clash, in [0, 1]."""
+    none = Contrast.NONE
+    clashing = float(sum(plain[at] for at in group.members if clashes[at] is not none))
+    if not clashing:
+        return 0.0
     total = float(plain[list(group.members)].sum())
-    clashing = float(sum(plain[at] for at in group.members if clashes[at]))
     return clashing / total if total > 0 else 0.0
 
 

@@ -1,20 +1,22 @@
 """calibration.json: the confidence model, the labelled pairs, and what they showed."""
 
 import json
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from enum import StrEnum
 from typing import Any, Final
 
 import numpy as np
 
-from arenalab.predictor.confidence import ConfidenceModel
+from arenalab.predictor.confidence import Bend, ConfidenceModel
 from arenalab.predictor.context_weights import LearnedWeights, dump_weights, load_weights
 from arenalab.predictor.features import FEATURES_VERSION, NAMES
-from arenalab.predictor.guarantee import BoolArray
+from arenalab.predictor.guarantee import BoolArray, IntArray
+from arenalab.predictor.mixing import WITNESSES, Mixing
 from arenalab.predictor.neighbourhood import FloatArray
 from arenalab.predictor.reliability import Bin
+from arenalab.predictor.trees import Trees
 
-FORMAT: Final = "arenalab.calibration/1"
+FORMAT: Final = "arenalab.calibration/3"
 
 
 class ArtefactError(ValueError):
@@ -37,6 +39,8 @@ class Pairs:
 
     confidences: FloatArray  # (n,)
     correct: BoolArray  # (n,)
+    set_scores: FloatArray  # (n,), for prediction sets; NaN: the right outcome is not in memory
+    groups: tuple[str, ...]  # n domains; empty: none
 
 
 @dataclass(frozen=True)
@@ -51,7 +55,7 @@ class Summary:
 
 @dataclass(frozen=True)
 class Artefact:
-    """Everything that serving needs of a calibration."""
+    """Everything that serving needs of a calibration, beside the views."""
 
     model: ConfidenceModel | None  # None: nothing could be learnt
     pairs: Pairs
@@ -60,12 +64,16 @@ class Artefact:
     alpha: float
     delta: float
     recorded: float  # confidence in a question that is in memory word for word
+    mixing: Mixing | None = None  # None: the version has no views
+    bend: Bend | None = None  # curve of labelled traffic, on top of the model's own
     context: LearnedWeights | None = None  # None: the fixed weights, none were tried
 
 
 def dump_artefact(artefact: Artefact) -> bytes:
     """Returns the JSON; the same artefact gives the same bytes."""
-    model = artefact.model
+    pairs, summary = artefact.pairs, artefact.summary
+    names = sorted(set(pairs.groups))
+    at = {name: n for n, name in enumerate(names)}
     document = {
         "format": FORMAT,
         "features_version": FEATURES_VERSION,
@@ -74,28 +82,24 @@ def dump_artefact(artefact: Artefact) -> bytes:
         "alpha": artefact.alpha,
         "delta": artefact.delta,
         "recorded": artefact.recorded,
+        "mixing": None
+        if artefact.mixing is None
+        else dict(zip(WITNESSES, artefact.mixing.weights.tolist(), strict=True)),
+        "bend": None if artefact.bend is None else asdict(artefact.bend),
         "context": None if artefact.context is None else dump_weights(artefact.context),
-        "model": None
-        if model is None
-        else {
-            "mean": model.mean.tolist(),
-            "std": model.std.tolist(),
-            "low": model.low.tolist(),
-            "high": model.high.tolist(),
-            "weights": model.weights.tolist(),
-            "intercept": model.intercept,
-            "platt_slope": model.platt_slope,
-            "platt_intercept": model.platt_intercept,
-        },
+        "model": None if artefact.model is None else _model_form(artefact.model),
         "pairs": {
-            "confidences": artefact.pairs.confidences.tolist(),
-            "correct": artefact.pairs.correct.astype(int).tolist(),
+            "confidences": pairs.confidences.tolist(),
+            "correct": pairs.correct.astype(int).tolist(),
+            "set_scores": [None if np.isnan(s) else s for s in pairs.set_scores.tolist()],
+            "group_names": names,
+            "groups": [at[name] for name in pairs.groups],
         },
         "summary": {
-            "examples": artefact.summary.examples,
-            "expected_calibration_error": artefact.summary.expected_calibration_error,
-            "brier": artefact.summary.brier,
-            "bins": [[b.size, b.confidence, b.accuracy] for b in artefact.summary.bins],
+            "examples": summary.examples,
+            "expected_calibration_error": summary.expected_calibration_error,
+            "brier": summary.brier,
+            "bins": [[b.size, b.confidence, b.accuracy] for b in summary.bins],
         },
     }
     return json.dumps(document, separators=(",", ":"), sort_keys=True, allow_nan=False).encode()
@@ -110,7 +114,9 @@ def load_artefact(data: bytes) -> Artefact:
     try:
         document = json.loads(data)
         if document["format"] != FORMAT:
-            raise ArtefactError(f"format must be {FORMAT!r}, got {document['format']!r}")
+            raise ArtefactError(
+                f"format must be {FORMAT!r}, got {document['format']!r}; publish again"
+            )
         if (document["features_version"], document["features"]) != (FEATURES_VERSION, list(NAMES)):
             raise ArtefactError("the artefact was made from other features; publish again")
         return _artefact(document)
@@ -121,10 +127,11 @@ def load_artefact(data: bytes) -> Artefact:
 
 
 def _artefact(document: dict[str, Any]) -> Artefact:
-    summary, pairs = document["summary"], document["pairs"]
-    loaded = Artefact(
+    summary, context = document["summary"], document["context"]
+    mixing, bend = document["mixing"], document["bend"]
+    return Artefact(
         model=_model(document["model"]),
-        pairs=Pairs(_floats(pairs["confidences"]), np.array(pairs["correct"], dtype=bool)),
+        pairs=_pairs(document["pairs"]),
         summary=Summary(
             examples=int(summary["examples"]),
             expected_calibration_error=float(summary["expected_calibration_error"]),
@@ -135,26 +142,56 @@ def _artefact(document: dict[str, Any]) -> Artefact:
         alpha=float(document["alpha"]),
         delta=float(document["delta"]),
         recorded=float(document["recorded"]),
-        # Absent in calibrations made before there were weights to learn.
-        context=load_weights(document["context"]) if document.get("context") else None,
+        mixing=None if mixing is None else Mixing(_floats([mixing[name] for name in WITNESSES])),
+        bend=None if bend is None else _bend(bend),
+        context=None if context is None else load_weights(context),
     )
-    if len(loaded.pairs.confidences) != len(loaded.pairs.correct):
+
+
+def _pairs(form: dict[str, Any]) -> Pairs:
+    names = form["group_names"]
+    pairs = Pairs(
+        confidences=_floats(form["confidences"]),
+        correct=np.array(form["correct"], dtype=bool),
+        set_scores=_floats([np.nan if s is None else s for s in form["set_scores"]]),
+        groups=tuple(str(names[n]) for n in form["groups"]),
+    )
+    sizes = {len(pairs.confidences), len(pairs.correct), len(pairs.set_scores), len(pairs.groups)}
+    if len(sizes) > 1:
         raise ArtefactError("pairs must have as many labels as confidences")
-    return loaded
+    return pairs
 
 
-def _model(document: dict[str, Any] | None) -> ConfidenceModel | None:
-    if document is None:
+def _model_form(model: ConfidenceModel) -> dict[str, Any]:
+    trees = model.trees
+    return {
+        **{name: getattr(model, name).tolist() for name in ("mean", "std", "low", "high")},
+        "weights": model.weights.tolist(),
+        "intercept": model.intercept,
+        "bend": asdict(model.bend),
+        "trees": None
+        if trees is None
+        else {
+            **{name: getattr(trees, name).tolist() for name in _NODES},
+            "roots": trees.roots.tolist(),
+            "baseline": trees.baseline,
+            "depth": trees.depth,
+        },
+    }
+
+
+def _model(form: dict[str, Any] | None) -> ConfidenceModel | None:
+    if form is None:
         return None
     model = ConfidenceModel(
-        mean=_floats(document["mean"]),
-        std=_floats(document["std"]),
-        low=_floats(document["low"]),
-        high=_floats(document["high"]),
-        weights=_floats(document["weights"]),
-        intercept=float(document["intercept"]),
-        platt_slope=float(document["platt_slope"]),
-        platt_intercept=float(document["platt_intercept"]),
+        mean=_floats(form["mean"]),
+        std=_floats(form["std"]),
+        low=_floats(form["low"]),
+        high=_floats(form["high"]),
+        weights=_floats(form["weights"]),
+        intercept=float(form["intercept"]),
+        trees=_trees(form["trees"]),
+        bend=_bend(form["bend"]),
     )
     sizes = {len(part) for part in (model.mean, model.std, model.low, model.high)}
     if sizes != {len(NAMES)} or len(model.weights) != 2 * len(NAMES):
@@ -162,5 +199,46 @@ def _model(document: dict[str, Any] | None) -> ConfidenceModel | None:
     return model
 
 
+_NODES: Final = ("feature", "threshold", "left", "right", "value")
+
+
+def _trees(form: dict[str, Any] | None) -> Trees | None:
+    if form is None:
+        return None
+    trees = Trees(
+        roots=_ints(form["roots"]),
+        feature=_ints(form["feature"]),
+        threshold=_floats(form["threshold"]),
+        left=_ints(form["left"]),
+        right=_ints(form["right"]),
+        value=_floats(form["value"]),
+        baseline=float(form["baseline"]),
+        depth=int(form["depth"]),
+    )
+    size = len(trees.value)
+    if {len(getattr(trees, name)) for name in _NODES} != {size}:
+        raise ArtefactError("every node of a tree must have all its numbers")
+    for part, limit in (
+        (trees.roots, size),
+        (trees.left, size),
+        (trees.right, size),
+        (trees.feature, len(NAMES)),
+    ):
+        if len(part) and not (int(part.min()) >= 0 and int(part.max()) < limit):
+            raise ArtefactError("a tree must not point outside its nodes and features")
+    return trees
+
+
+def _bend(form: dict[str, Any]) -> Bend:
+    bend = Bend(float(form["low"]), float(form["high"]), float(form["shift"]))
+    if not (bend.low > 0 and bend.high > 0):
+        raise ArtefactError("a calibration curve must rise")
+    return bend
+
+
 def _floats(values: list[float]) -> FloatArray:
     return np.array(values, dtype=np.float64)
+
+
+def _ints(values: list[int]) -> IntArray:
+    return np.array(values, dtype=np.intp)

@@ -3,19 +3,19 @@
 import asyncio
 from collections.abc import AsyncIterator, Sequence
 from dataclasses import dataclass
-from typing import Final
 
 import numpy as np
 
 from arenalab.api.common.v1 import message_pb2
 from arenalab.mesh import BusyError, InvalidInputError
 from arenalab.predictor.artefact import Artefact, Basis, Pairs
-from arenalab.predictor.outcomes import output_of
-from arenalab.predictor.prediction import Predictor, Question, Reading
+from arenalab.predictor.confidence import fit_bend, logit_of
+from arenalab.predictor.outcomes import Group, output_of
+from arenalab.predictor.prediction import Predictor, Question
+from arenalab.predictor.prediction_sets import set_score
 from arenalab.predictor.training import calibration
 from arenalab.predictor.versions import Versions
-
-MIN_EXAMPLES: Final = 50
+from arenalab.predictor.wanted import MIN_LABELS
 
 
 @dataclass(frozen=True, slots=True)
@@ -27,9 +27,14 @@ class Example:
 
 
 @dataclass(frozen=True, slots=True)
-class _Labelled:
-    score: float
+class Labelled:
+    """An example as the live version answers it."""
+
+    score: float  # before any labels bend it
+    is_admissible: bool
     is_right: bool
+    set_score: float  # NaN where no right outcome was given
+    group: str
     dataset: str
     version: str
 
@@ -64,9 +69,9 @@ class Calibrator:
             BusyError: The dataset was published anew meanwhile.
         """
         labelled = await self._ask_all(tenant, creature, examples)
-        if len(labelled) < MIN_EXAMPLES:
+        if len(labelled) < MIN_LABELS:
             raise InvalidInputError(
-                f"a calibration needs at least {MIN_EXAMPLES} examples, got {len(labelled)}",
+                f"a calibration needs at least {MIN_LABELS} examples, got {len(labelled)}",
                 field="example",
             )
         targets = {(one.dataset, one.version) for one in labelled}
@@ -78,14 +83,14 @@ class Calibrator:
             )
         dataset, version = targets.pop()
         present = (await self._versions.get(tenant, dataset, version)).calibrated.artefact
-        renewed = _renewed(present, labelled, alpha, delta)
-        await self._versions.replace(tenant, dataset, version, renewed)
-        return renewed, version
+        artefact = renewed(present, labelled, alpha, delta)
+        await self._versions.replace(tenant, dataset, version, artefact)
+        return artefact, version
 
     async def _ask_all(
         self, tenant: str, creature: str, examples: AsyncIterator[Example]
-    ) -> list[_Labelled]:
-        labelled: dict[int, _Labelled] = {}
+    ) -> list[Labelled]:
+        labelled: dict[int, Labelled] = {}
         position = 0
 
         async def worker() -> None:
@@ -105,27 +110,47 @@ class Calibrator:
                 group.create_task(worker())
         return [labelled[mine] for mine in sorted(labelled)]
 
-    async def _ask(self, tenant: str, creature: str, example: Example) -> _Labelled:
+    async def _ask(self, tenant: str, creature: str, example: Example) -> Labelled:
         turn = message_pb2.Message(role=message_pb2.ROLE_USER, content=example.question)
         reading = await self._predictor.read(Question(tenant, creature, [turn]))
-        return _Labelled(
-            score=reading.calibrated.score(reading.appraisal),
-            is_right=_output(reading) in example.outcomes,
+        appraisal = reading.appraisal
+        output = output_of(appraisal.groups, appraisal.method)
+        return Labelled(
+            score=reading.calibrated.score(appraisal)[0],
+            is_admissible=appraisal.is_admissible,
+            is_right=output in example.outcomes,
+            set_score=_set_score(appraisal.groups, example.outcomes),
+            group=appraisal.situation.domain,
             dataset=reading.found.dataset,
             version=reading.found.dataset_version,
         )
 
 
-def _output(reading: Reading) -> str:
-    return output_of(reading.appraisal.groups, reading.appraisal.method)
+def _set_score(groups: Sequence[Group], outcomes: frozenset[str]) -> float:
+    if not outcomes:
+        return float("nan")
+    right = (at for at, group in enumerate(groups) if group.outcome in outcomes)
+    return set_score([group.share for group in groups], next(right, None))
 
 
-def _renewed(
-    present: Artefact, labelled: Sequence[_Labelled], alpha: float, delta: float
+def renewed(
+    present: Artefact, labelled: Sequence[Labelled], alpha: float, delta: float
 ) -> Artefact:
+    """Returns the artefact with the labels' pairs and the curve that they bend confidence by.
+
+    The curve rises strictly, so that it moves the threshold and never what is served: the same
+    labels may set both.
+    """
+    scores = np.array([one.score for one in labelled], dtype=np.float64)
+    correct = np.array([one.is_right for one in labelled], dtype=bool)
+    served = np.array([one.is_admissible for one in labelled], dtype=bool) & (scores > 0)
+    logits = logit_of(scores)
+    bend = fit_bend(logits[served], correct[served])
     pairs = Pairs(
-        np.array([one.score for one in labelled], dtype=np.float64),
-        np.array([one.is_right for one in labelled], dtype=bool),
+        np.where(served, bend(logits), 0.0),
+        correct,
+        np.array([one.set_score for one in labelled], dtype=np.float64),
+        tuple(one.group for one in labelled),
     )
     return calibration(
         present.model,
@@ -135,5 +160,7 @@ def _renewed(
         alpha=alpha or present.alpha,
         delta=delta or present.delta,
         recorded=present.recorded,
+        mixing=present.mixing,
+        bend=bend,
         context=present.context,
     )

@@ -1,6 +1,8 @@
-"""The probability that the output is right: logistic regression, then Platt calibration.
+"""The probability that the output is right: two rankings averaged, then calibrated.
 
-Fitting needs scikit-learn; serving is a few lines of numpy on numbers from the artefact.
+A logistic regression is smooth, which wins where a dozen errors decide a threshold; boosted trees
+see what happens only together. The mean of their logits is better than either. Fitting needs
+scikit-learn; serving is a few array operations on numbers from the artefact.
 """
 
 from dataclasses import dataclass, replace
@@ -10,20 +12,42 @@ import numpy as np
 
 from arenalab.predictor.guarantee import BoolArray
 from arenalab.predictor.neighbourhood import FloatArray
+from arenalab.predictor.trees import Trees, fit_trees
 
 # Inputs beyond these quantiles of the examples say no more than the quantile does. Squares turn
 # round somewhere: without this, a question that is word for word in memory is nearer than any
 # example, and would be taken for out of scope.
-_LOW_QUANTILE: Final = 0.01
-_HIGH_QUANTILE: Final = 0.99
+_LOW_QUANTILE: Final = 0.005
+_HIGH_QUANTILE: Final = 0.995
 # Strength of the L2 penalty is 1 / C; the flat part of the curve on CLINC150.
 _C: Final = 0.3
 _MIN_STD: Final = 1e-9
+_MIN_SLOPE: Final = 0.05
+# Confidences are kept from 0 and 1, where a logit is infinite.
+_EDGE: Final = 1e-12
+
+
+@dataclass(frozen=True, slots=True)
+class Bend:
+    """A calibration curve: the logit is scaled on either side of 0, then shifted.
+
+    Platt's sigmoid with a slope for each side, as confidence is earned differently at the two
+    ends. It rises strictly, so that it never changes which answers a threshold admits.
+    """
+
+    low: float = 1.0  # slope below 0, positive
+    high: float = 1.0  # slope above 0, positive
+    shift: float = 0.0
+
+    def __call__(self, raw: FloatArray) -> FloatArray:
+        """Returns the calibrated probability of logits, in (0, 1)."""
+        bent = np.minimum(raw, 0.0) * self.low + np.maximum(raw, 0.0) * self.high
+        return sigmoid(bent + self.shift)
 
 
 @dataclass(frozen=True)
 class ConfidenceModel:
-    """Standardisation, logistic weights and Platt's two numbers."""
+    """Standardisation, logistic weights, trees where there were enough examples, and the curve."""
 
     mean: FloatArray  # (d,)
     std: FloatArray  # (d,), positive
@@ -31,26 +55,31 @@ class ConfidenceModel:
     high: FloatArray  # (d,), largest
     weights: FloatArray  # (2 d,): linear, then squares
     intercept: float
-    platt_slope: float
-    platt_intercept: float
+    trees: Trees | None
+    bend: Bend
 
     def raw(self, features: FloatArray) -> FloatArray:
         """Returns the uncalibrated logit of each row of (n, d), or of one vector (d,)."""
         z = np.clip((features - self.mean) / self.std, self.low, self.high)
-        return np.asarray(expand(z) @ self.weights + self.intercept)
+        smooth = np.asarray(expand(z) @ self.weights + self.intercept)
+        return smooth if self.trees is None else 0.5 * (smooth + self.trees.raw(features))
 
     def confidence(self, features: FloatArray) -> FloatArray:
         """Returns the calibrated probability of each row, in (0, 1)."""
-        return self.platt(self.raw(features))
-
-    def platt(self, raw: FloatArray) -> FloatArray:
-        """Returns the calibrated probability of logits, in (0, 1)."""
-        return sigmoid(self.platt_slope * raw + self.platt_intercept)
+        return self.bend(self.raw(features))
 
 
 def sigmoid(logit: FloatArray) -> FloatArray:
     """Returns 1 / (1 + exp(-logit)) without overflow."""
-    return np.asarray(0.5 * (1.0 + np.tanh(0.5 * logit)))
+    # By exp rather than tanh: near 1 the latter rounds to few different values.
+    power = np.exp(-np.abs(logit))
+    return np.asarray(np.where(logit >= 0, 1.0, power) / (1.0 + power))
+
+
+def logit_of(confidences: FloatArray) -> FloatArray:
+    """Returns the logits of probabilities, those of 0 and 1 far but finite."""
+    inside = np.clip(confidences, _EDGE, 1.0 - _EDGE)
+    return np.asarray(np.log(inside) - np.log1p(-inside))
 
 
 def expand(z: FloatArray) -> FloatArray:
@@ -68,35 +97,41 @@ def fit_model(features: FloatArray, correct: BoolArray) -> ConfidenceModel | Non
     low, high = np.quantile(z, (_LOW_QUANTILE, _HIGH_QUANTILE), axis=0)
     x = expand(np.clip(z, low, high))
     weights, intercept = _logistic(x, correct.astype(np.float64), _C)
-    return ConfidenceModel(mean, std, low, high, weights, intercept, 1.0, 0.0)
+    trees = fit_trees(features, correct)
+    return ConfidenceModel(mean, std, low, high, weights, intercept, trees, Bend())
 
 
 def calibrated_model(
     model: ConfidenceModel, raw: FloatArray, correct: BoolArray
 ) -> ConfidenceModel | None:
-    """Returns the model with Platt's numbers, fitted on logits of questions it has not seen.
+    """Returns the model with its curve, fitted on logits of questions it has not seen.
 
     None without both right and wrong answers among them.
     """
-    if not has_both(correct):
-        return None
-    slope, shift = _platt(raw, correct)
-    return replace(model, platt_slope=slope, platt_intercept=shift)
+    return replace(model, bend=fit_bend(raw, correct)) if has_both(correct) else None
 
 
-def _platt(raw: FloatArray, correct: BoolArray) -> tuple[float, float]:
-    """Returns slope and intercept of the calibration.
+def fit_bend(raw: FloatArray, correct: BoolArray) -> Bend:
+    """Returns the curve under which logits are right as often as they say.
 
     Targets are pulled in from 0 and 1 as by Platt (1999), Advances in Large Margin
-    Classifiers, so that a part without overlap does not make the slope infinite.
+    Classifiers, so that a part without overlap does not make a slope infinite. A side whose
+    slope would fall takes the common one; where that falls too, nothing is changed: a curve that
+    turned the ranking around would be worse than none.
     """
+    if not has_both(correct):
+        return Bend()
     positives = int(correct.sum())
     negatives = len(correct) - positives
     high, low = (positives + 1) / (positives + 2), 1 / (negatives + 2)
     targets = np.where(correct, high, low)
-    weights, intercept = _logistic(raw[:, None], targets, 1e6)
-    # A falling slope would turn the ranking around: worse than no calibration.
-    return (float(weights[0]), intercept) if weights[0] > 0 else (1.0, 0.0)
+    sides = np.stack([np.minimum(raw, 0.0), np.maximum(raw, 0.0)], axis=1)
+    slopes, shift = _logistic(sides, targets, 1e6)
+    if slopes.min() >= _MIN_SLOPE:
+        return Bend(float(slopes[0]), float(slopes[1]), shift)
+    slopes, shift = _logistic(raw[:, None], targets, 1e6)
+    slope = float(slopes[0])
+    return Bend(slope, slope, shift) if slope >= _MIN_SLOPE else Bend()
 
 
 def _logistic(x: FloatArray, targets: FloatArray, strength: float) -> tuple[FloatArray, float]:

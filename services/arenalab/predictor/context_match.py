@@ -1,7 +1,7 @@
 """How alike two situations are: a weighted mean over the factors that both sides know."""
 
 from collections.abc import Sequence
-from dataclasses import astuple, dataclass
+from dataclasses import dataclass
 from enum import IntEnum, StrEnum
 from typing import Final
 
@@ -41,7 +41,7 @@ class Weights:
 
     def as_array(self) -> FloatArray:
         """Returns the weights, shape (5,)."""
-        return np.array(astuple(self), dtype=np.float64)
+        return np.array((self.domain, self.emotion, self.stakes, self.actions, self.semantic))
 
 
 FIXED: Final = Weights()
@@ -79,24 +79,30 @@ def weighted_mean(factors: FloatArray, weights: Weights) -> FloatArray:
     A row without a factor that counts has its plain mean: weights may be 0, rows never empty.
     """
     present = ~np.isnan(factors)
-    counted = np.where(present, weights.as_array(), 0.0)
-    total = counted.sum(axis=1)
-    counted = np.where(total[:, None] > 0, counted, present)
     filled = np.where(present, factors, 0.0)
-    return np.asarray((filled * counted).sum(axis=1) / counted.sum(axis=1), dtype=np.float64)
+    counts = weights.as_array()
+    total = present @ counts
+    if total.all():
+        return np.asarray(filled @ counts / total)
+    plain = filled.sum(axis=1) / np.maximum(present.sum(axis=1), 1)
+    return np.where(total > 0, filled @ counts / np.where(total > 0, total, 1.0), plain)
 
 
 def factors_of(query: Situation, past: Sequence[Situation], semantic: FloatArray) -> FloatArray:
     """Returns each factor in [0, 1], NaN where a side does not know it, shape (k, 5)."""
-    factors = np.full((len(past), len(Factor)), np.nan)
+    # Neighbours share a handful of situations, which are one object each (see `situation_with`).
+    row_of: dict[int, int] = {}
+    rows: list[tuple[float, float, float, float]] = []
+    at = []
+    for situation in past:
+        row = row_of.get(id(situation))
+        if row is None:
+            row = row_of[id(situation)] = len(rows)
+            rows.append(_compare(query, situation))
+        at.append(row)
+    factors = np.empty((len(past), len(Factor)))
+    factors[:, : Factor.SEMANTIC] = np.array(rows).reshape(-1, int(Factor.SEMANTIC))[at]
     factors[:, Factor.SEMANTIC] = np.clip(semantic, 0.0, 1.0)
-    # Situations repeat: one comparison serves all spans of the same.
-    known: dict[Situation, tuple[float, float, float, float]] = {}
-    for row, situation in enumerate(past):
-        found = known.get(situation)
-        if found is None:
-            found = known[situation] = _compare(query, situation)
-        factors[row, : Factor.SEMANTIC] = found
     return factors
 
 

@@ -19,7 +19,7 @@ import numpy as np
 
 from arenalab.predictor.context_match import FIXED, Weights, factors_of, weighted_mean
 from arenalab.predictor.guarantee import BoolArray
-from arenalab.predictor.holdout import Corpus, bucket, neighbourhoods
+from arenalab.predictor.holdout import Corpus, Holdout, bucket
 from arenalab.predictor.neighbourhood import FloatArray
 
 # Questions that are compared: more would not move the weights, and cost publishing time.
@@ -113,8 +113,8 @@ def _questions(corpus: Corpus) -> tuple[list[_Asked], list[_Asked]]:
     sampled = np.array([bucket(m.span_id, "sample", share) == 0 for m in corpus.memories], bool)
     corpus = replace(corpus, eligible=corpus.eligible & sampled)
     halves: tuple[list[_Asked], list[_Asked]] = ([], [])
-    for at, hood in neighbourhoods(corpus, 0):
-        memory = corpus.memories[at]
+    for held in Holdout(corpus, with_views=False).asked():
+        memory, hood = corpus.memories[held.at], held.hood
         same = np.array([one.outcome_key == memory.outcome_key for one in hood.memories])
         if same.all() or not same.any():
             continue

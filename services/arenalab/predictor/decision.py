@@ -7,7 +7,7 @@ from typing import Final
 
 from arenalab.predictor.appraisal import Appraisal
 from arenalab.predictor.contrast import Contrast
-from arenalab.predictor.guarantee import Bound
+from arenalab.predictor.guarantee import Bound, Kind
 from arenalab.predictor.outcomes import Method
 
 # Below it the nearest span is about something else: on CLINC150 98 % of the questions in scope
@@ -98,10 +98,13 @@ def _clash(appraisal: Appraisal) -> Abstention:
 
 
 def _void(bound: Bound) -> Abstention:
+    how = f"with probability {1 - bound.delta:.1%}"
+    if bound.kind is Kind.EXPECTATION:
+        how = "on average"
     return Abstention(
         Reason.GUARANTEE_VOID,
-        f"No confidence threshold keeps the risk within {bound.alpha:.1%} with probability "
-        f"{1 - bound.delta:.1%} on the {bound.size} calibration questions.",
+        f"No confidence threshold keeps the risk within {bound.alpha:.1%} {how} on the "
+        f"{bound.size} calibration questions.",
         "More spans per outcome, or labelled questions through Calibrate; or a larger alpha.",
     )
 

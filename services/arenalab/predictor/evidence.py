@@ -36,11 +36,18 @@ _KINDS: Final = {
 def evidence_of(
     appraisal: Appraisal, synthesis: Synthesis, limit: int
 ) -> list[answer_pb2.Evidence]:
-    """Returns the evidence by descending weight, at most `limit`."""
+    """Returns the evidence by descending weight, at most `limit`.
+
+    The last place is the heaviest supporting span's, where views found an outcome that no span
+    before it has: an answer shows what it rests on.
+    """
     votes = appraisal.weights.tolist()
     order = sorted(range(len(votes)), key=lambda at: (-votes[at], at))
     supporting = set(synthesis.clusters[0].members) if synthesis.clusters else set()
-    return [_evidence(appraisal, at, supports=at in supporting) for at in order[:limit]]
+    shown = order[:limit]
+    if shown and supporting.isdisjoint(shown):
+        shown[-1:] = [at for at in order if at in supporting][:1] or shown[-1:]
+    return [_evidence(appraisal, at, supports=at in supporting) for at in shown]
 
 
 def alternatives_of(appraisal: Appraisal, synthesis: Synthesis) -> list[answer_pb2.Alternative]:

@@ -1,29 +1,38 @@
-"""The bound on served answers: at most alpha wrong, with confidence 1 - delta.
+"""The bound on served answers, of two kinds.
 
-Calibration questions are ordered by confidence. For the n most confident, the hypothesis "more
-than alpha of such answers are wrong" is rejected when the Clopper-Pearson upper bound of their
-errors is at most alpha. The hypotheses are tested in a fixed sequence, from the most confident
-downwards, until one stands, at a level that pays for the whole sequence once.
+`HIGH_PROBABILITY`: of the answers served, at most alpha are wrong, with confidence 1 - delta over
+the draw of the calibration questions (Learn then Test). Questions are ordered by confidence. For
+the n most confident, the hypothesis "more than alpha of such answers are wrong" is rejected when
+the exact binomial bound of their errors is at most alpha. Hypotheses are tested in a fixed
+sequence, from the most confident on, until one stands; then the last rejected one is the
+threshold, and the whole sequence costs delta once.
 
-The sequence must begin at a position fixed beforehand. The earliest is the fewest questions that
-pass without an error, 59 at 5 %: one mislabelled question among them would void everything, and
-on CLINC150 does in a quarter of all splits. So the sequence is cut into runs that begin where no,
-3 and 10 errors are allowed; each has a share of delta, and hands all it has on to the next when it
-ends without failing (the fallback procedure of Wiens). A first run that fails costs its share, not
-the guarantee. Where the runs begin depends on alpha, delta and the number of questions, never on
-labels: beginning at the first position that happens to pass would test all those before it too,
-and not pay for it.
+The sequence is a grid fixed beforehand: the fewest questions that pass with one error, with two,
+with three, and so on, and last all of them. A question between two of these positions could only
+hurt: what is asked of it, the next position asks with more allowed. Where the sequence begins is
+fixed too, by the number of questions and never by labels: where up to two errors are allowed if
+that lies in the first third of the questions, because one mislabelled question among the most
+confident would otherwise void everything, and on CLINC150 does in a quarter of all splits.
+
+`EXPECTATION`: the largest set of calibration questions with (1 + errors) / served <= alpha
+(conformal selection): on average over the draws, at most alpha of served answers are wrong. It
+serves more where alpha is small or questions are few, and in half of all draws the risk is above.
 
 Sources: Clopper and Pearson (1934), Biometrika 26(4); Angelopoulos, Bates, Candès, Jordan and Lei
-(2021), Learn then Test, arXiv:2110.01052; Wiens (2003), Pharmaceutical Statistics 2(3).
+(2021), Learn then Test, arXiv:2110.01052; Jin and Candès (2023), Selection by Prediction with
+Conformal p-values, JMLR 24.
 """
 
+import math
+from collections.abc import Sequence
 from dataclasses import dataclass
+from enum import StrEnum
+from functools import lru_cache
 from typing import Final
 
 import numpy as np
 import numpy.typing as npt
-from scipy.special import betaincinv
+from scipy.special import bdtr, betaincinv
 
 from arenalab.predictor.neighbourhood import FloatArray
 
@@ -31,8 +40,16 @@ BoolArray = npt.NDArray[np.bool_]
 IntArray = npt.NDArray[np.intp]
 DEFAULT_ALPHA: Final = 0.05
 DEFAULT_DELTA: Final = 0.05
-# Errors allowed where each run of the sequence begins.
-START_ERRORS: Final = (0, 3, 10)
+# The most errors allowed where the sequence begins, and the share of questions it must lie in.
+START_ERRORS: Final = 2
+START_SHARE: Final = 3
+
+
+class Kind(StrEnum):
+    """What a bound controls."""
+
+    HIGH_PROBABILITY = "high_probability"
+    EXPECTATION = "expectation"
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,12 +57,13 @@ class Bound:
     """The loosest threshold that the bound allows, or that there is none."""
 
     alpha: float
-    delta: float
+    delta: float  # 0 for `EXPECTATION`, which knows none
     threshold: float | None  # confidence at or above which answers are served
     size: int  # calibration questions
     served: int = 0  # of them at or above the threshold
     errors: int = 0  # of those wrong
-    upper: float = 1.0  # Clopper-Pearson bound at the threshold
+    upper: float = 1.0  # what is kept below alpha: Clopper-Pearson, or (1 + errors) / served
+    kind: Kind = Kind.HIGH_PROBABILITY
 
     @property
     def coverage(self) -> float:
@@ -66,72 +84,155 @@ def upper_bound(errors: FloatArray, trials: FloatArray, delta: float) -> FloatAr
     return np.where(errors >= trials, 1.0, bound)
 
 
+def lower_bound(errors: FloatArray, trials: FloatArray, delta: float) -> FloatArray:
+    """Returns the exact lower confidence bound of a binomial rate, elementwise in [0, 1]."""
+    return np.asarray(1.0 - upper_bound(trials - errors, trials, delta))
+
+
 def fewest_that_can_pass(alpha: float, delta: float, errors: int = 0) -> int:
     """Returns the smallest number of answers that can hold so many errors and still pass."""
-    # Binomial tail inverted by bisection: P(errors or fewer of n at rate alpha) <= delta.
     low, high = errors + 1, 2 * (errors + 1)
-    while _bound(errors, high, delta) > alpha:
+    while bdtr(errors, high, alpha) > delta:
         low, high = high, 2 * high
     while low < high:
         middle = (low + high) // 2
-        if _bound(errors, middle, delta) > alpha:
+        if bdtr(errors, middle, alpha) > delta:
             low = middle + 1
         else:
             high = middle
     return low
 
 
-def bound_of(confidences: FloatArray, correct: BoolArray, alpha: float, delta: float) -> Bound:
-    """Returns the lowest threshold at which the risk of served answers is bounded by alpha.
+@lru_cache(maxsize=256)
+def sequence_positions(size: int, alpha: float, delta: float) -> tuple[int, ...]:
+    """Returns how many of `size` questions each hypothesis of the sequence is about, ascending.
+
+    Empty where not even questions without an error would pass.
+    """
+    allowed = START_ERRORS
+    while allowed and START_SHARE * fewest_that_can_pass(alpha, delta, allowed) > size:
+        allowed -= 1
+    found: list[int] = []
+    at = fewest_that_can_pass(alpha, delta, allowed)
+    while at <= size:
+        found.append(at)
+        allowed += 1
+        at = _next_position(at, allowed, alpha, delta)
+    return tuple(found)
+
+
+def _next_position(at: int, allowed: int, alpha: float, delta: float) -> int:
+    # One more error costs about 1 / alpha questions: the search begins there, not at the start.
+    step = max(1, int(0.5 / alpha))
+    low = at
+    while bdtr(allowed, low + step, alpha) > delta:
+        low += step
+    high = low + step
+    while low + 1 < high:
+        middle = (low + high) // 2
+        if bdtr(allowed, middle, alpha) > delta:
+            low = middle
+        else:
+            high = middle
+    return high
+
+
+def bound_of(
+    confidences: FloatArray,
+    correct: BoolArray,
+    alpha: float,
+    delta: float,
+    kind: Kind = Kind.HIGH_PROBABILITY,
+) -> Bound:
+    """Returns the lowest threshold at which the risk of served answers is controlled.
 
     Args:
-        confidences: Of the calibration questions, shape (n,). One of 0 or less is never served.
+        confidences: Of the calibration questions, shape (n,). One of 0 or less, or NaN, is never
+            served.
         correct: Whether the output was right, shape (n,).
         alpha: Tolerated risk, in (0, 1).
-        delta: Tolerated probability that the bound fails, in (0, 1).
+        delta: Tolerated probability that the bound fails, in (0, 1); `EXPECTATION` ignores it.
+        kind: What is controlled.
     """
     size = len(confidences)
+    delta = delta if kind is Kind.HIGH_PROBABILITY else 0.0
+    void = Bound(alpha, delta, None, size, kind=kind)
+    ranked, errors, ends = ranked_errors(confidences, correct)
+    if not len(ends):
+        return void
+    if kind is Kind.HIGH_PROBABILITY:
+        at = _last_rejected(ends, errors, size, alpha, delta)
+    else:
+        passing = ends[(1 + errors[ends]) <= alpha * (ends + 1)]
+        at = int(passing[-1]) if len(passing) else None
+    if at is None:
+        return void
+    wrong, served = int(errors[at]), at + 1
+    upper = _bound(wrong, served, delta) if delta else (1 + wrong) / served
+    return Bound(alpha, delta, float(ranked[at]), size, served, wrong, upper, kind)
+
+
+def ranked_errors(
+    confidences: FloatArray, correct: BoolArray
+) -> tuple[FloatArray, IntArray, IntArray]:
+    """Returns confidences in descending order, errors up to each, and where a threshold can lie.
+
+    A threshold admits all questions of one confidence: only the last of them is a position, and
+    only where the confidence is above 0.
+    """
+    confidences = np.nan_to_num(confidences, nan=0.0)
     order = np.argsort(-confidences, kind="stable")
     ranked, errors = confidences[order], np.cumsum(~correct[order], dtype=np.intp)
-    # A threshold admits all questions of one confidence: only the last of them is a position.
     ends = np.flatnonzero(np.append(ranked[1:] != ranked[:-1], True) & (ranked > 0.0))
-    at = _loosest(ends, errors[ends], alpha, delta)
-    if at is None:
-        return Bound(alpha, delta, None, size)
-    wrong = int(errors[at])
-    return Bound(alpha, delta, float(ranked[at]), size, at + 1, wrong, _bound(wrong, at + 1, delta))
+    return ranked, errors, ends[ends < len(ranked)]
 
 
-def run_starts(size: int, alpha: float, delta: float) -> tuple[list[int], float]:
-    """Returns how many questions each run begins with, and the share of delta that each has.
-
-    Runs that would begin beyond the `size` questions that there are get no share.
-    """
-    for count in range(len(START_ERRORS), 0, -1):
-        share = delta / count
-        starts = [fewest_that_can_pass(alpha, share, allowed) for allowed in START_ERRORS[:count]]
-        if starts[-1] <= size:
-            return starts, share
-    return [], 0.0
-
-
-def _loosest(ends: IntArray, errors: IntArray, alpha: float, delta: float) -> int | None:
+def _last_rejected(
+    ends: IntArray, errors: IntArray, size: int, alpha: float, delta: float
+) -> int | None:
     """Returns the last position whose hypothesis is rejected; None when none is."""
-    starts, share = run_starts(int(ends[-1]) + 1 if len(ends) else 0, alpha, delta)
-    loosest, level = None, 0.0
-    for start, stop in zip(starts, [*starts[1:], np.inf], strict=False):
-        level += share
-        inside = (ends + 1 >= start) & (ends + 1 < stop)
-        uppers = upper_bound(
-            errors[inside].astype(np.float64), ends[inside] + np.float64(1.0), level
-        )
-        failing = np.flatnonzero(uppers > alpha)
-        passed = ends[inside][: failing[0]] if len(failing) else ends[inside]
-        if len(passed):
-            loosest = int(passed[-1])
-        if len(failing):
-            level = 0.0
-    return loosest
+    grid = np.array(sequence_positions(size, alpha, delta), dtype=np.intp)
+    if not len(grid) or ends[-1] + 1 < grid[0]:
+        return None
+    # Equal confidences are admitted together, so that a position moves to the last of them.
+    at = np.searchsorted(ends, grid - 1)
+    positions = np.unique(np.append(ends[at[at < len(ends)]], ends[-1]))
+    passes = bdtr(errors[positions].astype(np.float64), positions + 1, alpha) <= delta
+    failing = np.flatnonzero(~passes)
+    count = int(failing[0]) if len(failing) else len(positions)
+    return int(positions[count - 1]) if count else None
+
+
+def group_bounds(
+    confidences: FloatArray,
+    correct: BoolArray,
+    groups: Sequence[str],
+    alpha: float,
+    delta: float,
+    kind: Kind = Kind.HIGH_PROBABILITY,
+) -> dict[str, Bound]:
+    """Returns a bound for each group that has enough questions; all of them hold at once.
+
+    Delta is shared among the groups that have enough for one (Bonferroni), which depends on their
+    sizes and never on labels. A group without a bound here has none of its own. The empty name
+    is no group. Arguments as `bound_of`; `groups` holds the group of each question.
+    """
+    names, of = np.unique(np.array(groups, dtype=np.str_), return_inverse=True)
+    sizes = np.bincount(of, minlength=len(names))
+    enough = [n for n, name in enumerate(names) if name]
+    while enough:
+        share, least = delta, math.ceil(1 / alpha)
+        if kind is Kind.HIGH_PROBABILITY:
+            share = delta / len(enough)
+            least = fewest_that_can_pass(alpha, share)
+        fitting = [n for n in enough if sizes[n] >= least]
+        if len(fitting) == len(enough):
+            return {
+                str(names[n]): bound_of(confidences[of == n], correct[of == n], alpha, share, kind)
+                for n in enough
+            }
+        enough = fitting
+    return {}
 
 
 def _bound(errors: int, trials: int, delta: float) -> float:

@@ -1,23 +1,25 @@
 """Pseudo-traffic: what the dataset itself would have been asked, and by whom not.
 
-Every span is asked once, with itself and its near-copies held out. For a quarter of the outcomes
-in turn, the spans of those outcomes are held out too, so that questions of theirs are out of scope
-and no answer is right. A span whose outcome occurs once is out of scope in any case. Labels cost
-nothing, and the neighbourhoods are as dense as in serving.
+Every span is asked once, with itself and its near-copies held out of the neighbourhood, and its
+fold held out of the views. For a quarter of the outcomes in turn, the spans of those outcomes are
+held out of both, so that questions of theirs are out of scope and no answer is right. A span whose
+outcome occurs once is out of scope in any case. Labels cost nothing, and the neighbourhoods are as
+dense as in serving.
 """
 
 import hashlib
+from collections import Counter
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import Final
 
 import numpy as np
-import numpy.typing as npt
 
-from arenalab.predictor.appraisal import appraise
+from arenalab.predictor.appraisal import Appraisal, appraise, witnesses_for
 from arenalab.predictor.context_match import FIXED, Weights
 from arenalab.predictor.features import NAMES, features_of
-from arenalab.predictor.guarantee import BoolArray
+from arenalab.predictor.guarantee import BoolArray, IntArray
+from arenalab.predictor.mixing import Mixing, fit_mixing
 from arenalab.predictor.neighbourhood import (
     FloatArray,
     K,
@@ -26,15 +28,19 @@ from arenalab.predictor.neighbourhood import (
     Query,
     Vectors,
 )
+from arenalab.predictor.prediction_sets import set_score
 from arenalab.predictor.recorded import is_recorded
+from arenalab.predictor.views import Opinion, Views, fit_views
 
 FOLDS: Final = 4
 # At or above this cosine a span is a copy, and would give the answer away.
 COPY_SIMILARITY: Final = 0.999
+# Spans asked of a corpus: more say little more, and cost a millisecond each.
+MAX_ASKED: Final = 20_000
+# Questions that the weights of the witnesses are fitted on.
+MAX_MIXED: Final = 3_000
 # Rows of the similarity matrix held at once: 256 x 15,000 float32 are 15 MB.
 _BLOCK: Final = 256
-
-IntArray = npt.NDArray[np.intp]
 
 
 @dataclass(frozen=True)
@@ -55,50 +61,160 @@ class Examples:
     correct: BoolArray  # (n,)
     admissible: BoolArray  # (n,), False: never served, whatever the confidence
     recorded: BoolArray  # (n,), True: another span has the same words
+    set_scores: FloatArray  # (n,), of the right outcome; NaN: it was held out
+    groups: Sequence[str]  # domain of each question, as inferred; empty: none
 
 
-def pseudo_traffic(corpus: Corpus, turn: int = 0, weights: Weights = FIXED) -> Examples:
+def views_of(corpus: Corpus, rows: IntArray | None = None) -> Views | None:
+    """Returns the views of a corpus, or of some rows of it; None where outcomes do not repeat."""
+    return fit_views(
+        [memory.question for memory in corpus.memories],
+        [memory.outcome_key for memory in corpus.memories],
+        corpus.vectors,
+        np.arange(len(corpus.memories)) if rows is None else rows,
+    )
+
+
+@dataclass(frozen=True)
+class _Held:
+    """One question, and what is left of the corpus for it."""
+
+    at: int
+    hood: Neighbourhood
+    opinion: Opinion | None
+    in_scope: bool  # its outcome was left in, at another span
+
+
+class Holdout:
+    """Which questions are asked, and what is held out from each; one turn of the outcomes."""
+
+    def __init__(self, corpus: Corpus, turn: int = 0, *, with_views: bool = True) -> None:
+        """Fits the views of each fold.
+
+        Args:
+            corpus: The spans.
+            turn: In [0, FOLDS): which quarter of the outcomes is held out from which spans. Over
+                all turns every span is asked once without its outcome, else with it.
+            with_views: False: there are no opinions, and nothing is fitted.
+        """
+        self._corpus = corpus
+        memories = corpus.memories
+        self._folds = _buckets([m.span_id for m in memories], "fold")
+        groups = _buckets([m.outcome_key for m in memories], "outcome")
+        self._gone = [groups == (fold + turn) % FOLDS for fold in range(FOLDS)]
+        self._views = [
+            views_of(corpus, np.flatnonzero(~self._gone[fold] & (self._folds != fold)))
+            if with_views
+            else None
+            for fold in range(FOLDS)
+        ]
+
+    def asked(self) -> Iterator[_Held]:
+        """Yields each question that has a neighbour, always in the same order."""
+        share = MAX_ASKED / max(1, int(self._corpus.eligible.sum()))
+        picked = self._corpus.eligible & self._sampled(share, "asked")
+        for fold in range(FOLDS):
+            yield from self._fold(fold, np.flatnonzero((self._folds == fold) & picked))
+
+    def mixing(self, weights: Weights = FIXED) -> Mixing | None:
+        """Returns the weights of the witnesses; None where no fold has views.
+
+        `weights` are those of the context similarity, as serving will use them.
+        """
+        if not any(self._views):
+            return None
+        share = MAX_MIXED / max(1, int(self._corpus.eligible.sum()))
+        picked = self._corpus.eligible & self._sampled(share, "mixed")
+        questions = []
+        for fold in range(FOLDS):
+            rows = np.flatnonzero((self._folds == fold) & picked & ~self._gone[fold])
+            for held in self._fold(fold, rows):
+                if held.opinion is not None:
+                    memory = self._corpus.memories[held.at]
+                    appraisal = appraise(
+                        Query(memory.question), held.hood, held.opinion, weights=weights
+                    )
+                    right = right_group(appraisal, memory.outcome_key)
+                    if right is not None:
+                        questions.append((witnesses_for(appraisal), right))
+        return fit_mixing(questions)
+
+    def _fold(self, fold: int, asked: IntArray) -> Iterator[_Held]:
+        corpus, views = self._corpus, self._views[fold]
+        kept = np.flatnonzero(~self._gone[fold])
+        kept_vectors = np.ascontiguousarray(corpus.vectors[kept])
+        present = Counter(corpus.memories[at].outcome_key for at in kept.tolist())
+        for start in range(0, len(asked), _BLOCK):
+            block = asked[start : start + _BLOCK]
+            texts = [corpus.memories[at].question for at in block.tolist()]
+            opinions: Sequence[Opinion | None] = [None] * len(block)
+            if views is not None:
+                opinions = views.opinions(texts, corpus.vectors[block])
+            similarities = corpus.vectors[block] @ kept_vectors.T
+            found = dict(_nearest(corpus, block, kept, similarities))
+            for at, opinion in zip(block.tolist(), opinions, strict=True):
+                if at in found:
+                    in_scope = present[corpus.memories[at].outcome_key] > 1
+                    yield _Held(at, found[at], opinion, in_scope)
+
+    def _sampled(self, share: float, purpose: str) -> BoolArray:
+        if share >= 1.0:
+            return np.ones(len(self._corpus.memories), dtype=bool)
+        parts = 1_000_000
+        ids = [memory.span_id for memory in self._corpus.memories]
+        return np.array([bucket(i, purpose, parts) < share * parts for i in ids], dtype=bool)
+
+
+def pseudo_traffic(
+    corpus: Corpus, turn: int = 0, mixing: Mixing | None = None, weights: Weights = FIXED
+) -> Examples:
     """Returns one example for each eligible span that has any neighbour.
 
     Args:
         corpus: The spans.
-        turn: In [0, FOLDS): which quarter of the outcomes is held out from which spans. Over
-            all turns every span is asked once without its outcome, else with it.
+        turn: As of `Holdout`.
+        mixing: Weights of the witnesses; None: they are not mixed.
         weights: Of the context similarity, as serving will use them.
     """
+    return examples_of(corpus, Holdout(corpus, turn), mixing, weights)
+
+
+def examples_of(
+    corpus: Corpus, holdout: Holdout, mixing: Mixing | None, weights: Weights = FIXED
+) -> Examples:
+    """Returns the examples of a holdout of the corpus; arguments as `pseudo_traffic`."""
     rows, correct, admissible, recorded, ids = [], [], [], [], []
-    for at, hood in neighbourhoods(corpus, turn):
-        memory = corpus.memories[at]
-        appraisal = appraise(Query(memory.question), hood, weights)
+    scores, groups = [], []
+    for held in holdout.asked():
+        memory = corpus.memories[held.at]
+        appraisal = appraise(Query(memory.question), held.hood, held.opinion, mixing, weights)
+        right = right_group(appraisal, memory.outcome_key)
+        shares = [group.share for group in appraisal.groups]
         rows.append(features_of(appraisal))
-        best = appraisal.neighbourhood.memories[appraisal.groups[0].members[0]]
-        correct.append(best.outcome_key == memory.outcome_key)
+        correct.append(right == 0)
         admissible.append(appraisal.is_admissible)
         recorded.append(is_recorded(appraisal))
         ids.append(memory.span_id)
-    features = np.array(rows, dtype=np.float64).reshape(len(rows), len(NAMES))
+        scores.append(set_score(shares, right) if held.in_scope else np.nan)
+        groups.append(appraisal.situation.domain)
     return Examples(
         ids,
-        features,
+        np.array(rows, dtype=np.float64).reshape(len(rows), len(NAMES)),
         np.array(correct, bool),
         np.array(admissible, bool),
         np.array(recorded, bool),
+        np.array(scores, dtype=np.float64),
+        groups,
     )
 
 
-def neighbourhoods(corpus: Corpus, turn: int) -> Iterator[tuple[int, Neighbourhood]]:
-    """Yields the position of each eligible span and its held-out neighbourhood."""
-    folds = np.array([bucket(m.span_id, "fold", FOLDS) for m in corpus.memories], dtype=np.intp)
-    groups = np.array(
-        [bucket(m.outcome_key, "outcome", FOLDS) for m in corpus.memories], dtype=np.intp
-    )
-    for fold in range(FOLDS):
-        asked = np.flatnonzero((folds == fold) & corpus.eligible)
-        kept = np.flatnonzero(groups != (fold + turn) % FOLDS)
-        kept_vectors = np.ascontiguousarray(corpus.vectors[kept])
-        for start in range(0, len(asked), _BLOCK):
-            block = asked[start : start + _BLOCK]
-            yield from _nearest(corpus, block, kept, corpus.vectors[block] @ kept_vectors.T)
+def right_group(appraisal: Appraisal, outcome_key: str) -> int | None:
+    """Returns the position of an outcome's group; None when it was not retrieved."""
+    memories = appraisal.neighbourhood.memories
+    for at, group in enumerate(appraisal.groups):
+        if memories[group.members[0]].outcome_key == outcome_key:
+            return at
+    return None
 
 
 def _nearest(
@@ -123,3 +239,7 @@ def bucket(text: str, purpose: str, buckets: int) -> int:
     """Returns a number in [0, buckets) that depends on the text and the purpose alone."""
     digest = hashlib.blake2b(text.encode(), digest_size=8, person=purpose.encode()).digest()
     return int.from_bytes(digest, "big") % buckets
+
+
+def _buckets(texts: Sequence[str], purpose: str) -> IntArray:
+    return np.array([bucket(text, purpose, FOLDS) for text in texts], dtype=np.intp)

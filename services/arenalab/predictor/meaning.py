@@ -20,11 +20,13 @@ from rapidfuzz import fuzz, utils
 
 from arenalab.predictor.contrast import compare
 from arenalab.predictor.neighbourhood import FloatArray, Vectors
-from arenalab.predictor.outcomes import Group, Method, method_of
+from arenalab.predictor.outcomes import Group, Method, method_of, vote_shares
 from arenalab.predictor.phrase import parse
 
 # Outcomes that are compared: those with the largest votes.
 MAX_TEXTS: Final = 8
+# Outcomes with less of the vote are noise, whatever they mean.
+NOTICEABLE: Final = 0.01
 # Only the head of an outcome is compared, as the embedder reads no more of it.
 MAX_CHARS: Final = 1_500
 # Texts of fewer words are labels.
@@ -45,17 +47,17 @@ class Cluster:
     groups: tuple[int, ...]  # positions among the exact groups, the best first
     members: tuple[int, ...]  # positions in the neighbourhood: of the best group first
     score: float  # sum of their votes; may be negative
-    share: float  # of the vote, in [0, 1]
+    share: float  # of the vote, or of the mixed views, in [0, 1]
 
 
 def competing(groups: Sequence[Group]) -> list[str]:
     """Returns the outcomes to embed: none where one has the majority, or fewer than two vie.
 
-    They are the first that have a share of the vote and are no labels, cut to `MAX_CHARS`.
+    They are the first with a `NOTICEABLE` share that are no labels, cut to `MAX_CHARS`.
     """
     if method_of(groups) in (Method.NONE, Method.MAJORITY):
         return []
-    texts = [g.outcome[:MAX_CHARS] for g in groups[:MAX_TEXTS] if g.share > 0]
+    texts = [g.outcome[:MAX_CHARS] for g in groups[:MAX_TEXTS] if g.share >= NOTICEABLE]
     texts = [text for text in texts if not is_label(text)]
     return texts if len(texts) > 1 else []
 
@@ -66,14 +68,19 @@ def is_label(text: str) -> bool:
 
 
 def cluster(
-    groups: Sequence[Group], texts: Sequence[str], vectors: Vectors | None
+    groups: Sequence[Group],
+    texts: Sequence[str],
+    vectors: Vectors | None,
+    *,
+    is_mixed: bool = False,
 ) -> list[Cluster]:
-    """Returns the clusters of exact groups by descending score; equal scores as the groups.
+    """Returns the clusters of exact groups by descending share, then score, then as the groups.
 
     Args:
-        groups: By descending score.
+        groups: By descending share.
         texts: What `competing` returned for them.
         vectors: Unit vectors of `texts`, or None: then words alone decide.
+        is_mixed: Shares are probabilities of vote and views, which add up, not of the vote.
     """
     apart = _apart(texts, vectors) if texts else np.zeros((0, 0))
     label_of = {text: int(label) for text, label in zip(texts, _labels(apart), strict=True)}
@@ -82,7 +89,7 @@ def cluster(
         text = group.outcome[:MAX_CHARS]
         key = label_of[text] if at < MAX_TEXTS and text in label_of else -1 - at
         joined.setdefault(key, []).append(at)
-    return _ranked(groups, list(joined.values()))
+    return _ranked(groups, list(joined.values()), is_mixed=is_mixed)
 
 
 def similarity(left: str, right: str) -> float:
@@ -122,18 +129,21 @@ def _labels(apart: FloatArray) -> Sequence[int]:
     return [int(label) for label in fcluster(tree, t=1.0, criterion="distance")]
 
 
-def _ranked(groups: Sequence[Group], joined: Sequence[Sequence[int]]) -> list[Cluster]:
+def _ranked(
+    groups: Sequence[Group], joined: Sequence[Sequence[int]], *, is_mixed: bool
+) -> list[Cluster]:
     scores = [sum(groups[at].score for at in cluster) for cluster in joined]
-    order = sorted(range(len(joined)), key=lambda n: (-scores[n], joined[n][0]))
-    # As the shares of exact outcomes: squared, so that small residues are noise.
-    voices = [max(0.0, score) ** 2 for score in scores]
-    total = sum(voices)
+    if is_mixed:
+        shares = [sum(groups[at].share for at in cluster) for cluster in joined]
+    else:
+        shares = vote_shares(np.array(scores)).tolist()
+    order = sorted(range(len(joined)), key=lambda n: (-shares[n], -scores[n], joined[n][0]))
     return [
         Cluster(
             groups=tuple(joined[n]),
             members=tuple(member for at in joined[n] for member in groups[at].members),
             score=scores[n],
-            share=voices[n] / total if total > 0 else 0.0,
+            share=min(1.0, shares[n]),
         )
         for n in order
     ]

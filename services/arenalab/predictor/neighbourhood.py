@@ -2,6 +2,7 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field
+from functools import lru_cache
 from typing import Final
 
 import numpy as np
@@ -26,6 +27,14 @@ class Situation:
     emotion: str = ""
     stakes: int | None = None  # 1 low, 2 medium, 3 high
     actions: tuple[str, ...] = ()  # oldest first, the span's own last
+
+
+@lru_cache(maxsize=8_192)
+def situation_with(
+    domain: str, emotion: str, stakes: int | None, actions: tuple[str, ...]
+) -> Situation:
+    """Returns the situation of these values: the same object for the same ones."""
+    return Situation(domain, emotion, stakes, actions)
 
 
 @dataclass(frozen=True, slots=True)

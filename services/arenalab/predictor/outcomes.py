@@ -32,32 +32,56 @@ class Group:
     outcome: str  # as the nearest of them words it
     members: tuple[int, ...]  # positions in the neighbourhood, nearest first
     score: float  # sum of their weights; may be negative
-    share: float  # of the vote, in [0, 1]
+    share: float  # of the vote, or of the mixed views, in [0, 1]
+
+
+def members_of(memories: Sequence[Memory]) -> list[list[int]]:
+    """Returns the positions of each outcome's spans, nearest first; the nearest outcome first."""
+    members: dict[str, list[int]] = {}
+    for at, memory in enumerate(memories):
+        members.setdefault(memory.outcome_key, []).append(at)
+    return list(members.values())
+
+
+def scores_of(members: Sequence[Sequence[int]], weights: FloatArray) -> FloatArray:
+    """Returns the sum of each outcome's weights, shape (m,)."""
+    values = weights.tolist()
+    return np.array([sum(values[at] for at in own) for own in members], dtype=np.float64)
+
+
+def vote_shares(scores: FloatArray) -> FloatArray:
+    """Returns each outcome's share of the vote, summing to 1, or all 0 when none has a voice.
+
+    Squared, as regression leaves a little of either sign on every outcome nearby: many small
+    residues are noise, not opinions.
+    """
+    voices = np.maximum(scores, 0.0) ** 2
+    total = float(voices.sum())
+    return voices / total if total > 0 else np.zeros(len(scores))
 
 
 def group_outcomes(memories: Sequence[Memory], weights: FloatArray) -> list[Group]:
     """Returns the groups by descending score; equal scores by their nearest member."""
-    members: dict[str, list[int]] = {}
-    for at, memory in enumerate(memories):
-        members.setdefault(memory.outcome_key, []).append(at)
-    scored = [(float(weights[at].sum()), at) for at in members.values()]
-    scored.sort(key=lambda entry: (-entry[0], entry[1][0]))
-    total = sum(_voice(score) for score, _ in scored)
+    members = members_of(memories)
+    scores = scores_of(members, weights)
+    return ranked_groups(memories, members, scores, vote_shares(scores), by=scores)
+
+
+def ranked_groups(
+    memories: Sequence[Memory],
+    members: Sequence[Sequence[int]],
+    scores: FloatArray,
+    shares: FloatArray,
+    *,
+    by: FloatArray,
+) -> list[Group]:
+    """Returns the groups of outcomes, those with the highest `by` first, then the nearest."""
+    order = np.argsort(-by, kind="stable").tolist()
+    values, parts = scores.tolist(), shares.tolist()
     return [
-        Group(
-            outcome=memories[at[0]].outcome,
-            members=tuple(at),
-            score=score,
-            share=_voice(score) / total if total > 0 else 0.0,
-        )
-        for score, at in scored
+        Group(memories[members[n][0]].outcome, tuple(members[n]), values[n], parts[n])
+        for n in order
     ]
-
-
-def _voice(score: float) -> float:
-    # Squared, as regression leaves a little of either sign on every outcome nearby:
-    # many small residues are noise, not opinions.
-    return max(0.0, score) ** 2
 
 
 class Voted(Protocol):
@@ -121,9 +145,3 @@ def reasoning_of(groups: Sequence[Voted], method: Method, similarity: float) -> 
             return f"{head} No outcome reaches {SYNTHESIS_FROM:.0%}; the next hold {rest}."
         case _:
             return head
-
-
-def entropy(shares: FloatArray) -> float:
-    """Returns the entropy of shares in nats; 0 when one holds all."""
-    positive = shares[shares > 0]
-    return float(-(positive * np.log(positive)).sum())

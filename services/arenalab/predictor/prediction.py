@@ -29,6 +29,7 @@ from arenalab.predictor.neighbourhood import (
 from arenalab.predictor.peers import Peers
 from arenalab.predictor.slices import narrowed
 from arenalab.predictor.versions import LoadedVersion, Versions
+from arenalab.predictor.views import Opinion, Views
 
 
 @dataclass(frozen=True, slots=True)
@@ -108,11 +109,15 @@ class Predictor:
             )
         query = await self._query(question, asked.text, found.dataset, accepted)
         hood = await self._neighbourhood(hits, version, asked.extra_text)
-        appraisal = appraise(query, hood, version.calibrated.context_weights)
+        calibrated = version.calibrated
+        opinion = await self._opinion(calibrated.views, asked.text, found) if len(hood) else None
+        appraisal = appraise(
+            query, hood, opinion, calibrated.artefact.mixing, calibrated.context_weights
+        )
         return Reading(
             asked=asked,
             appraisal=appraisal,
-            calibrated=version.calibrated,
+            calibrated=calibrated,
             creature=creature.name or found.dataset,
             found=found,
             plan=plan,
@@ -123,7 +128,8 @@ class Predictor:
     async def clusters(self, appraisal: Appraisal) -> list[Cluster]:
         """Returns the outcomes of an appraisal by meaning; by their words without search."""
         texts = competing(appraisal.groups)
-        return cluster(appraisal.groups, texts, await self._vectors_of(texts))
+        vectors = await self._vectors_of(texts)
+        return cluster(appraisal.groups, texts, vectors, is_mixed=appraisal.is_mixed)
 
     async def _vectors_of(self, texts: Sequence[str]) -> Vectors | None:
         if not texts:
@@ -188,6 +194,16 @@ class Predictor:
         earlier = await self._peers.spans(question.tenant, dataset, previous) if previous else ()
         situation = wire.situation_of(question.context, earlier, question.action)
         return Query(text, situation, question.action, accepted)
+
+    async def _opinion(
+        self, views: Views | None, text: str, found: search_pb.SearchTextResponse
+    ) -> Opinion | None:
+        if views is None:
+            return None
+        vector = np.frombuffer(found.vector, dtype="<f4").reshape(1, -1)
+        if not vector.size:  # a search of an earlier release does not send it
+            vector = await self._peers.vectors([text])
+        return views.opinions([text], vector)[0]
 
     async def _neighbourhood(
         self, hits: Sequence[search_pb.Hit], version: LoadedVersion, extra_text: str

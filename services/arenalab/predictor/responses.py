@@ -21,7 +21,9 @@ def prediction_response(
     """Returns the response to a request that was read; `clusters` are its outcomes by meaning."""
     appraisal, calibrated, found = reading.appraisal, reading.calibrated, reading.found
     confidence, features = calibrated.confidence(appraisal)
-    bound = calibrated.bound(request.alpha, request.delta)
+    kind = wire.kind_of(request)
+    group = wire.group_of(request, appraisal)
+    bound = calibrated.bound(request.alpha, request.delta, kind, group)
     if found.missing_shards:
         bound = replace(bound, threshold=None)
     synthesis = synthesise(appraisal, clusters)
@@ -32,6 +34,7 @@ def prediction_response(
             synthesis=synthesis,
             confidence=confidence,
             bound=bound,
+            group=group,
             missing_words=reading.missing,
             missing_shards=found.missing_shards,
             fresh_after_s=_fresh_after_s(request),
@@ -45,7 +48,7 @@ def prediction_response(
         abstention=evidence.abstention_of(appraisal, refusal.abstention, refusal.data)
         if refusal
         else None,
-        guarantee=wire.guarantee_of(bound, calibrated.artefact.basis),
+        guarantee=wire.guarantee_of(bound, calibrated.artefact.basis, group),
         evidence=evidence.evidence_of(
             appraisal, synthesis, request.max_evidence or wire.DEFAULT_EVIDENCE
         ),
@@ -59,6 +62,7 @@ def prediction_response(
         plan=found.plan if found.HasField("plan") else reading.plan,
         exact=found.certificate.exact,
         features=features,
+        outcome_set=wire.outcome_set_of(appraisal, calibrated, bound.alpha),
     )
 
 

@@ -1,6 +1,7 @@
 """PredictorService: protobuf in, protobuf out."""
 
 from collections.abc import AsyncIterator
+from dataclasses import asdict
 from pathlib import Path
 from typing import Final
 
@@ -16,6 +17,8 @@ from arenalab.predictor import support, wire
 from arenalab.predictor.artefact import load_artefact
 from arenalab.predictor.calibrated import Calibrated
 from arenalab.predictor.calibrating import Calibrator, Example
+from arenalab.predictor.certificate_form import contrast_of
+from arenalab.predictor.certifying_job import StagedName, certify_apart
 from arenalab.predictor.creatures import Creature, all_creatures
 from arenalab.predictor.guarantee import DEFAULT_ALPHA, DEFAULT_DELTA
 from arenalab.predictor.peers import Peers
@@ -76,20 +79,27 @@ class PredictorService(pb_grpc.PredictorServiceServicer):
     ) -> pb.TrainCalibrationResponse:
         wire.check_risk(request.alpha, request.delta)
         weighting = wire.check_weighting(request.context_weighting)
-        artefact = await train_apart(
+        staged = StagedName(
+            datasets_dir=str(self._datasets_dir),
+            tenant=tenant_of(request.scope),
+            dataset=request.dataset,
+            staging=request.staging,
+        )
+        files = await train_apart(
             TrainingJob(
-                datasets_dir=str(self._datasets_dir),
-                tenant=tenant_of(request.scope),
-                dataset=request.dataset,
-                staging=request.staging,
+                **asdict(staged),
                 alpha=request.alpha or DEFAULT_ALPHA,
                 delta=request.delta or DEFAULT_DELTA,
                 weighting=weighting.value,
             )
         )
-        calibrated = Calibrated(load_artefact(artefact))
+        certificate = await certify_apart(staged, files, self._peers.vectors)
+        calibrated = Calibrated(load_artefact(files.artefact))
         summary = wire.summary_of(calibrated.artefact, calibrated.bound())
-        return pb.TrainCalibrationResponse(artefact=artefact, summary=summary)
+        summary.contrast.CopyFrom(contrast_of(certificate))
+        return pb.TrainCalibrationResponse(
+            artefact=files.artefact, summary=summary, views=files.views
+        )
 
     async def CheckSupport(
         self, request: pb.CheckSupportRequest, context: grpc.ServicerContext

@@ -7,7 +7,7 @@ import numpy as np
 from arenalab.atomic import Span
 from arenalab.dataset import StagedVersion
 from arenalab.predictor.holdout import Corpus
-from arenalab.predictor.neighbourhood import TRAJECTORY_DEPTH, Memory, Situation
+from arenalab.predictor.neighbourhood import TRAJECTORY_DEPTH, Memory, situation_with
 
 # Nobody confirmed what these say, so a guarantee must not rest on them.
 UNCONFIRMED_SOURCES = frozenset({"synthetic", "fallback"})
@@ -35,11 +35,11 @@ def memory_of(span: Span, trajectory: Sequence[Span]) -> Memory:
         span_id=span.id,
         question=span.this,
         outcome=span.outcome or "",
-        situation=Situation(
-            domain=context.environment,
-            emotion=context.emotional_state,
-            stakes=context.stakes.rank if context.stakes else None,
-            actions=(*(earlier.did for earlier in reversed(trajectory)), span.did),
+        situation=situation_with(
+            context.environment,
+            context.emotional_state,
+            context.stakes.rank if context.stakes else None,
+            (*(earlier.did for earlier in reversed(trajectory)), span.did),
         ),
         trajectory_depth=len(trajectory),
         earlier=tuple(one.this for one in trajectory),

@@ -118,8 +118,20 @@ def _foreign(text: str, phrase: Phrase, known: _Known) -> tuple[str, ...]:
         if _TELLING.search(token) or token[1:] != token[1:].lower() or (at and token[0].isupper())
     ]
     foreign = [token for token in names if token.casefold() not in known.tokens | _OWN]
-    foreign += sorted(phrase.numbers - known.numbers)
+    foreign += _written(text, phrase.numbers - known.numbers)
     return tuple(dict.fromkeys(foreign))
+
+
+def _written(text: str, numbers: frozenset[str]) -> list[str]:
+    """Returns numbers, which are in base units, as the text writes them."""
+    found: list[str] = []
+    tokens = _tokens(text) if numbers else []
+    for at, token in enumerate(tokens):
+        for words in (token, " ".join(tokens[at : at + 2])):
+            if not numbers.isdisjoint(parse(words).numbers):
+                found.append(words)
+                break
+    return found
 
 
 def _tokens(text: str) -> list[str]:

@@ -4,24 +4,40 @@ from dataclasses import dataclass
 from typing import Final
 
 import numpy as np
+from threadpoolctl import threadpool_limits
 
 from arenalab.predictor.artefact import Artefact, Basis, Pairs, Summary
-from arenalab.predictor.confidence import ConfidenceModel, calibrated_model, fit_model
-from arenalab.predictor.context_match import FIXED, Weights
+from arenalab.predictor.confidence import Bend, ConfidenceModel, calibrated_model, fit_model
+from arenalab.predictor.context_match import Weights
 from arenalab.predictor.context_weights import Choice, LearnedWeights, learn_weights
-from arenalab.predictor.guarantee import DEFAULT_ALPHA, DEFAULT_DELTA, BoolArray
-from arenalab.predictor.holdout import FOLDS, Corpus, Examples, IntArray, bucket, pseudo_traffic
+from arenalab.predictor.guarantee import DEFAULT_ALPHA, DEFAULT_DELTA, BoolArray, IntArray
+from arenalab.predictor.holdout import (
+    FOLDS,
+    Corpus,
+    Examples,
+    Holdout,
+    bucket,
+    examples_of,
+    pseudo_traffic,
+    views_of,
+)
+from arenalab.predictor.mixing import Mixing
 from arenalab.predictor.neighbourhood import FloatArray
 from arenalab.predictor.recorded import agreement
 from arenalab.predictor.reliability import brier, expected_calibration_error, reliability_bins
+from arenalab.predictor.views import Views
 
-# Of twenty parts: ten fit the model, three calibrate it, seven are left for the threshold.
-_PARTS: Final = 20
-_FIT_BELOW: Final = 10
-_PLATT_BELOW: Final = 13
-# With fewer questions than this, a part is too small to bound anything.
-CROSS_FIT_BELOW: Final = 4_000
-_CROSS_FOLDS: Final = 5
+# With fewer questions than this every span is asked in every turn, with and without its outcome.
+ALL_TURNS_BELOW: Final = 4_000
+_CROSS_FOLDS: Final = 4
+
+
+@dataclass(frozen=True)
+class Trained:
+    """What a version takes with it: the artefact, and the views where outcomes repeat."""
+
+    artefact: Artefact
+    views: Views | None
 
 
 def train(
@@ -29,22 +45,34 @@ def train(
     alpha: float = DEFAULT_ALPHA,
     delta: float = DEFAULT_DELTA,
     weighting: Choice = Choice.AUTO,
-) -> Artefact:
+) -> Trained:
     """Returns the calibration of a corpus; the same corpus gives the same one.
 
     Where there is too little to learn from, the model is absent and so is every threshold: an
-    honest void, not an error.
+    honest void, not an error. Spans whose vector is not finite teach nothing.
+
+    One thread does it all: sums then have one order whatever the number of cores, and threads that
+    wait for each other on a busy machine would double the work.
     """
-    # First: what the confidence learns from depends on them.
+    # A limit holds for the libraries that are loaded when it is set.
+    import sklearn.ensemble
+    import sklearn.linear_model  # noqa: F401
+
+    with threadpool_limits(limits=1):
+        return _train(corpus, alpha, delta, weighting)
+
+
+def _train(corpus: Corpus, alpha: float, delta: float, weighting: Choice) -> Trained:
+    corpus = _usable(corpus)
+    # First: all that is learnt after depends on them.
     context = learn_weights(corpus, weighting)
-    examples = pseudo_traffic(corpus, weights=context.used)
+    views = views_of(corpus)
+    holdout = Holdout(corpus)
+    mixing = holdout.mixing(context.used) if views is not None else None
+    examples = examples_of(corpus, holdout, mixing, context.used)
     recorded = agreement(corpus.memories)
-    fitted = (
-        _cross_fit(corpus, examples, recorded, context.used)
-        if len(examples.span_ids) < CROSS_FIT_BELOW
-        else _split_fit(examples, recorded)
-    )
-    return calibration(
+    fitted = _cross_fit(corpus, examples, recorded, mixing, context.used)
+    artefact = calibration(
         fitted.model,
         fitted.pairs,
         fitted.examples,
@@ -52,8 +80,10 @@ def train(
         alpha=alpha,
         delta=delta,
         recorded=recorded,
+        mixing=mixing,
         context=context,
     )
+    return Trained(artefact, views)
 
 
 @dataclass(frozen=True)
@@ -63,35 +93,30 @@ class _Fitted:
     examples: int
 
 
-def _split_fit(examples: Examples, recorded: float) -> _Fitted:
-    """Returns a model of one part, calibrated on a second, scored on the third."""
-    parts = _buckets(examples, "part", _PARTS)
-    fit, rest = parts < _FIT_BELOW, parts >= _PLATT_BELOW
-    platt = ~fit & ~rest
-    model = fit_model(examples.features[fit], examples.correct[fit])
-    if model is not None:
-        raw = model.raw(examples.features[platt])
-        model = calibrated_model(model, raw, examples.correct[platt])
-    confidences = np.zeros(int(rest.sum()))
-    if model is not None:
-        confidences = model.confidence(examples.features[rest])
-    confidences = _at_least(confidences, examples.recorded[rest], recorded)
-    confidences = np.where(examples.admissible[rest], confidences, 0.0)
-    return _Fitted(model, Pairs(confidences, examples.correct[rest]), int(fit.sum()))
+def _usable(corpus: Corpus) -> Corpus:
+    finite: BoolArray = np.asarray(np.isfinite(corpus.vectors).all(axis=1))
+    if finite.all():
+        return corpus
+    memories = [
+        memory for memory, good in zip(corpus.memories, finite.tolist(), strict=True) if good
+    ]
+    return Corpus(memories, corpus.vectors[finite], corpus.eligible[finite])
 
 
 def _cross_fit(
-    corpus: Corpus, examples: Examples, recorded: float, weights: Weights = FIXED
+    corpus: Corpus, examples: Examples, recorded: float, mixing: Mixing | None, weights: Weights
 ) -> _Fitted:
-    """Returns a model of all spans, with every span scored by a model that has not seen it.
+    """Returns a model of all examples, with every question scored by one that has not seen it.
 
-    The fit asks each span in every turn, with and without its outcome; the pairs hold each span
-    once, as independent as they come.
+    In a small corpus the fit asks each span in every turn; the pairs hold each span once, as
+    independent as they come.
     """
-    turns = [examples, *(pseudo_traffic(corpus, turn, weights) for turn in range(1, FOLDS))]
+    turns = [examples]
+    if len(examples.span_ids) < ALL_TURNS_BELOW:
+        turns += [pseudo_traffic(corpus, turn, mixing, weights) for turn in range(1, FOLDS)]
     features = np.concatenate([turn.features for turn in turns])
     correct = np.concatenate([turn.correct for turn in turns])
-    folds = np.concatenate([_buckets(turn, "cross", _CROSS_FOLDS) for turn in turns])
+    folds = np.concatenate([_buckets(turn) for turn in turns])
     size = len(examples.span_ids)
     raw = np.zeros(size)
     for fold in range(_CROSS_FOLDS):
@@ -104,21 +129,27 @@ def _cross_fit(
     final = None if whole is None else calibrated_model(whole, raw, examples.correct)
     if final is None:
         return _nothing(examples)
-    confidences = _at_least(final.platt(raw), examples.recorded, recorded)
-    confidences = np.where(examples.admissible, confidences, 0.0)
-    return _Fitted(final, Pairs(confidences, examples.correct), size)
+    confidences = np.where(
+        examples.recorded, np.maximum(final.bend(raw), recorded), final.bend(raw)
+    )
+    return _Fitted(final, _pairs(examples, confidences), size)
 
 
-def _at_least(confidences: FloatArray, recorded: BoolArray, least: float) -> FloatArray:
-    return np.where(recorded, np.maximum(confidences, least), confidences)
+def _pairs(examples: Examples, confidences: FloatArray) -> Pairs:
+    return Pairs(
+        np.where(examples.admissible, confidences, 0.0),
+        examples.correct,
+        examples.set_scores,
+        tuple(examples.groups),
+    )
 
 
 def _nothing(examples: Examples) -> _Fitted:
-    return _Fitted(None, Pairs(np.zeros(len(examples.span_ids)), examples.correct), 0)
+    return _Fitted(None, _pairs(examples, np.zeros(len(examples.span_ids))), 0)
 
 
-def _buckets(examples: Examples, purpose: str, buckets: int) -> IntArray:
-    return np.array([bucket(i, purpose, buckets) for i in examples.span_ids], dtype=np.intp)
+def _buckets(examples: Examples) -> IntArray:
+    return np.array([bucket(i, "cross", _CROSS_FOLDS) for i in examples.span_ids], dtype=np.intp)
 
 
 def calibration(
@@ -130,11 +161,13 @@ def calibration(
     alpha: float,
     delta: float,
     recorded: float,
+    mixing: Mixing | None,
+    bend: Bend | None = None,
     context: LearnedWeights | None = None,
 ) -> Artefact:
     """Returns an artefact whose summary is that of its pairs."""
     # A question that is never served has no calibrated confidence to judge.
-    judged = pairs.confidences > 0.0
+    judged: BoolArray = pairs.confidences > 0.0
     confidences, correct = pairs.confidences[judged], pairs.correct[judged]
     bins = reliability_bins(confidences, correct)
     summary = Summary(
@@ -143,4 +176,4 @@ def calibration(
         brier=brier(confidences, correct),
         bins=tuple(bins),
     )
-    return Artefact(model, pairs, summary, basis, alpha, delta, recorded, context)
+    return Artefact(model, pairs, summary, basis, alpha, delta, recorded, mixing, bend, context)

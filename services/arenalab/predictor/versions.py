@@ -16,6 +16,8 @@ from arenalab.predictor.artefact import Artefact, ArtefactError, load_artefact
 from arenalab.predictor.calibrated import Calibrated
 from arenalab.predictor.neighbourhood import Vectors  # noqa: TC001 - as its neighbours
 from arenalab.predictor.overrides import Overrides
+from arenalab.predictor.view_files import load_views
+from arenalab.predictor.views import Views
 
 # Versions kept open: the live ones of a process, and those being replaced.
 MAX_OPEN: Final = 32
@@ -57,13 +59,23 @@ class LoadedVersion:
         self.actions = frozenset(actions)
         try:
             own = load_artefact(version.calibration())
+            self.views = load_views(version.views())
+            _check_views(self.views, own, self.vectors.shape[1])
         except ArtefactError as error:
             raise PreconditionError(
                 f"dataset {name!r} has no usable calibration: {error}",
                 ErrorReason.NOT_CALIBRATED,
                 dataset=name,
             ) from error
-        self.calibrated = Calibrated(override or own)
+        self.calibrated = Calibrated(override or own, self.views)
+
+
+def _check_views(views: Views | None, artefact: Artefact, dimension: int) -> None:
+    """Checks that the views are those that the artefact was made with."""
+    if (views is None) != (artefact.mixing is None):
+        raise ArtefactError("calibration.json and calibration.npz are not of one training")
+    if views is not None and views.head.weights.shape[1] != dimension:
+        raise ArtefactError("the views are of another embedder")
 
 
 class Versions:
@@ -103,7 +115,7 @@ class Versions:
         """
         loaded = await self.get(tenant, dataset, version)
         await asyncio.to_thread(self._overrides.save, tenant, dataset, version, artefact)
-        loaded.calibrated = Calibrated(artefact)
+        loaded.calibrated = Calibrated(artefact, loaded.views)
 
     def _load(self, tenant: str, dataset: str, version: str) -> LoadedVersion:
         override = self._overrides.load(tenant, dataset, version)

@@ -8,9 +8,12 @@ from typing import Final
 
 from arenalab.predictor.appraisal import Appraisal
 from arenalab.predictor.guarantee import Bound, fewest_that_can_pass
+from arenalab.predictor.guarantee import Kind as BoundKind
 from arenalab.predictor.outcomes import MAJORITY_ABOVE
 from arenalab.predictor.phrase import parse, words_of
 
+# Labelled questions that Calibrate takes at the least.
+MIN_LABELS: Final = 50
 # Near spans of one outcome that the confidence model looks at.
 NEAREST: Final = 5
 # No domain lacks more than this: the estimate is of the order, not of the number.
@@ -90,9 +93,18 @@ def fresh_span(appraisal: Appraisal) -> Wanted:
     return Wanted(Kind.SPANS, 1, outcome=best.outcome, domain=_domain(appraisal, best.members[0]))
 
 
-def labels_for(bound: Bound) -> Wanted:
-    """Returns how many labelled questions a bound needs, if all are answered right."""
-    return Wanted(Kind.LABELS, fewest_that_can_pass(bound.alpha, bound.delta))
+def labels_for(bound: Bound, domain: str = "") -> Wanted:
+    """Returns how many labelled questions a bound needs, if all are answered right.
+
+    Args:
+        bound: That has no threshold.
+        domain: Whose own bound it is; empty: that of all traffic.
+    """
+    if bound.kind is BoundKind.EXPECTATION:
+        least = math.ceil(1 / bound.alpha)
+    else:
+        least = fewest_that_can_pass(bound.alpha, bound.delta)
+    return Wanted(Kind.LABELS, max(least, MIN_LABELS), domain=domain)
 
 
 def new_words(appraisal: Appraisal) -> tuple[str, ...]:
@@ -120,7 +132,8 @@ def _told(one: Wanted) -> str:
         return "the name of what is meant, in the question or in a turn before it"
     if one.kind is Kind.LABELS:
         return (
-            f"at least {one.count} labelled questions through Calibrate whose answers are right, "
+            f"at least {one.count} labelled questions {_in(one.domain)}through Calibrate whose "
+            "answers are right, "
             "more spans per outcome, or a larger alpha"
         )
     words = [f"{one.count} more span{'s' if one.count > 1 else ''}"]
@@ -133,6 +146,10 @@ def _told(one: Wanted) -> str:
     if one.domain:
         words.append(f"in the domain {one.domain!r}")
     return " ".join(words)
+
+
+def _in(domain: str) -> str:
+    return f"in the domain {domain!r} " if domain else ""
 
 
 def _lacking(appraisal: Appraisal, at: int) -> int:

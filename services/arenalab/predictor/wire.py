@@ -4,17 +4,22 @@ from collections.abc import Sequence
 from dataclasses import asdict
 from typing import Final
 
+import numpy as np
+
 from arenalab.api.common.v1 import answer_pb2, message_pb2, span_pb2
 from arenalab.api.predictor.v1 import predictor_service_pb2 as pb
 from arenalab.api.search.v1 import search_service_pb2 as search_pb
 from arenalab.mesh import InvalidInputError
 from arenalab.mesh import Reason as ErrorReason
+from arenalab.predictor.appraisal import Appraisal
 from arenalab.predictor.artefact import Artefact, Basis
+from arenalab.predictor.calibrated import Calibrated
 from arenalab.predictor.context_match import FIXED
 from arenalab.predictor.context_weights import Choice, LearnedWeights
-from arenalab.predictor.guarantee import Bound
-from arenalab.predictor.neighbourhood import TRAJECTORY_DEPTH, Memory, Situation
+from arenalab.predictor.guarantee import Bound, Kind
+from arenalab.predictor.neighbourhood import TRAJECTORY_DEPTH, Memory, Situation, situation_with
 from arenalab.predictor.outcomes import Method
+from arenalab.predictor.prediction_sets import prediction_set
 
 MAX_MESSAGES: Final = 256
 MAX_CONTENT_BYTES: Final = 262_144
@@ -39,6 +44,10 @@ CHOICES: Final = {
 _BASES: Final = {
     Basis.DATASET_HOLDOUT: answer_pb2.CALIBRATION_BASIS_DATASET_HOLDOUT,
     Basis.LABELLED_TRAFFIC: answer_pb2.CALIBRATION_BASIS_LABELLED_TRAFFIC,
+}
+_KINDS: Final = {
+    Kind.HIGH_PROBABILITY: answer_pb2.GUARANTEE_KIND_HIGH_PROBABILITY,
+    Kind.EXPECTATION: answer_pb2.GUARANTEE_KIND_EXPECTATION,
 }
 
 
@@ -66,8 +75,13 @@ def check_request(request: pb.PredictRequest) -> None:
         raise InvalidInputError(
             "the last user message must not be blank", ErrorReason.EMPTY_TEXT, field="messages"
         )
-    if request.context.stakes not in span_pb2.Stakes.values():
-        raise _refused("context.stakes", "be one of its values", request.context.stakes)
+    for enum, field, value in (
+        (span_pb2.Stakes, "context.stakes", request.context.stakes),
+        (answer_pb2.GuaranteeKind, "guarantee_kind", request.guarantee_kind),
+        (answer_pb2.GuaranteeScope, "guarantee_scope", request.guarantee_scope),
+    ):
+        if value not in enum.values():
+            raise _refused(field, "be one of its values", value)
     check_risk(request.alpha, request.delta)
     if not 0 <= request.fresh_after.nanos <= MAX_NANOS:
         raise _refused("fresh_after.nanos", f"be in [0, {MAX_NANOS}]", request.fresh_after.nanos)
@@ -134,11 +148,8 @@ def situation_of(
 ) -> Situation:
     """Returns the situation of a live question; `earlier` are its previous spans, oldest first."""
     actions = (*(span.did for span in earlier), *([action] if action else []))
-    return Situation(
-        domain=context.environment,
-        emotion=context.emotional_state,
-        stakes=context.stakes or None,
-        actions=actions,
+    return situation_with(
+        context.environment, context.emotional_state, context.stakes or None, actions
     )
 
 
@@ -179,11 +190,11 @@ def _is_fragment(span: span_pb2.Span, trajectory: Sequence[span_pb2.Span]) -> bo
     return any(span_id not in walked for span_id in named)
 
 
-def guarantee_of(bound: Bound, basis: Basis) -> answer_pb2.Guarantee:
-    """Returns a bound; without a threshold it is void."""
+def guarantee_of(bound: Bound, basis: Basis, group: str | None = None) -> answer_pb2.Guarantee:
+    """Returns a bound, of a group unless that is None; without a threshold it is void."""
     guarantee = answer_pb2.Guarantee(
         status=answer_pb2.GUARANTEE_STATUS_VOID,
-        kind=answer_pb2.GUARANTEE_KIND_HIGH_PROBABILITY,
+        kind=_KINDS[bound.kind],
         alpha=bound.alpha,
         delta=bound.delta,
         calibration_size=bound.size,
@@ -191,11 +202,43 @@ def guarantee_of(bound: Bound, basis: Basis) -> answer_pb2.Guarantee:
         calibration_errors=bound.errors,
         risk_upper_bound=bound.upper,
         basis=_BASES[basis],
+        scope=answer_pb2.GUARANTEE_SCOPE_ALL if group is None else answer_pb2.GUARANTEE_SCOPE_GROUP,
+        group=group or "",
     )
     if bound.threshold is not None:
         guarantee.status = answer_pb2.GUARANTEE_STATUS_VALID
         guarantee.threshold = bound.threshold
     return guarantee
+
+
+def kind_of(request: pb.PredictRequest) -> Kind:
+    """Returns the kind of guarantee that a request decides by."""
+    if request.guarantee_kind == answer_pb2.GUARANTEE_KIND_EXPECTATION:
+        return Kind.EXPECTATION
+    return Kind.HIGH_PROBABILITY
+
+
+def group_of(request: pb.PredictRequest, appraisal: Appraisal) -> str | None:
+    """Returns the domain whose guarantee decides; None where that of all traffic does."""
+    if request.guarantee_scope == answer_pb2.GUARANTEE_SCOPE_GROUP:
+        return appraisal.situation.domain
+    return None
+
+
+def outcome_set_of(
+    appraisal: Appraisal, calibrated: Calibrated, epsilon: float
+) -> answer_pb2.OutcomeSet | None:
+    """Returns the set that holds the right outcome but for `epsilon`; None where there is none."""
+    level = calibrated.set_level(epsilon)
+    if level is None or not appraisal.groups:
+        return None
+    scores = calibrated.artefact.pairs.set_scores
+    size = prediction_set([group.share for group in appraisal.groups], level)
+    return answer_pb2.OutcomeSet(
+        outcomes=[group.outcome for group in appraisal.groups[:size]],
+        coverage=1.0 - epsilon,
+        calibration_size=int((~np.isnan(scores)).sum()),
+    )
 
 
 def context_of(situation: Situation, previous: Sequence[str]) -> span_pb2.SpanContext:

@@ -101,7 +101,8 @@ class Embedding:
         """Returns one vector a row.
 
         Raises:
-            InvalidInputError: EMPTY_TEXT; nothing in one of the texts can be embedded.
+            InvalidInputError: EMPTY_TEXT; nothing in one of the texts can be embedded. Its
+                field is that text's: "texts[17]".
             BudgetSpentError: OVERLOADED; the queue is full.
         """
         pieces = [
@@ -131,8 +132,10 @@ class Embedding:
         try:
             return self.embedder.embed_many(piece)
         except EmptyTextError as error:
-            place = f"{field}[{start}:{start + len(piece)}]"
-            raise InvalidInputError(f"{place}: {error}", Reason.EMPTY_TEXT, field=field) from error
+            place = f"{field}[{start + error.index}]"
+            raise InvalidInputError(
+                f"{place}: nothing in the text can be embedded", Reason.EMPTY_TEXT, field=place
+            ) from error
 
 
 class _KeptVectors:

@@ -28,7 +28,7 @@ def search_response(
     """Returns the message of what was found for a vector."""
     record = found.snapshot.record
     return pb.SearchResponse(
-        span_ids=packed_ids(found.ids),
+        span_ids=found.ids.tobytes(),
         similarities=found.similarities.astype("<f4").tobytes(),
         dataset=record.dataset,
         dataset_version=record.version,
@@ -47,11 +47,11 @@ def batch_response(
     record = found[0].snapshot.record
     return pb.BatchSearchResponse(
         counts=[len(one.rows) for one in found],
-        span_ids=b"".join(packed_ids(one.ids) for one in found),
+        span_ids=np.concatenate([one.ids for one in found]).tobytes(),
         similarities=np.concatenate([one.similarities for one in found]).astype("<f4").tobytes(),
         dataset=record.dataset,
         dataset_version=record.version,
-        engine=max(_engine(one) for one in found),
+        engine=_engine_of_all(found),
         certificate=certificate_of(certificate),
         matches=found[0].matches,
         search_us=took_us,
@@ -96,6 +96,7 @@ def text_response(
         embed_us=(answer.embedded_ns - answer.started_ns) // 1000,
         search_us=(answer.searched_ns - answer.embedded_ns) // 1000,
         plan=plan,
+        vector=np.ascontiguousarray(answer.vector, dtype="<f4").tobytes(),
     )
 
 
@@ -128,13 +129,14 @@ def certificate_of(certificate: Certificate) -> plan_pb2.Certificate:
     )
 
 
-def packed_ids(ids: Iterable[bytes]) -> bytes:
-    """Returns span ids as the 16 bytes of each UUID."""
-    return bytes.fromhex(b"".join(ids).replace(b"-", b"").decode())
-
-
 def _engine(found: Found) -> plan_pb2.Engine.ValueType:
     return plan_pb2.ENGINE_EXACT if found.main is None else engine_to_proto(found.main.plan.engine)
+
+
+def _engine_of_all(found: Sequence[Found]) -> plan_pb2.Engine.ValueType:
+    """Returns the engine of a batch; of several, an approximate one."""
+    engines = {part.plan.engine for one in found for part in one.parts}
+    return max(map(engine_to_proto, engines), default=plan_pb2.ENGINE_EXACT)
 
 
 def collection_of(snapshot: Snapshot) -> pb.Collection:
@@ -199,6 +201,7 @@ def _segment(segment: Segment) -> pb.SegmentStats:
         disk_bytes=segment.made.disk_bytes,
         build_seconds=segment.made.build_s,
         library=segment.index.library,
+        effort=segment.tuning.effort,
     )
 
 

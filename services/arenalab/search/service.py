@@ -14,10 +14,10 @@ from arenalab.api.search.v1 import search_service_pb2_grpc as pb_grpc
 from arenalab.atomic import Span
 from arenalab.mesh import InvalidInputError, PreconditionError, Reason, tenant_of
 from arenalab.planning import CostModel
-from arenalab.search import requests, responses
+from arenalab.search import arrivals, requests, responses
 from arenalab.search.collection import snapshot as snapshots
 from arenalab.search.collection.edits import unknown_span
-from arenalab.search.collection.library import Library
+from arenalab.search.collection.library import Changed, Library
 from arenalab.search.collection.upkeep import Upkeep
 from arenalab.search.embedder.protocol import Vectors
 from arenalab.search.embedding import Embedding
@@ -140,23 +140,14 @@ class SearchService(pb_grpc.SearchServiceServicer):
     async def AddSpans(
         self, request: pb.AddSpansRequest, context: grpc.ServicerContext
     ) -> pb.AddSpansResponse:
-        tenant, dataset = self._named(request)
-        spans = requests.spans_of(request.spans)
-        vectors = await self._vectors_of(spans)
-        done = await self._lanes.changes.run(
-            partial(self._library.add, tenant, dataset, spans, vectors)
-        )
+        done = await self._arrived(request, self._library.add)
         return pb.AddSpansResponse(added=done.changed, unchanged=done.unchanged)
 
     async def UpdateSpans(
         self, request: pb.UpdateSpansRequest, context: grpc.ServicerContext
     ) -> pb.UpdateSpansResponse:
-        tenant, dataset = self._named(request)
-        spans = requests.spans_of(request.spans)
-        vectors = await self._vectors_of(spans)
-        done = await self._lanes.changes.run(
-            partial(self._library.update, tenant, dataset, spans, vectors)
-        )
+        update = partial(self._library.update, given=bool(request.vectors))
+        done = await self._arrived(request, update)
         return pb.UpdateSpansResponse(updated=done.changed, unchanged=done.unchanged)
 
     async def DeleteSpans(
@@ -279,12 +270,29 @@ class SearchService(pb_grpc.SearchServiceServicer):
         self._library.find(tenant, dataset)
         return tenant, dataset
 
+    async def _arrived(
+        self,
+        request: pb.AddSpansRequest | pb.UpdateSpansRequest,
+        change: Callable[[str, str, Sequence[Span], FloatArray], Changed],
+    ) -> Changed:
+        """Returns what spans that come in a request change. Nothing is read in the loop."""
+        tenant, dataset = self._named(request)
+        record = self._library.find(tenant, dataset).record
+        arrivals.check_embedder(request, record)
+        run = self._lanes.changes.run
+        if request.vectors:
+            return await run(lambda: change(tenant, dataset, *arrivals.given(request, record)))
+        spans = await run(partial(requests.spans_of, request.spans))
+        vectors = await self._vectors_of(spans)
+        return await run(partial(change, tenant, dataset, spans, vectors))
+
     async def _vectors_of(self, spans: Sequence[Span]) -> Vectors:
         try:
             return await self._embedding.batch([span.this for span in spans], "spans")
         except InvalidInputError as error:
             # A span must be about something that can be embedded to be found at all.
-            raise InvalidInputError(str(error), Reason.INVALID_SPAN, field="this") from error
+            field = f"{error.metadata['field']}.this"
+            raise InvalidInputError(str(error), Reason.INVALID_SPAN, field=field) from error
 
 
 def _pieces(vectors: FloatArray, snapshot: snapshots.Snapshot, workers: int) -> list[FloatArray]:

@@ -38,6 +38,7 @@ from arenalab.search.observing import Observer
 from arenalab.search.recall.certificate import Band, Certificates
 from arenalab.search.recall.measuring import Measuring
 from arenalab.search.recall.shadow import Outcome, Shadows
+from arenalab.search.recall.tuner import tune
 from arenalab.search.service import SERVICE_NAME, SearchService
 from arenalab.search.shard_map import OwnShard, read_own_shard
 from arenalab.search.store.payloads import Payloads
@@ -162,6 +163,7 @@ def _library(
         is_wanted=indexing.is_wanted,
         indexed=lambda _, segment: measuring.indexed(segment),
         forget=indexing.forget,
+        tune=tune,
     )
 
     def changed(snapshot: Snapshot) -> None:

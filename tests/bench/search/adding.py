@@ -1,4 +1,4 @@
-"""Spans added while searches go on.
+"""Spans added while searches go on: with vectors of their own, and by their texts.
 
 The requests are serialised before, and sent over a channel of their own: what is measured
 is the service, not this process.
@@ -24,55 +24,76 @@ _ROUNDS: Final = 3
 _SECONDS: Final = 3.0
 _PACE_PER_S: Final = 2000
 _SPANS: Final = 200  # of one call
+_MOST_PER_S: Final = 4 * _PACE_PER_S  # requests that are prepared for a writer that never rests
+_NOISE: Final = 0.3  # how far a new vector is from one of the corpus, before it is scaled
 _METHOD: Final = "/arenalab.api.search.v1.SearchService/"
 
 
 class Adder:
     """Sends spans that were never there, as fast as they are taken or at a pace."""
 
-    def __init__(self, channel: grpc.aio.Channel, corpus: Corpus) -> None:
+    def __init__(self, channel: grpc.aio.Channel, corpus: Corpus, digest: str) -> None:
+        """Keeps its arguments; `digest` is that of the embedder of the corpus."""
         self._add: Any = channel.unary_unary(_METHOD + "AddSpans")
         self._embed: Any = channel.unary_unary(_METHOD + "Embed")
         self._corpus = corpus
+        self._digest = digest
         self._texts = cycle(corpus.asked_texts)
         self._next = len(corpus)
+        self._random = np.random.default_rng(1)
 
     async def per_s(self, seconds: float) -> float:
         """Returns the spans a second that are taken, one call after the other."""
         took_s: list[float] = []
-        for request in [*self._requests(seconds)]:
+        for request in [*self._requests(int(seconds * _MOST_PER_S / _SPANS))]:
             took_s.append(await _took_s(self._add, request))
             if sum(took_s) >= seconds:
                 break
         return _SPANS / float(np.mean(took_s))
 
-    async def beside_embedding(self, seconds: float) -> tuple[float, float]:
-        """Returns spans added a second and texts embedded a second, in turn."""
+    async def by_text_beside_embedding(self, seconds: float) -> tuple[float, float]:
+        """Returns spans added a second by their texts and texts embedded a second, in turn."""
         adds_s: list[float] = []
         embeds_s: list[float] = []
-        for add in [*self._requests(seconds)]:
+        while sum(adds_s) + sum(embeds_s) < seconds:
+            add = pb.AddSpansRequest(dataset=DATASET, spans=self._spans()).SerializeToString()
             texts = [self._text() for _ in range(_SPANS)]
             embed = pb.EmbedRequest(texts=texts).SerializeToString()
             adds_s.append(await _took_s(self._add, add))
             embeds_s.append(await _took_s(self._embed, embed))
-            if sum(adds_s) + sum(embeds_s) >= seconds:
-                break
         return _SPANS / float(np.mean(adds_s)), _SPANS / float(np.mean(embeds_s))
 
     async def paced(self, seconds: float) -> float:
         """Sends _PACE_PER_S spans a second; returns those that were taken."""
+        requests = [*self._requests(int(seconds * _PACE_PER_S / _SPANS))]
         began_s, taken = time.perf_counter(), 0
-        for request in [*self._requests(seconds)][: int(seconds * _PACE_PER_S / _SPANS)]:
+        for request in requests:
             due_s = began_s + taken / _PACE_PER_S
             await asyncio.sleep(max(0.0, due_s - time.perf_counter()))
             await self._add(request, timeout=60)
             taken += _SPANS
         return taken / max(seconds, time.perf_counter() - began_s)
 
-    def _requests(self, seconds: float) -> Iterator[bytes]:
-        for _ in range(_calls(seconds)):
-            spans = [to_proto(self._span()) for _ in range(_SPANS)]
-            yield pb.AddSpansRequest(dataset=DATASET, spans=spans).SerializeToString()
+    def _requests(self, count: int) -> Iterator[bytes]:
+        for _ in range(count):
+            yield pb.AddSpansRequest(
+                dataset=DATASET,
+                spans=self._spans(),
+                vectors=self._vectors(),
+                embedder_digest=self._digest,
+            ).SerializeToString()
+
+    def _spans(self) -> list[Any]:
+        return [to_proto(self._span()) for _ in range(_SPANS)]
+
+    def _vectors(self) -> bytes:
+        """Returns packed vectors near those of the corpus."""
+        rows = self._random.integers(0, len(self._corpus), _SPANS)
+        vectors = np.array(self._corpus.vectors[rows])
+        noise = self._random.standard_normal(vectors.shape, np.float32)
+        vectors += noise * (_NOISE / np.sqrt(vectors.shape[1]))
+        vectors /= np.linalg.norm(vectors, axis=1, keepdims=True)
+        return vectors.astype("<f4").tobytes()
 
     def _span(self) -> Any:
         self._next += 1
@@ -98,36 +119,35 @@ async def _took_s(method: Any, request: bytes) -> float:
     return time.perf_counter() - began_s
 
 
-def _calls(seconds: float) -> int:
-    return int(seconds * 2.5 * _PACE_PER_S / _SPANS)
-
-
 async def measure_adding(sheet: Sheet, served: Served, corpus: Corpus) -> None:
     """Puts what adding costs, and what it costs the readers, on the sheet."""
 
     async def read(number: int) -> None:
         await served.search(corpus.questions[number % len(corpus.questions)])
 
-    alone, embedding, serving, paced = [], [], [], []
+    digest = (await served.stub.Embed(pb.EmbedRequest(texts=["whose vectors"]))).embedder_digest
+    alone, by_text, embedding, serving, paced = [], [], [], [], []
     idle, busy, held = [], [], []
     async with grpc.aio.insecure_channel(served.address) as channel:
-        adder = Adder(channel, corpus)
+        adder = Adder(channel, corpus, digest)
         for _ in range(_ROUNDS):
-            adds, embeds = await adder.beside_embedding(_SECONDS)
-            alone.append(adds)
+            adds, embeds = await adder.by_text_beside_embedding(_SECONDS)
+            by_text.append(adds)
             embedding.append(embeds)
             await served.until_settled()
-            idle.append(ms(await asked_for(read, _SECONDS), 99))
-            taken, took_s = await asyncio.gather(adder.per_s(_SECONDS), asked_for(read, _SECONDS))
-            serving.append(taken)
-            busy.append(ms(took_s, 99))
+            alone.append(await adder.per_s(_SECONDS))
             await served.until_settled()
+            idle.append(ms(await asked_for(read, _SECONDS), 99))
             taken, took_s = await asyncio.gather(adder.paced(_SECONDS), asked_for(read, _SECONDS))
             paced.append(taken)
             held.append(ms(took_s, 99))
             await served.until_settled()
-    _put(sheet, Spread(alone).median, Spread(embedding).median)
-    section = "adding while searches go on"
+            taken, took_s = await asyncio.gather(adder.per_s(_SECONDS), asked_for(read, _SECONDS))
+            serving.append(taken)
+            busy.append(ms(took_s, 99))
+            await served.until_settled()
+    _put_alone(sheet, *(Spread(one).median for one in (alone, by_text, embedding)))
+    section = "adding with vectors while searches go on"
     idle_ms, held_ms = Spread(idle).median, Spread(held).median
     sheet.put(section, "adds_paced_per_s", Spread(paced).median,
               f"asked for: {_PACE_PER_S:,}/s in calls of {_SPANS}")  # fmt: skip
@@ -139,11 +159,12 @@ async def measure_adding(sheet: Sheet, served: Served, corpus: Corpus) -> None:
               f"{Spread(busy).median / idle_ms:.1f} times idle, beside that writer")  # fmt: skip
 
 
-def _put(sheet: Sheet, adds: float, embeds: float) -> None:
+def _put_alone(sheet: Sheet, adds: float, by_text: float, embeds: float) -> None:
     section = "adding alone"
-    store_us = 1e6 / adds - 1e6 / embeds
-    sheet.put(section, "adds_per_s", adds, "AddSpans: embedded, logged and synced, searchable")
+    sheet.put(section, "adds_per_s", adds,
+              f"AddSpans of {_SPANS} spans with vectors: logged, synced, searchable")  # fmt: skip
+    sheet.put(section, "text_adds_per_s", by_text, "the same without vectors: embedded too")
     sheet.put(section, "add_embeds_per_s", embeds,
               "Embed of as many texts: the bound that the embedder sets")  # fmt: skip
-    sheet.put(section, "add_rest_us_a_span", store_us,
-              "the difference: parsing, log, sync, delta and its columns")  # fmt: skip
+    sheet.put(section, "text_add_rest_us_a_span", 1e6 / by_text - 1e6 / embeds,
+              "the difference of these two: all but the embedding")  # fmt: skip

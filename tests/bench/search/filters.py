@@ -16,6 +16,7 @@ from collections.abc import Callable, Iterator
 from functools import partial
 from pathlib import Path
 from typing import Final, TypeVar
+from uuid import UUID
 
 import numpy as np
 
@@ -58,7 +59,7 @@ def made_up(count: int) -> list[StoredRow]:
         StoredRow(
             rowid=number,
             ordinal=number,
-            span_id=f"{number:036x}",
+            span_id=str(UUID(int=number)),
             domain=f"d{min(int(draw.expovariate(0.4)), 19)}/s{draw.randrange(5)}",
             action=f"{('ask', 'act')[draw.random() < 0.8]}_{draw.randrange(100)}",
             status=draw.choices((1, 2, 3), (1, 8, 1))[0],

@@ -1,5 +1,6 @@
 """Every rule of a span, broken once: by reading, which names the field, and by JSON Schema."""
 
+from enum import Enum, auto
 from typing import Any
 
 import pytest
@@ -12,7 +13,15 @@ from arenalab.testing.spans import span_strategy
 
 ID = "019b8de6-1a00-7000-8000-000000000001"
 OTHER_ID = "019b8de6-1a00-7000-bfff-ffffffffffff"
-MISSING = object()
+
+
+class Missing(Enum):
+    """Stands for a field that is not there; named, so that tests have the same names each time."""
+
+    MISSING = auto()
+
+
+MISSING = Missing.MISSING
 
 
 def full_form() -> dict[str, Any]:

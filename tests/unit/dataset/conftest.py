@@ -27,13 +27,16 @@ def store(tmp_path: Path) -> DatasetStore:
 @pytest.fixture
 def write(store: DatasetStore) -> Write:
     def written(
-        spans: Sequence[Span] = SPANS, build_time: str = "2026-01-01T00:00:00Z", name: str = "faq"
+        spans: Sequence[Span] = SPANS,
+        build_time: str = "2026-01-01T00:00:00Z",
+        name: str = "faq",
+        views: bytes = b"",
     ) -> DatasetVersion:
         vectors = np.arange(len(spans) * 4, dtype=np.float32).reshape(-1, 4)
         with store.staging("default", name) as staging:
             staging.write_spans(spans)
             staging.write_embeddings([vectors[:2], vectors[2:]], rows=len(spans), dimension=4)
-            staging.write_calibration(b'{"model":"none"}')
+            staging.write_calibration(b'{"model":"none"}', views)
             return staging.seal(
                 KEY,
                 embedder=Embedder("test", "00", 4),

@@ -33,6 +33,25 @@ def test_what_was_written_is_read_back(write: Write, store: DatasetStore) -> Non
     assert version.manifest.first_when == version.manifest.last_when == "2026-01-05T10:00:00Z"
 
 
+def test_views_are_part_of_the_version_where_there_are_any(
+    write: Write, store: DatasetStore
+) -> None:
+    without, sealed = write(), write(views=b"arrays")
+    assert without.views() == b""
+    assert sealed.manifest.version != without.manifest.version
+    version = store.open("default", "faq", sealed.manifest.version)
+    version.verify()
+    assert version.views() == b"arrays"
+    assert version.manifest.files[-1].name == "calibration.npz"
+    (version.path / "calibration.npz").write_bytes(b"arroys")
+    for read in (version.views, version.verify):
+        with pytest.raises(DataLossError, match=r"calibration\.npz"):
+            read()
+    (version.path / "calibration.npz").unlink()
+    with pytest.raises(DataLossError):
+        version.views()
+
+
 def test_the_same_content_is_the_same_version_at_another_time(
     write: Write, store: DatasetStore
 ) -> None:

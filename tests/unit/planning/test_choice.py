@@ -11,6 +11,8 @@ from hypothesis import strategies as st
 
 from arenalab.planning import (
     DEFAULT_MODEL,
+    EFFORTS,
+    UNREACHABLE,
     Choice,
     Correction,
     CostModel,
@@ -21,11 +23,11 @@ from arenalab.planning import (
     choose,
     explain,
     explained,
-    needs_probe,
 )
 
 WITHIN = 1.5
 GRAPH = frozenset({Engine.HNSW})
+MOST_EF = 4096
 costs_ns = st.floats(1.0, 500.0)
 models = st.builds(
     CostModel,
@@ -57,6 +59,7 @@ def facts(draw: st.DrawFn) -> Facts:
         conditions=conditions,
         engines=draw(engines),
         local_share=local,
+        effort=draw(st.just(1.0) | st.sampled_from(EFFORTS)),
     )
 
 
@@ -116,7 +119,7 @@ def test_a_filtered_graph_is_only_trusted_after_a_probe(
     for plan in everything(chosen(known, limit=limit, recall=recall, model=model)):
         may_collapse = plan.engine in {Engine.HNSW, Engine.IVF, Engine.MILVUS}
         wants = may_collapse and known.is_filtered and known.local_share is None
-        assert needs_probe(plan) == wants
+        assert (plan.probe is not None) == wants
 
 
 @given(facts(), limits, recalls, models, st.data())
@@ -242,3 +245,44 @@ def test_scans_of_few_rows_are_corrected_by_themselves() -> None:
     known = Facts(spans=200_000, matches=500, conditions=(("tags", 500),))
     few, many = chosen(known).plan, chosen(replace(known, matches=50_000)).plan
     assert (few.way, many.way) == ("exact/few", "exact/scan")
+
+
+@given(facts(), limits, recalls, models)
+def test_more_effort_never_costs_less_nor_goes_beyond_the_longest_list(
+    known: Facts, limit: int, recall: float, model: CostModel
+) -> None:
+    before: dict[str, float] = {}
+    for effort in EFFORTS:
+        harder = replace(known, effort=effort)
+        plans = everything(chosen(harder, limit=limit, recall=recall, model=model))
+        assert all(plan.ef_search <= MOST_EF for plan in plans)
+        costs = {plan.way: plan.cost_us for plan in plans}
+        if before:
+            assert set(costs) <= set(before)  # what cannot be reached once stays so
+            assert all(cost >= before[way] * (1 - 1e-9) for way, cost in costs.items())
+        before = costs
+
+
+@given(facts(), limits, recalls, models)
+def test_an_index_that_no_list_is_long_enough_for_is_scanned(
+    known: Facts, limit: int, recall: float, model: CostModel
+) -> None:
+    local = replace(known, engines=known.engines - {Engine.MILVUS}, effort=UNREACHABLE)
+    choice = chosen(local, limit=limit, recall=recall, model=model)
+    assert choice.plan.is_exact
+    assert choice.rejected == ()
+
+
+def test_more_effort_turns_to_a_scan_where_that_is_cheaper() -> None:
+    small = Facts(spans=30_000, matches=30_000, engines=GRAPH)
+    assert not chosen(small).plan.is_exact
+    assert chosen(replace(small, effort=16.0)).plan.is_exact
+    large = replace(small, spans=1_000_000, matches=1_000_000)
+    assert chosen(replace(large, effort=6.0)).plan.engine is Engine.HNSW
+
+
+def test_an_explanation_says_what_was_measured_of_the_index() -> None:
+    large = Facts(spans=1_000_000, matches=1_000_000, engines=GRAPH)
+    assert "as hard as most" not in explain(chosen(large))
+    assert "must be searched 4 times as hard as most." in explain(chosen(replace(large, effort=4)))
+    assert "finds too little" in explain(chosen(replace(large, effort=UNREACHABLE)))

@@ -9,6 +9,7 @@ recalls = st.floats(0.01, 0.9999)
 limits = st.integers(1, 1000)
 spans = st.integers(1, 10_000_000)
 shares = st.floats(1e-6, 1.0)
+efforts = st.floats(1.0, recall.UNREACHABLE)
 BEYOND = 10**9
 
 
@@ -35,11 +36,11 @@ def test_fewer_spans_that_pass_never_lower_the_list(
     assert rare_probes >= (recall.probes_for(target, limit, common) or 0)
 
 
-@given(recalls, limits, spans, shares)
+@given(recalls, limits, spans, shares, efforts)
 def test_a_list_is_within_bounds_and_holds_what_is_re_scored(
-    target: float, limit: int, size: int, share: float
+    target: float, limit: int, size: int, share: float, effort: float
 ) -> None:
-    ef = recall.ef_for(target, limit, size, share)
+    ef = recall.ef_for(target, limit, size, share, effort=effort)
     assert ef is None or recall.candidates_of(limit) <= ef <= recall.MAX_EF
 
 
@@ -62,3 +63,33 @@ def test_the_list_of_the_measurement_is_found_again() -> None:
     assert 128 <= _ef(0.99, 10, 100_000, 1.0) <= 256
     assert 64 <= _ef(0.98, 10, 100_000, 1.0) <= 128
     assert 1800 <= _ef(0.99, 10, 100_000, 0.0125) <= 2300
+
+
+@given(recalls, limits, spans, shares, efforts, efforts)
+def test_an_index_that_needs_more_effort_never_gets_a_shorter_list(
+    target: float, limit: int, size: int, share: float, one: float, other: float
+) -> None:
+    easy, hard = sorted((one, other))
+    lists = [recall.ef_for(target, limit, size, share, effort=effort) for effort in (easy, hard)]
+    probes = [recall.probes_for(target, limit, share, effort=effort) for effort in (easy, hard)]
+    assert (lists[0] or BEYOND) <= (lists[1] or BEYOND)
+    assert (probes[0] or BEYOND) <= (probes[1] or BEYOND)
+
+
+@given(recalls, limits, spans, shares)
+def test_no_list_reaches_what_is_unreachable(
+    target: float, limit: int, size: int, share: float
+) -> None:
+    effort = recall.UNREACHABLE
+    assert recall.ef_for(target, limit, size, share, effort=effort) is None
+    assert recall.probes_for(target, limit, share, effort=effort) is None
+
+
+def test_efforts_go_up_step_by_step_and_end() -> None:
+    effort, steps = 1.0, [1.0]
+    while effort < recall.UNREACHABLE:
+        effort = recall.harder(effort)
+        steps.append(effort)
+    assert tuple(steps) == recall.EFFORTS
+    assert recall.harder(effort) == recall.UNREACHABLE
+    assert recall.harder(5.0) == 6.0

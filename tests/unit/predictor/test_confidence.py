@@ -1,7 +1,14 @@
 import numpy as np
 import pytest
 
-from arenalab.predictor.confidence import calibrated_model, fit_model, sigmoid
+from arenalab.predictor.confidence import (
+    Bend,
+    calibrated_model,
+    fit_bend,
+    fit_model,
+    logit_of,
+    sigmoid,
+)
 
 
 def _data(n: int, seed: int) -> tuple[np.ndarray, np.ndarray]:
@@ -47,7 +54,7 @@ def test_a_ranking_that_is_upside_down_is_not_turned_around() -> None:
     assert model is not None
     reversed_ = calibrated_model(model, model.raw(features), ~correct)
     assert reversed_ is not None
-    assert reversed_.platt_slope > 0
+    assert reversed_.bend == Bend()
 
 
 def test_a_feature_that_never_varies_does_no_harm() -> None:
@@ -64,6 +71,23 @@ def test_values_beyond_the_examples_say_no_more_than_the_outermost() -> None:
     assert model is not None
     high = model.mean + model.std * model.high
     assert model.raw(high + 1e9) == pytest.approx(model.raw(high))
+
+
+def test_a_curve_rises_strictly_and_takes_a_slope_for_each_side() -> None:
+    rng = np.random.default_rng(4)
+    raw = rng.normal(scale=3.0, size=6000)
+    correct = rng.random(6000) < sigmoid(np.where(raw < 0, 0.5 * raw, 2.0 * raw) + 0.3)
+    bend = fit_bend(raw, correct)
+    assert bend.low == pytest.approx(0.5, abs=0.1)
+    assert bend.high == pytest.approx(2.0, abs=0.3)
+    assert (np.diff(bend(np.linspace(-12, 12, 400))) > 0).all()
+    assert fit_bend(raw, np.ones(6000, bool)) == Bend()
+
+
+def test_logits_of_certainty_are_finite() -> None:
+    logits = logit_of(np.array([0.0, 0.25, 1.0]))
+    assert np.isfinite(logits).all()
+    assert sigmoid(logits)[1] == pytest.approx(0.25)
 
 
 def test_far_logits_do_not_overflow() -> None:

@@ -81,7 +81,7 @@ def test_spans_that_may_not_calibrate_teach_nothing() -> None:
 
 @pytest.mark.slow
 def test_the_artefact_carries_them() -> None:
-    artefact = train(corpus_of(3, 20), weighting=Choice.LEARNED)
+    artefact = train(corpus_of(3, 20), weighting=Choice.LEARNED).artefact
     assert artefact.context is not None
     assert load_artefact(dump_artefact(artefact)).context == artefact.context
     document = json.loads(dump_artefact(artefact))
@@ -97,7 +97,7 @@ def test_weights_that_are_none_are_refused(bad: dict[str, object]) -> None:
     form["learned"].update(bad)
     with pytest.raises((ValueError, TypeError)):
         load_weights(form)
-    document = json.loads(dump_artefact(train(corpus_of(2, 3))))
+    document = json.loads(dump_artefact(train(corpus_of(2, 3)).artefact))
     document["context"] = form
     with pytest.raises(ArtefactError):
         load_artefact(json.dumps(document).encode())

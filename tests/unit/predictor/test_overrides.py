@@ -14,7 +14,7 @@ from arenalab.predictor.versions import SpanRows
 VERSION = "a" * 64
 ARTEFACT = Artefact(
     None,
-    Pairs(np.array([0.5]), np.array([True])),
+    Pairs(np.array([0.5]), np.array([True]), np.array([0.0]), ("a",)),
     Summary(0, 0.0, 0.0, ()),
     Basis.LABELLED_TRAFFIC,
     0.1,

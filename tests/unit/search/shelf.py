@@ -17,7 +17,8 @@ from arenalab.search.collection.loading import Loader
 from arenalab.search.collection.segment import Segment
 from arenalab.search.collection.segment_files import SegmentFiles
 from arenalab.search.collection.snapshot import Snapshot
-from arenalab.search.collection.upkeep import BuildIndex, Upkeep
+from arenalab.search.collection.upkeep import BuildIndex, Tune, Upkeep
+from arenalab.search.columns.ids import texts_of
 from arenalab.search.condition import EVERYTHING, Filter
 from arenalab.search.costs.latencies import Latencies
 from arenalab.search.embedder.protocol import EmbedderIdentity
@@ -60,6 +61,8 @@ class Shelf:
         exact_limit: int = 200,
         delta_limit: int = 20,
         published_at_ns: int = 7,
+        dimension: int = DIMENSION,
+        tune: Tune = lambda _segment, _stopped: None,
     ) -> None:
         self.digest, self.shift = digest, shift
         self.root = root
@@ -72,10 +75,11 @@ class Shelf:
             build_index=build,
             exact_limit=exact_limit,
             delta_limit=delta_limit,
+            tune=tune,
         )
         self.library = Library(
             self.store,
-            Datasets(self.datasets, EmbedderIdentity("e", digest, DIMENSION)),
+            Datasets(self.datasets, EmbedderIdentity("e", digest, dimension)),
             Loader(self.store, self.files),
             now_ns=lambda: published_at_ns,
             joined_limit=16,
@@ -101,8 +105,9 @@ class Shelf:
             embedder_digest=self.digest,
         )
 
-    def publish(self, spans: Sequence[Span]) -> Snapshot:
-        return self.library.publish("default", "faq", self.build(spans), self.embed)[0]
+    def publish(self, spans: Sequence[Span], vectors: FloatArray | None = None) -> Snapshot:
+        version = self.build(spans, vectors)
+        return self.library.publish("default", "faq", version, self.embed)[0]
 
     def add(self, spans: Sequence[Span]) -> Snapshot:
         vectors = self.embed([span.this for span in spans])
@@ -131,7 +136,7 @@ def exact(found: Found) -> bool:
 
 
 def ids(found: Found) -> list[str]:
-    return [span_id.decode() for span_id in found.ids]
+    return texts_of(found.ids)
 
 
 def scan() -> Plan:

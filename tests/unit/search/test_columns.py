@@ -11,6 +11,7 @@ from hypothesis import strategies as st
 
 from arenalab.search.columns.coded import Coded
 from arenalab.search.columns.columns import Columns
+from arenalab.search.columns.ids import ids_of, read_ids, texts_of
 from arenalab.search.store.row import StoredRow
 from tests.unit.search import stored_rows as some
 
@@ -20,7 +21,7 @@ _FLAGS = ("online", "hidden")
 
 def contents(columns: Columns) -> dict[str, Any]:
     """Returns all that columns say, whatever numbers stand for the texts."""
-    said: dict[str, Any] = {"ids": columns.ids.tolist()}
+    said: dict[str, Any] = {"ids": texts_of(columns.ids)}
     for name in (*_PLAIN, *_FLAGS):
         # As text: NaN differs from itself.
         said[name] = [repr(value) for value in getattr(columns, name).tolist()]
@@ -37,7 +38,7 @@ def contents(columns: Columns) -> dict[str, Any]:
 @given(some.stored_rows)
 def test_columns_say_what_the_rows_say(rows: list[StoredRow]) -> None:
     said = contents(Columns.of(rows))
-    assert said["ids"] == [row.span_id.encode() for row in rows]
+    assert said["ids"] == [row.span_id for row in rows]
     assert said["sources"] == [row.source for row in rows]
     assert said["creatures"] == [row.creature for row in rows]
     assert said["domains"] == [row.domain for row in rows]
@@ -96,6 +97,47 @@ def test_an_id_of_another_length_is_not_found() -> None:
     assert columns.find([span_id, *other]).tolist() == [0, -1, -1, -1, -1, -1]
 
 
+# Bytes that NumPy takes for the end of a text, and for none.
+_UUIDS = st.one_of(
+    st.uuids(),
+    st.binary(min_size=1, max_size=16).map(lambda some: UUID(bytes=some.ljust(16, b"\0"))),
+)
+
+
+@given(st.lists(_UUIDS.map(str)))
+def test_ids_are_written_as_they_were_read_and_in_the_order_of_their_texts(
+    texts: list[str],
+) -> None:
+    ids = ids_of(texts)
+    assert texts_of(ids) == texts
+    assert texts_of(np.sort(ids)) == sorted(texts)
+    assert ids.tobytes() == b"".join(UUID(text).bytes for text in texts)
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "0198AAAA-0000-7000-8000-000000000000",
+        "0198aaaa+0000-7000-8000-000000000000",
+        "0198aaa-a0000-7000-8000-000000000000",
+        "0198aaaa-0000-7000-8000-00000000000g",
+        "0198aaaa-0000-7000-8000-00000000000é",
+        "0198aaaa00007000800000000000000000000",
+        "",
+    ],
+)
+def test_what_is_not_written_as_an_id_is_none(text: str) -> None:
+    good = "0198aaaa-0000-7000-8000-000000000000"
+    assert read_ids([good, text])[1].tolist() == [True, False]
+    with pytest.raises(ValueError, match="no span id"):
+        ids_of([good, text])
+
+
+def test_zeros_do_not_stand_for_a_text_that_is_no_id() -> None:
+    row = StoredRow(1, 0, str(UUID(int=0)), "a", "ask", 1, 0, 0, None, "", 0, "x", "", 1.0, 0)
+    assert Columns.of([row]).find(["x" * 36, str(UUID(int=0))]).tolist() == [-1, 0]
+
+
 @pytest.mark.slow
 @settings(max_examples=25, deadline=None)  # each writes 17 files
 @given(rows=some.stored_rows)
@@ -118,7 +160,7 @@ def _rows(count: int) -> list[StoredRow]:
         StoredRow(
             rowid=number,
             ordinal=number,
-            span_id=f"{number:036d}",
+            span_id=str(UUID(int=number)),
             domain=f"d{number}",
             action="do",
             status=1,
@@ -194,6 +236,15 @@ def test_other_weights_leave_the_columns_they_came_from_as_they_were() -> None:
     assert changed.weights.tolist() == [1.0, 0.5, 1.0]
     assert columns.weights.tolist() == [1.0, 1.0, 1.0]
     assert changed.ids is columns.ids
+
+
+def test_row_numbers_take_four_bytes_until_they_need_more() -> None:
+    rows = _rows(2)
+    small = Columns.of(rows)
+    large = Columns.of([rows[1]._replace(rowid=1 << 32)])
+    assert (small.rowids.itemsize, large.rowids.itemsize) == (4, 8)
+    both, _ = Columns.of(rows[:1]).joined(large)
+    assert both.rowids.tolist() == [rows[0].rowid, 1 << 32]
 
 
 def test_the_rows_in_quarantine_are_those_that_are_named_last() -> None:

@@ -26,8 +26,9 @@ def test_one_visible_character_is_enough(text: str) -> None:
 
 
 def test_an_empty_text_among_many_is_named_by_its_index() -> None:
-    with pytest.raises(EmptyTextError, match="index 1"):
+    with pytest.raises(EmptyTextError, match="index 1") as caught:
         normalise_all(["a", " ", "b"])
+    assert caught.value.index == 1
 
 
 @given(st.text())

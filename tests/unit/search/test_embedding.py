@@ -36,6 +36,8 @@ class CountingEmbedder:
         return np.array([len(text), 1], np.float32)
 
     def embed_many(self, texts: Sequence[str]) -> Vectors:
+        if "nothing" in texts:
+            raise EmptyTextError("nothing", texts.index("nothing"))
         return np.stack([self.embed(text) for text in texts])
 
     def count_tokens(self, text: str) -> int:
@@ -157,3 +159,11 @@ async def test_a_text_that_holds_nothing_is_the_callers_fault(embedding: Embeddi
             await call
         assert caught.value.reason is Reason.EMPTY_TEXT
     assert await ask(embedding, "something") == 9
+
+
+async def test_the_text_of_a_batch_that_holds_nothing_is_named(embedding: Embedding) -> None:
+    texts = ["something"] * 600
+    texts[517] = "nothing"  # in the third piece that is embedded
+    with pytest.raises(InvalidInputError, match=r"texts\[517\]") as caught:
+        await embedding.batch(texts)
+    assert caught.value.metadata["field"] == "texts[517]"

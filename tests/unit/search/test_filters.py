@@ -2,6 +2,7 @@
 
 import re
 from typing import Any, TypeVar
+from uuid import UUID
 
 import numpy as np
 import pytest
@@ -155,7 +156,7 @@ def _row(number: int, **fields: Any) -> StoredRow:
     row = StoredRow(
         rowid=number + 1,
         ordinal=number,
-        span_id=f"{number:036d}",
+        span_id=str(UUID(int=number)),
         domain="",
         action="do",
         status=2,

@@ -81,7 +81,7 @@ async def test_what_arrives_together_finds_what_each_finds_alone(
     found = [one for one, _ in await asyncio.gather(*tasks)]
     for vector, one in zip(vectors, found, strict=True):
         alone = ranked.nearest(shelf.now, vector, QUERY)
-        assert one.ids == alone.ids
+        assert one.ids.tolist() == alone.ids.tolist()
         assert np.array_equal(one.similarities, alone.similarities)
     assert max(counting.batched) == MAX_GATHERED
     assert sum(counting.batched) + counting.alone == len(vectors)

@@ -12,6 +12,7 @@ from arenalab.mesh import DataLossError, NotReadyError, PreconditionError, Reaso
 from arenalab.planning import Engine, Strategy
 from arenalab.search.collection.datasets import Datasets, read_public_key
 from arenalab.search.collection.segment import Segment
+from arenalab.search.columns.ids import texts_of
 from arenalab.search.condition import Filter
 from arenalab.search.embedder.protocol import EmbedderIdentity
 from arenalab.search.finding.query import Query
@@ -76,7 +77,7 @@ def test_small_additions_share_a_segment_until_it_is_full(shelf: Shelf) -> None:
     assert max(sizes) <= 6
     assert len(shelf.now) == 30
     assert sorted(ids(shelf.nearest("anything", limit=100))) == sorted(
-        span_id.decode() for one in shelf.now.segments for span_id in one.columns.ids.tolist()
+        span_id for one in shelf.now.segments for span_id in texts_of(one.columns.ids)
     )
 
 

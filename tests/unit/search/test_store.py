@@ -67,7 +67,8 @@ def test_what_was_written_is_there_after_reopening(path: Path) -> None:
     assert record.generation == 2
     assert questions(second, record.live_part) == ["one", "two"]
     assert second.rows(record.added_part) == stored
-    np.testing.assert_array_equal(second.vectors(record.added_part, DIMENSION), vectors(1))
+    rowids = second.rowids(record.added_part)
+    np.testing.assert_array_equal(second.vectors_of(rowids, DIMENSION), vectors(1))
     second.close()
 
 
@@ -140,7 +141,8 @@ def test_vectors_of_added_spans_can_be_replaced_with_the_version(store: SpanStor
     store.change(record, added=rows("two", "three"), vectors=vectors(2))
     new = vectors(2, seed=9)
     after = store.publish(version("b" * 64, "d2"), numbered("one"), added_vectors=new)
-    np.testing.assert_array_equal(store.vectors(after.added_part, DIMENSION), new)
+    rowids = [row.rowid for row in store.rows(after.added_part)]
+    np.testing.assert_array_equal(store.vectors_of(rowids, DIMENSION), new)
 
 
 def test_a_publication_that_fails_changes_nothing(store: SpanStore) -> None:

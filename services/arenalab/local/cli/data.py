@@ -191,6 +191,10 @@ async def publish(
     name: Annotated[str, typer.Argument(help="The dataset to publish.")],
     *,
     min_quality: Annotated[float, typer.Option(help="Leave out spans that score less.")] = 60.0,
+    force: Annotated[
+        bool,
+        typer.Option(help="Publish even if too many changed questions are answered as before."),
+    ] = False,
     context_weights: Annotated[
         ContextWeights, typer.Option(help="auto: learned ones where they prove better.")
     ] = ContextWeights.AUTO,
@@ -205,6 +209,7 @@ async def publish(
         min_quality=min_quality,
         alpha=settings.alpha,
         delta=settings.delta,
+        force=force,
         context_weighting=_WEIGHTINGS[context_weights],
     )
     async with mesh_for(found) as mesh:
@@ -263,6 +268,7 @@ def show_published(result: pb.PublishResult) -> None:
         f"{quality.discarded:,} discarded"
     )
     out.print(describe_guarantee(result))
+    out.print(describe_contrast(result.calibration))
     out.print(describe_weights(result.calibration.context_weights))
 
 
@@ -302,6 +308,37 @@ def describe_guarantee(result: pb.PublishResult) -> str:
     )
 
 
+def describe_contrast(summary: answer_pb2.CalibrationSummary) -> str:
+    """Returns how the version answers changed questions, in one sentence."""
+    total = summary.contrast.total
+    if not total.HasField("rate"):
+        return "contrast: not measured, no question could be changed into one that differs"
+    kinds = ", ".join(
+        f"{one.kind} {one.false_accepts}/{one.pairs}" for one in summary.contrast.by_kind
+    )
+    served = "" if summary.guarantee.HasField("threshold") else "; memory answers nothing"
+    return (
+        f"contrast: of {total.pairs} questions changed on purpose {total.false_accepts} are "
+        f"answered as before, {total.rate:.1%} (95 % interval {total.lower:.1%} to "
+        f"{total.upper:.1%}): {kinds}{served}"
+    )
+
+
+def _contrast(summary: answer_pb2.CalibrationSummary) -> dict[str, object]:
+    total = summary.contrast.total
+    return {
+        "pairs": total.pairs,
+        "false_accepts": total.false_accepts,
+        "rate": total.rate if total.HasField("rate") else None,
+        "lower": total.lower,
+        "upper": total.upper,
+        "by_kind": {
+            one.kind: {"pairs": one.pairs, "false_accepts": one.false_accepts}
+            for one in summary.contrast.by_kind
+        },
+    }
+
+
 def _published(result: pb.PublishResult) -> dict[str, object]:
     guarantee = result.calibration.guarantee
     return {
@@ -318,6 +355,7 @@ def _published(result: pb.PublishResult) -> dict[str, object]:
         },
         "threshold": guarantee.threshold if guarantee.HasField("threshold") else None,
         "coverage": result.calibration.coverage,
+        "contrast": _contrast(result.calibration),
         "context_weights": json_format.MessageToDict(
             result.calibration.context_weights,
             preserving_proto_field_name=True,

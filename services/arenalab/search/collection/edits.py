@@ -49,9 +49,23 @@ def adding(
 
 
 def updating(
-    before: Snapshot, spans: Sequence[Span], vectors: FloatArray, payloads: Payloads, arrive: Arrive
+    before: Snapshot,
+    spans: Sequence[Span],
+    vectors: FloatArray,
+    payloads: Payloads,
+    arrive: Arrive,
+    *,
+    given: bool = False,
 ) -> Edit:
     """Returns the edit that puts spans in the place of those with the same ids.
+
+    Args:
+        before: What they are in.
+        spans: What is to be there.
+        vectors: One a span.
+        payloads: Reads what is there.
+        arrive: Shows what was stored.
+        given: Whether a span that is the same already is replaced for another vector.
 
     Raises:
         InvalidInputError: An id is there twice.
@@ -64,6 +78,7 @@ def updating(
         number
         for number, (row, place) in enumerate(zip(rows, places, strict=True))
         if not is_same_span(old[before.rowid(place)], row.payload)
+        or (given and not np.array_equal(before.vector(place), vectors[number]))
     ]
     gone = [places[number] for number in new]
     chosen = vectors[new]

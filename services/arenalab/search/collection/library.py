@@ -24,7 +24,6 @@ from arenalab.mesh import (
 from arenalab.search.collection import edits
 from arenalab.search.collection.datasets import Datasets, rows_of
 from arenalab.search.collection.edits import Edit
-from arenalab.search.collection.heap import give_back
 from arenalab.search.collection.loading import Loader
 from arenalab.search.collection.segment import Segment
 from arenalab.search.collection.snapshot import Snapshot
@@ -121,7 +120,6 @@ class Library:
                         f"the collection cannot be loaded: {error}", Reason.CORRUPT_DATASET
                     )
                     self._served = {**self._served, _key(record): Damaged(record, why)}
-        give_back()
         return loaded
 
     def find(self, tenant: str, dataset: str) -> Snapshot:
@@ -200,8 +198,6 @@ class Library:
             with self._committed(record):
                 snapshot = self._loader.read(record, opened.embeddings())
             self._show(snapshot)
-            del rows
-            give_back()
             return snapshot, previous
 
     def add(self, tenant: str, dataset: str, spans: Sequence[Span], vectors: FloatArray) -> Changed:
@@ -220,9 +216,22 @@ class Library:
         )
 
     def update(
-        self, tenant: str, dataset: str, spans: Sequence[Span], vectors: FloatArray
+        self,
+        tenant: str,
+        dataset: str,
+        spans: Sequence[Span],
+        vectors: FloatArray,
+        *,
+        given: bool = False,
     ) -> Changed:
         """Replaces spans by others with the same ids, all or none.
+
+        Args:
+            tenant: Whose collection.
+            dataset: Its name.
+            spans: What takes the place of those with their ids.
+            vectors: One a span.
+            given: Whether a span that is the same already is replaced for another vector.
 
         Raises:
             InvalidInputError: An id is there twice, or a span belongs elsewhere.
@@ -233,7 +242,7 @@ class Library:
             tenant,
             dataset,
             lambda before: edits.updating(
-                before, spans, vectors, self._store.payloads, self._arrived
+                before, spans, vectors, self._store.payloads, self._arrived, given=given
             ),
         )
 

@@ -15,6 +15,7 @@ from pyroaring import BitMap, FrozenBitMap
 
 from arenalab.planning import Engine
 from arenalab.search.collection.stats import Partial, partial_of
+from arenalab.search.collection.tuning import Tuning
 from arenalab.search.collection.words import Words
 from arenalab.search.columns.columns import Columns
 from arenalab.search.condition import Filter
@@ -53,6 +54,7 @@ class Segment:
     hidden: FrozenBitMap = _NONE  # spans in quarantine
     serial: int = field(default_factory=lambda: next(_serials))
     made: Made = _NOT_BUILT
+    tuning: Tuning = field(default_factory=Tuning)  # of the index
     words: Words = field(default_factory=Words)  # built when a search first asks for words
     _selections: Recent[Filter, Selection] = field(
         default_factory=lambda: Recent(_KEPT_SELECTIONS), init=False, repr=False
@@ -149,10 +151,16 @@ class Segment:
 
     def with_index(self, index: VectorIndex, made: Made) -> Self:
         """Returns this segment with another index over the same vectors."""
-        return replace(self, index=index, made=made)
+        return replace(self, index=index, made=made, tuning=Tuning())
 
     def restored(
-        self, *, removed: Sequence[int], hidden: Sequence[int], made: Made, words: Words
+        self,
+        *,
+        removed: Sequence[int],
+        hidden: Sequence[int],
+        made: Made,
+        tuning: Tuning,
+        words: Words,
     ) -> Self:
         """Returns the segment in the state that a file tells of."""
         return replace(
@@ -160,6 +168,7 @@ class Segment:
             removed=FrozenBitMap(removed),
             hidden=FrozenBitMap(hidden),
             made=made,
+            tuning=tuning,
             words=words,
         )
 

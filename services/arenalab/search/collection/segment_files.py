@@ -22,6 +22,7 @@ from blake3 import blake3
 from arenalab.mesh import MeshError
 from arenalab.planning import Engine
 from arenalab.search.collection.segment import Made, Segment
+from arenalab.search.collection.tuning import Tuning
 from arenalab.search.collection.words import Words
 from arenalab.search.columns.columns import Columns
 from arenalab.search.index.builders import load_index
@@ -59,8 +60,8 @@ class Loaded:
     generation: int  # of the collection when the folder was begun
 
     def segment_as(self, other: Segment) -> Segment:
-        """Returns the segment with the serial number of the one it was written from."""
-        return replace(self.segment, serial=other.serial)
+        """Returns the segment with serial number and tuning of the one it was written from."""
+        return replace(self.segment, serial=other.serial, tuning=other.tuning)
 
 
 class SegmentFiles:
@@ -93,6 +94,8 @@ class SegmentFiles:
             shutil.rmtree(making, ignore_errors=True)
             raise
         _sync(self._root)
+        # Beside what the manifest vouches for: it may change while the folder is served.
+        segment.tuning.keep_in(folder)
         return self._load(folder, record, 0)
 
     def load(self, record: Record, log_begins: int = 0) -> Loaded | None:
@@ -194,6 +197,7 @@ class SegmentFiles:
             removed=manifest["removed"],
             hidden=manifest["hidden"],
             made=Made(manifest["build_s"], disk_bytes),
+            tuning=Tuning.load(folder),
             words=Words(LexicalIndex.load(words) if words.exists() else None),
         )
         return Loaded(segment, manifest["generation"])

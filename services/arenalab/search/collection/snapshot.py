@@ -14,7 +14,9 @@ import numpy as np
 
 from arenalab.search.collection.segment import Segment
 from arenalab.search.collection.stats import Stats, stats_of
+from arenalab.search.columns.ids import texts_of
 from arenalab.search.condition import Filter
+from arenalab.search.index.protocol import FloatArray
 from arenalab.search.store.span_store import Record
 
 # A new segment takes in the one before it while that is at most so many times as large:
@@ -99,6 +101,11 @@ class Snapshot:
     def rowid(self, place: Place) -> int:
         """Returns the store's row of a span."""
         return int(self.segments[place.segment].columns.rowids[place.row])
+
+    def vector(self, place: Place) -> FloatArray:
+        """Returns the vector of a span, in full precision: shape (dimension,)."""
+        vector: FloatArray = self.segments[place.segment].index.vectors(np.array([place.row]))[0]
+        return vector
 
     def weight(self, place: Place) -> float:
         """Returns how much a span counts."""
@@ -193,7 +200,7 @@ def _caught_up(after: Segment, old: Segment, new: Segment) -> Segment:
     """Returns `after` with what changed between two states of a segment that it came from."""
 
     def rows(of: Sequence[int]) -> list[int]:
-        ids = [span_id.decode() for span_id in new.columns.ids[list(of)].tolist()]
+        ids = texts_of(new.columns.ids[list(of)])
         return [row for row in after.columns.find(ids).tolist() if row >= 0]
 
     if removed := list(new.removed - old.removed):

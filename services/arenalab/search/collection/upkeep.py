@@ -13,7 +13,6 @@ from concurrent.futures import Future
 from typing import Final, TypeAlias
 
 from arenalab.mesh import MeshError, NotReadyError
-from arenalab.search.collection.heap import give_back
 from arenalab.search.collection.library import Library
 from arenalab.search.collection.segment import Made, Segment
 from arenalab.search.collection.segment_files import SegmentFiles
@@ -36,6 +35,8 @@ _RETRY_S: Final = 30.0
 
 # Builds the index of a segment, or returns None where the scan is best; gives up when told to.
 BuildIndex: TypeAlias = Callable[[Record, Segment, Callable[[], bool]], VectorIndex | None]
+# Measures a segment's tuning; gives up when told to.
+Tune: TypeAlias = Callable[[Segment, Callable[[], bool]], None]
 Key: TypeAlias = tuple[str, str]
 
 
@@ -53,6 +54,7 @@ class Upkeep:
         is_wanted: Callable[[VectorIndex], bool] = lambda _: True,
         indexed: Callable[[Record, Segment], None] = lambda _record, _segment: None,
         forget: Callable[[str, str, int], None] = lambda *_: None,
+        tune: Tune = lambda _segment, _stopped: None,
     ) -> None:
         """Does nothing yet: call `start`.
 
@@ -65,6 +67,7 @@ class Upkeep:
             is_wanted: Whether an index is of the kind that `build_index` makes now.
             indexed: Told of each segment that got an index.
             forget: Removes what a server holds of a part, by tenant, dataset and number.
+            tune: Measures how hard the index of a segment must be searched.
         """
         self._store = store
         self._files = files
@@ -74,6 +77,7 @@ class Upkeep:
         self._is_wanted = is_wanted
         self._indexed = indexed
         self._forget = forget
+        self._tune = tune
         # The latest snapshot of each collection: older ones need no work, and would
         # keep their vectors in memory for as long as an index takes.
         self._waiting: dict[Key, Snapshot] = {}
@@ -228,6 +232,14 @@ class Upkeep:
             self._index(library, snapshot, bare)
         elif not snapshot.base.is_scanned and not snapshot.base.made.disk_bytes:
             self._written(library, snapshot)
+        else:
+            self._tuned(snapshot)
+
+    def _tuned(self, snapshot: Snapshot) -> None:
+        """Measures indexes that came from files without their efforts."""
+        for segment in snapshot.segments:
+            if not segment.is_scanned and not segment.tuning.is_measured:
+                self._tune(segment, self._must_stop)
 
     def _words(self) -> None:
         with self._state:
@@ -304,8 +316,9 @@ class Upkeep:
             record.dataset, index.engine.value, len(segment), took_s,
         )  # fmt: skip
         indexed = segment.with_index(index, Made(took_s))
+        # Before it is served: until then a scan finds everything.
+        self._tune(indexed, self._must_stop)
         self._indexed(record, indexed)
-        give_back()
         return indexed
 
     def _written(self, library: Library, snapshot: Snapshot) -> Snapshot:
@@ -317,7 +330,6 @@ class Upkeep:
         # In this order: an older file needs the log that is forgotten then.
         self._files.tidy(self._store.records())
         self._store.forget_changes(snapshot.record, loaded.generation)
-        give_back()
         return after
 
 

@@ -14,16 +14,15 @@ import numpy.typing as npt
 
 from arenalab.search.columns.coded import Coded, Postings
 from arenalab.search.columns.files import read_any, read_array, read_texts, write_columns
+from arenalab.search.columns.ids import ID_TYPE, IdArray, ids_of, read_ids
 from arenalab.search.index.selection import BoolArray, IntArray
 from arenalab.search.store.row import StoredRow
 
-IdArray = npt.NDArray[np.bytes_]
+RowidArray = npt.NDArray[np.integer[Any]]
 
-_ID_BYTES: Final = 36  # of a UUID's text
-# Of what is neither Coded nor Postings.
+# Of what is neither Coded nor Postings, the row numbers apart.
 _TYPES: Final[dict[str, npt.DTypeLike]] = {
-    "ids": f"S{_ID_BYTES}",
-    "rowids": np.int64,
+    "ids": ID_TYPE,
     "statuses": np.int8,
     "when_s": np.int64,
     "when_ns": np.int32,
@@ -33,6 +32,9 @@ _TYPES: Final[dict[str, npt.DTypeLike]] = {
     "online": np.bool_,
     "hidden": np.bool_,
 }
+# Of the store's row numbers, which seldom need more than the first.
+_ROWID_TYPES: Final = (np.dtype(np.uint32), np.dtype(np.int64))
+_PLAIN: Final = (*_TYPES, "rowids")
 _CODED: Final = ("domains", "actions", "sources", "creatures")
 _TAG_STARTS: Final = "tag_starts"
 _TAG_ROWS: Final = "tag_rows"
@@ -49,7 +51,7 @@ class Columns:
     """
 
     ids: IdArray
-    rowids: IntArray
+    rowids: RowidArray
     domains: Coded
     actions: Coded
     sources: Coded
@@ -69,8 +71,7 @@ class Columns:
         """Returns the columns of rows by ascending span id."""
         by_field = _by_field(rows)
         arrays = {
-            "ids": _ids_of(by_field.span_id),
-            "rowids": by_field.rowid,
+            "ids": ids_of(by_field.span_id),
             "statuses": by_field.status,
             "when_s": by_field.when_s,
             "when_ns": by_field.when_ns,
@@ -82,6 +83,7 @@ class Columns:
         }
         return cls(
             **{name: np.array(values, _TYPES[name]) for name, values in arrays.items()},
+            rowids=_rowids_of(by_field.rowid),
             domains=Coded.of(by_field.domain),
             actions=Coded.of(by_field.action),
             sources=Coded.of(by_field.source),
@@ -104,6 +106,9 @@ class Columns:
         arrays: dict[str, Any] = {
             name: read_array(folder, name, dtype, count) for name, dtype in _TYPES.items()
         }
+        arrays["rowids"] = read_any(folder, "rowids", count)
+        if arrays["rowids"].dtype not in _ROWID_TYPES:
+            raise ValueError(f"rowids.npy holds {arrays['rowids'].dtype}")
         for name in _CODED:
             codes = read_any(folder, name, count)
             if codes.dtype.kind != "u" or (count and int(codes.max()) >= len(texts[name])):
@@ -117,7 +122,7 @@ class Columns:
         Raises:
             OSError: The disk is full, or the folder cannot be written to.
         """
-        arrays: dict[str, npt.NDArray[Any]] = {name: getattr(self, name) for name in _TYPES}
+        arrays: dict[str, npt.NDArray[Any]] = {name: getattr(self, name) for name in _PLAIN}
         texts: dict[str, Sequence[str]] = {"size": (str(len(self)),), "tags": self.tags.texts}
         for name in _CODED:
             coded: Coded = getattr(self, name)
@@ -131,7 +136,7 @@ class Columns:
     @cached_property
     def memory_bytes(self) -> int:
         """Bytes of all arrays and texts, whether held in memory or mapped from a file."""
-        plain: int = sum(getattr(self, name).nbytes for name in _TYPES)
+        plain: int = sum(getattr(self, name).nbytes for name in _PLAIN)
         coded: int = sum(getattr(self, name).memory_bytes for name in (*_CODED, "tags"))
         return plain + coded
 
@@ -139,15 +144,10 @@ class Columns:
         """Returns the row of each id, -1 for one that is not there."""
         if not len(self):
             return np.full(len(ids), -1, np.int64)
-        # Characters outside ASCII are in no id; "?" is not either. What has another length
-        # is left out: numpy takes a text for the same with a NUL after it.
-        wanted = np.array(
-            [span_id.encode("ascii", "replace") * (len(span_id) == _ID_BYTES) for span_id in ids],
-            f"S{_ID_BYTES}",
-        )
+        wanted, is_id = read_ids(ids)
         rows = np.searchsorted(self.ids, wanted)
         rows[rows == len(self)] = 0
-        found: IntArray = np.where(self.ids[rows] == wanted, rows, -1)
+        found: IntArray = np.where(is_id & (self.ids[rows] == wanted), rows, -1)
         return found
 
     def joined(self, other: "Columns") -> tuple["Columns", IntArray]:
@@ -162,7 +162,7 @@ class Columns:
         places[order] = np.arange(len(order))
         joined: dict[str, Any] = {
             name: np.concatenate([getattr(self, name), getattr(other, name)])[order]
-            for name in _TYPES
+            for name in _PLAIN
         }
         for name in _CODED:
             joined[name] = getattr(self, name).joined(getattr(other, name), order)
@@ -171,7 +171,7 @@ class Columns:
 
     def taken(self, keep: BoolArray) -> "Columns":
         """Returns the columns of the rows that `keep` marks."""
-        taken: dict[str, Any] = {name: getattr(self, name)[keep] for name in _TYPES}
+        taken: dict[str, Any] = {name: getattr(self, name)[keep] for name in _PLAIN}
         taken |= {name: getattr(self, name).taken(keep) for name in (*_CODED, "tags")}
         return Columns(**taken)
 
@@ -198,11 +198,10 @@ def _by_field(rows: Sequence[StoredRow]) -> Any:
     return SimpleNamespace(**dict(zip(StoredRow._fields, columns, strict=True)))
 
 
-def _ids_of(ids: Sequence[str]) -> IdArray:
-    if set(map(len, ids)) == {_ID_BYTES}:
-        # Their bytes in one go: numpy would encode them one by one.
-        return np.frombuffer("".join(ids).encode("ascii"), f"S{_ID_BYTES}")
-    return np.array(ids, f"S{_ID_BYTES}")
+def _rowids_of(numbers: Sequence[int]) -> RowidArray:
+    rowids = np.array(numbers, np.int64)
+    small, _ = _ROWID_TYPES
+    return rowids.astype(small) if max(numbers, default=0) <= np.iinfo(small).max else rowids
 
 
 def _load_tags(folder: Path, values: tuple[str, ...], count: int) -> Postings:

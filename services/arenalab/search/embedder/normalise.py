@@ -37,7 +37,7 @@ def normalise_all(texts: Sequence[str]) -> list[str]:
         try:
             done.append(normalise(text))
         except EmptyTextError as error:
-            raise EmptyTextError(f"{error}; text at index {index} has none") from None
+            raise EmptyTextError(f"{error}; text at index {index} has none", index) from None
     return done
 
 

@@ -18,7 +18,16 @@ Vectors = npt.NDArray[np.float32]
 
 
 class EmptyTextError(ValueError):
-    """The text holds nothing to embed: no letter, digit, sign or symbol."""
+    """The text holds nothing to embed: no letter, digit, sign or symbol.
+
+    Args:
+        message: For people.
+        index: Of the text among those given together.
+    """
+
+    def __init__(self, message: str, index: int = 0) -> None:
+        super().__init__(message)
+        self.index = index
 
 
 @dataclass(frozen=True, slots=True)
@@ -65,7 +74,7 @@ class Embedder(Protocol):
         """Returns one vector a row in the order of `texts`, each equal to that of `embed`.
 
         Raises:
-            EmptyTextError: One of the texts is empty or blank; the message gives its index.
+            EmptyTextError: One of the texts is empty or blank; the error has its index.
         """
 
     def count_tokens(self, text: str) -> int:

@@ -149,6 +149,7 @@ class Chooser:
             conditions=conditions,
             engines=_ENGINES[index.engine],
             dimension=index.dimension,
+            effort=segment.tuning.effort,
             agreement=self._agreements.of(segment.serial, query.wanted),
         )
 

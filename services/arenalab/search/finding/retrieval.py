@@ -10,13 +10,14 @@ it looks.
 import time
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Final
+from typing import Any, Final
 
 import numpy as np
 
 from arenalab.planning import Engine, Plan, Probe, Strategy
 from arenalab.search.collection.segment import Segment
 from arenalab.search.collection.snapshot import Snapshot
+from arenalab.search.columns.ids import ID_TYPE, IdArray
 from arenalab.search.condition import EVERYTHING
 from arenalab.search.finding.choosing import Chooser
 from arenalab.search.finding.query import Query
@@ -65,38 +66,40 @@ class Found:
     ranking: Ranking | None = None  # that was done
 
     @property
-    def ids(self) -> list[bytes]:
-        """The span ids, as they are written."""
-        segments = self.snapshot.segments
-        return [
-            segments[number].columns.ids[row]
-            for number, row in zip(self.segments.tolist(), self.rows.tolist(), strict=True)
-        ]
+    def ids(self) -> IdArray:
+        """The span ids."""
+        if len(self.parts) == 1:
+            return self.parts[0].segment.columns.ids[self.rows]
+        ids = np.empty(len(self.rows), ID_TYPE)
+        for part in self.parts:
+            here = self.segments == part.number
+            ids[here] = part.segment.columns.ids[self.rows[here]]
+        return ids
 
     @property
     def rowids(self) -> list[int]:
         """The store's rows."""
-        segments = self.snapshot.segments
-        return [
-            int(segments[number].columns.rowids[row])
-            for number, row in zip(self.segments.tolist(), self.rows.tolist(), strict=True)
-        ]
+        return self._of_columns("rowids")
 
     @property
     def weights(self) -> list[float]:
         """How much each hit counts."""
-        segments = self.snapshot.segments
-        return [
-            float(segments[number].columns.weights[row])
-            for number, row in zip(self.segments.tolist(), self.rows.tolist(), strict=True)
-        ]
+        return self._of_columns("weights")
 
     @property
     def online(self) -> list[bool]:
         """Whether each hit was added or replaced since the version was published."""
+        return self._of_columns("online")
+
+    def _of_columns(self, name: str) -> list[Any]:
+        """Returns what a column holds for each hit."""
         segments = self.snapshot.segments
+        if len(self.parts) == 1:
+            taken: list[Any] = getattr(self.parts[0].segment.columns, name)[self.rows].tolist()
+            return taken
+        columns = [getattr(segment.columns, name) for segment in segments]
         return [
-            bool(segments[number].columns.online[row])
+            columns[number][row].item()
             for number, row in zip(self.segments.tolist(), self.rows.tolist(), strict=True)
         ]
 
@@ -126,8 +129,9 @@ QUICK_HITS: Final = 100
 def is_quick(snapshot: Snapshot, query: Query) -> bool:
     """Returns whether a search is short enough to be done where it arrives.
 
-    Those are searches in memory of few rows: all of a small segment, a walk through a graph,
-    or what passes a filter whose rows are known (its first use reads columns).
+    Those are searches in memory of few rows: all of a small segment, a walk through a graph
+    that need not be searched hard, or what passes a filter whose rows are known (its first
+    use reads columns).
     """
     if query.ranking is not None or query.plan is not None or query.limit > QUICK_HITS:
         return False
@@ -145,13 +149,17 @@ def _rows_compared(segment: Segment, query: Query) -> int | None:
     if segment.index.engine not in _IN_MEMORY:
         return None
     if query.wanted == EVERYTHING and not segment.gone:
-        return len(segment) if segment.is_scanned else _ROWS_OF_A_WALK
+        return len(segment) if segment.is_scanned else _rows_of_a_walk(segment)
     if not segment.knows(query.wanted):
         return None
     selection = segment.select(query.wanted)
     if selection is not None:
         return _ROWS_OF_A_CHOSEN * selection.count
-    return len(segment) if segment.is_scanned else _ROWS_OF_A_WALK
+    return len(segment) if segment.is_scanned else _rows_of_a_walk(segment)
+
+
+def _rows_of_a_walk(segment: Segment) -> int:
+    return int(_ROWS_OF_A_WALK * segment.tuning.effort)
 
 
 _IN_MEMORY: Final = frozenset({Engine.EXACT, Engine.HNSW})

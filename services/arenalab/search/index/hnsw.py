@@ -6,6 +6,7 @@ recall among near duplicates, hence the re-scoring. The codes serve scans as wel
 vectors in full precision need not be in memory.
 """
 
+import math
 from collections.abc import Callable
 from functools import lru_cache
 from pathlib import Path
@@ -22,6 +23,7 @@ from arenalab.search.index.files import (
     read_faiss,
     write_faiss,
 )
+from arenalab.search.index.linking import lead_to_all
 from arenalab.search.index.products import products
 from arenalab.search.index.protocol import (
     DEFAULT_EF_SEARCH,
@@ -35,7 +37,7 @@ from arenalab.search.index.protocol import (
 )
 from arenalab.search.index.scanning import nearest_by
 from arenalab.search.index.searching import InMemory
-from arenalab.search.index.selection import IntArray, Selection
+from arenalab.search.index.selection import BoolArray, IntArray, Selection
 from arenalab.vectors import faiss_on_one_thread, load_faiss
 
 LINKS: Final = 16  # M of the paper: Malkov & Yashunin, 2016
@@ -46,6 +48,9 @@ _CHUNK_ROWS: Final = 2000
 # Rows fetched for each wanted, and besides: codes take near duplicates for each other.
 _FETCHED: Final = 2
 _MORE_FETCHED: Final = 50
+# Standard deviations by which what rounding does to two scores may turn their order.
+_DEVIATIONS: Final = 4.0
+_SEED: Final = 29
 
 _FILE: Final = IndexFile(Engine.HNSW, "faiss")
 
@@ -98,13 +103,21 @@ class HnswIndex(InMemory):
         graph.is_trained = True  # bfloat16 has no codebook
         rows = _CHUNK_ROWS * threads
         faiss.omp_set_num_threads(threads)  # of the calling thread only
+        # What is alike is often stored together, or long after what it is a copy of. Linked
+        # in that order, rows get a third fewer links, and a walk needs twice the list:
+        # measured on 200,000 vectors, real questions and then noisy copies of them, recall@10
+        # with lists of 150, 300 and 600 is .961, .983 and .997 for held-out questions; in a
+        # random order it is .988, .993 and .998, for a tenth more time to build.
+        order = np.random.default_rng(_SEED).permutation(len(vectors))
         try:
             for start in range(0, len(vectors), rows):
                 if stopped():
                     raise BuildStoppedError
-                graph.add(np.ascontiguousarray(vectors[start : start + rows]))
+                graph.add(vectors[order[start : start + rows]])
         finally:
             faiss.omp_set_num_threads(1)
+        graph.permute_entries(np.argsort(order))  # by the place that each row was added at
+        lead_to_all(graph, vectors)
         return cls(vectors, graph)
 
     @classmethod
@@ -156,12 +169,45 @@ class HnswIndex(InMemory):
             nearest = nearest_each(
                 self._vectors, self._in_doubt(scores, rows, limit), queries, limit
             )
+        confused = self._confused(scores, limit, _FETCHED * limit)
         for number, one in enumerate(nearest):
+            query = queries[number : number + 1]
             # No links lead to the rest, or a filter hides what does.
             if len(one.rows) < min(limit, reachable):
-                query = queries[number : number + 1]
                 [nearest[number]] = self._scanned(query, limit, allowed)
+            elif confused[number]:
+                nearest[number] = self._told_apart(query, limit, ef_search, allowed)
         return nearest
+
+    def _told_apart(
+        self, query: FloatArray, limit: int, ef_search: int, allowed: Selection | None
+    ) -> Nearest:
+        """Returns the nearest where codes take more rows for each other than are fetched.
+
+        All of the list is compared in full precision, unless those rows are more than a
+        node has links: then their links lead to each other and not to all of them, as
+        with equal vectors, and a scan is needed.
+        """
+        scores, rows = self._walked(query, ef_search, ef_search, allowed)
+        if self._confused(scores, limit, max(_FETCHED * limit, limit + 2 * LINKS))[0]:
+            return self._scanned(query, limit, allowed)[0]
+        found = self._in_doubt(scores, rows, limit)
+        return nearest_each(self._vectors, found, query, limit)[0]
+
+    def _confused(self, scores: FloatArray, limit: int, held: int) -> BoolArray:
+        """Returns for which queries the first `held` rows may not hold the `limit` nearest.
+
+        The error of a score is the part of a code's rounding, at most `rounding` long, that
+        points where the query does: in d dimensions its root of d-th part, but for chance.
+        """
+        held = min(held, scores.shape[1])
+        if held <= limit:  # none was asked for but those wanted
+            return np.zeros(len(scores), np.bool_)
+        deviation = self._codes.rounding * math.sqrt(2 / self.dimension)
+        doubt = min(_DEVIATIONS * deviation, 2 * self._codes.rounding) + SUM_ERROR
+        # A missing row has the lowest score of all.
+        confused: BoolArray = scores[:, held - 1] >= scores[:, limit - 1] - doubt
+        return confused
 
     def _walked(
         self, queries: FloatArray, wanted: int, ef_search: int, allowed: Selection | None

@@ -228,6 +228,14 @@ def _certificate(band: Band, window: _Window) -> Certificate:
     )
 
 
+def mean_upper_bound(values: npt.NDArray[np.float64], confidence: float = CONFIDENCE) -> float:
+    """Returns what the mean of independent values in [0, 1] stays below with that confidence.
+
+    Arguments as of `mean_lower_bound`.
+    """
+    return 1.0 - mean_lower_bound(1.0 - values, confidence)
+
+
 def mean_lower_bound(values: npt.NDArray[np.float64], confidence: float = CONFIDENCE) -> float:
     """Returns what the mean of independent values in [0, 1] exceeds with that confidence.
 

@@ -1,5 +1,6 @@
 """What is known of the recall of searches, and how it comes to be known."""
 
+import logging
 from collections.abc import Sequence
 from dataclasses import replace
 
@@ -8,15 +9,22 @@ from arenalab.search.collection.segment import Segment
 from arenalab.search.finding.retrieval import Found, Part
 from arenalab.search.index.protocol import FloatArray
 from arenalab.search.recall.certificate import EXACT, Band, Certificate, Certificates
-from arenalab.search.recall.shadow import Repetition, Shadows, self_tests
+from arenalab.search.recall.raising import Raising, is_as_hard
+from arenalab.search.recall.shadow import Overlap, Repetition, Shadows, self_tests
+
+_logger = logging.getLogger(__name__)
 
 
 class Measuring:
-    """Certificates for searches, from a sample of them that is repeated exactly."""
+    """Certificates for searches, from a sample of them that is repeated exactly.
+
+    What the sample finds missing, the searches after it look harder for.
+    """
 
     def __init__(self, certificates: Certificates, shadows: Shadows) -> None:
         self._certificates = certificates
         self._shadows = shadows
+        self._raising = Raising()
 
     def certificate(self, found: Found) -> Certificate:
         """Returns what is known of a search: that of its weakest part.
@@ -36,27 +44,38 @@ class Measuring:
         """Hears of a search, and has those of its parts repeated that are picked."""
         for part in _approximate(found):
             if self._shadows.picks():
-                self._shadows.offer(_repetition(part, found, vector))
+                self._shadows.offer(self._repetition(part, found, vector))
 
     def indexed(self, segment: Segment) -> None:
         """Hears of a new index: it is measured before it has traffic."""
-        self._shadows.seed(self_tests(segment.index, segment.serial))
+        effort = segment.tuning.effort
+        self._shadows.seed(self_tests(segment.index, segment.serial, effort=effort))
+
+    def _repetition(self, part: Part, found: Found, vector: FloatArray) -> Repetition:
+        selection, band = part.selection, _band(part, found)
+        return Repetition(
+            band=band,
+            index=part.segment.index,
+            query=vector,
+            limit=found.fetched,
+            rows=lambda: None if selection is None else selection.rows,
+            found=part.near,
+            heard=lambda seen: self._hear(part, band, found.fetched, seen),
+        )
+
+    def _hear(self, part: Part, band: Band, fetched: int, seen: Overlap) -> None:
+        segment, plan = part.segment, part.plan
+        if not is_as_hard(plan, len(segment), fetched, segment.tuning.effort):
+            return
+        if self._raising.record(segment.tuning, band, plan.recall_target, seen):
+            _logger.warning(
+                "%s: searches find less than %g of the nearest; searched %g times as hard now",
+                band.name, plan.recall_target, segment.tuning.effort,
+            )  # fmt: skip
 
 
 def _approximate(found: Found) -> list[Part]:
     return [part for part in found.parts if not part.exact]
-
-
-def _repetition(part: Part, found: Found, vector: FloatArray) -> Repetition:
-    selection = part.selection
-    return Repetition(
-        band=_band(part, found),
-        index=part.segment.index,
-        query=vector,
-        limit=found.fetched,
-        rows=lambda: None if selection is None else selection.rows,
-        found=part.near,
-    )
 
 
 def _band(part: Part, found: Found) -> Band:

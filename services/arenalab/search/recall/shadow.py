@@ -24,6 +24,7 @@ from arenalab.planning import DEFAULT_MODEL, DEFAULT_RECALL, Facts, Plan, choose
 from arenalab.search.index.protocol import Effort, FloatArray, Nearest, VectorIndex
 from arenalab.search.index.selection import IntArray
 from arenalab.search.recall.certificate import Band, Certificates
+from arenalab.search.recall.questions import questions_of
 
 _logger = logging.getLogger(__name__)
 
@@ -35,10 +36,6 @@ DEFAULT_CORE_SHARE: Final = 0.1
 SELF_TESTS: Final = {10: 64, 50: 32}
 # Self-tests that may wait, for each search that may: those of some indexes.
 _SEEDS: Final = 8
-
-# How far a question of a self-test is from the span that it was made of: a cosine of
-# about 0.8, as between two wordings of one question.
-_NOISE: Final = 0.75
 
 
 class Outcome(StrEnum):
@@ -93,10 +90,13 @@ class Repetition:
     limit: int
     rows: Callable[[], IntArray | None]  # that could be found, ascending; None: all
     found: Nearest
+    heard: Callable[[Overlap], None] = lambda _: None  # told of the overlap
 
     def run(self) -> tuple[int, int]:
         """Returns the overlap with the truth."""
-        return overlap(self.found, self.index.scan(self.query, self.limit, self.rows()))
+        shared = overlap(self.found, self.index.scan(self.query, self.limit, self.rows()))
+        self.heard(shared)
+        return shared
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
@@ -105,25 +105,16 @@ class SelfTest:
 
     band: Band
     index: VectorIndex
-    row: int
+    question: FloatArray
     plan: Plan
     limit: int
-    seed: int
 
     def run(self) -> tuple[int, int]:
         """Returns the overlap of the index with the truth."""
-        query = self._question()
         plan = self.plan
         effort = Effort(plan.ef_search, plan.n_probe, plan.candidates)
-        found = self.index.search(query, self.limit, effort=effort)
-        return overlap(found, self.index.scan(query, self.limit, None))
-
-    def _question(self) -> FloatArray:
-        vector = self.index.vectors(np.array([self.row]))[0]
-        noise = np.random.default_rng(self.seed).standard_normal(len(vector))
-        question = vector + _NOISE * noise / np.linalg.norm(noise)
-        unit: FloatArray = (question / np.linalg.norm(question)).astype(np.float32)
-        return unit
+        found = self.index.search(self.question, self.limit, effort=effort)
+        return overlap(found, self.index.scan(self.question, self.limit, None))
 
 
 def self_tests(
@@ -132,6 +123,7 @@ def self_tests(
     *,
     counts: Mapping[int, int] = MappingProxyType(SELF_TESTS),
     seed: int = 0,
+    effort: float = 1.0,
 ) -> Iterator[SelfTest]:
     """Yields questions for a new index, so that it is measured before it has traffic.
 
@@ -142,30 +134,41 @@ def self_tests(
         key: Tells it from every other, as in its bands.
         counts: How many questions, by limit; no more than the index has rows.
         seed: Of the choice.
+        effort: By how much harder than the tables say the index is searched.
     """
-    random = np.random.default_rng(seed)
     for limit, count in counts.items():
-        plan = _plan(index, limit)
+        plan = default_plan(index, limit, effort=effort)
         if plan is None:
             continue
         band = Band.of(key, plan, None, limit)
-        rows = random.choice(index.size, min(count, index.size), replace=False)
-        for number, row in enumerate(rows.tolist()):
-            yield SelfTest(
-                band=band, index=index, row=row, plan=plan, limit=limit, seed=seed + number
-            )
+        for question in questions_of(index, count, seed + limit):
+            yield SelfTest(band=band, index=index, question=question, plan=plan, limit=limit)
 
 
-def _plan(index: VectorIndex, limit: int) -> Plan | None:
-    """Returns how the index is searched by default; None where it is scanned."""
+def default_plan(
+    index: VectorIndex,
+    limit: int,
+    *,
+    effort: float = 1.0,
+    recall_target: float = DEFAULT_RECALL,
+) -> Plan | None:
+    """Returns how an index is searched unfiltered; None where it is scanned.
+
+    Args:
+        index: What is searched.
+        limit: Hits wanted.
+        effort: By how much harder than the tables say.
+        recall_target: As of a search.
+    """
     facts = Facts(
         spans=index.size,
         matches=index.size,
         engines=frozenset({index.engine}),
         dimension=index.dimension,
+        effort=effort,
     )
     # Costs decide between scan and index, and not how hard the index looks: any will do.
-    choice = choose(facts, limit=limit, recall_target=DEFAULT_RECALL, model=DEFAULT_MODEL)
+    choice = choose(facts, limit=limit, recall_target=recall_target, model=DEFAULT_MODEL)
     return next((one for one in (choice.plan, *choice.rejected) if not one.is_exact), None)
 
 

@@ -99,14 +99,6 @@ class SpanStore:
         found = self._by_rowid(f"SELECT {_STORED} FROM spans", rowids)  # noqa: S608
         return sorted((StoredRow._make(row) for row in found), key=lambda row: row.span_id)
 
-    def vectors(self, part: int, dimension: int) -> FloatArray:
-        """Returns the vectors of an added part by ascending span id."""
-        with self._database.reading() as connection:
-            blobs = connection.execute(
-                "SELECT vector FROM spans WHERE part = ? ORDER BY span_id", (part,)
-            ).fetchall()
-        return _matrix([blob for (blob,) in blobs], dimension)
-
     def vectors_of(self, rowids: Sequence[int], dimension: int) -> FloatArray:
         """Returns the vectors of added rows, in the order given; all must be there."""
         blobs = dict(self._by_rowid("SELECT rowid, vector FROM spans", rowids))

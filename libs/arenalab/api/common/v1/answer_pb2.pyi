@@ -60,6 +60,11 @@ class _GuaranteeKindEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_Guarant
     """GUARANTEE_KIND_HIGH_PROBABILITY: the risk of served answers is at most alpha,
     with confidence 1 - delta over the draw of the calibration set.
     """
+    GUARANTEE_KIND_EXPECTATION: _GuaranteeKind.ValueType  # 2
+    """GUARANTEE_KIND_EXPECTATION: the risk of served answers is at most alpha on
+    average over the draw of the calibration set. It serves more than
+    HIGH_PROBABILITY, and in about half of all draws the risk is above alpha.
+    """
 
 class GuaranteeKind(_GuaranteeKind, metaclass=_GuaranteeKindEnumTypeWrapper):
     """GuaranteeKind names what the bound controls."""
@@ -70,7 +75,44 @@ GUARANTEE_KIND_HIGH_PROBABILITY: GuaranteeKind.ValueType  # 1
 """GUARANTEE_KIND_HIGH_PROBABILITY: the risk of served answers is at most alpha,
 with confidence 1 - delta over the draw of the calibration set.
 """
+GUARANTEE_KIND_EXPECTATION: GuaranteeKind.ValueType  # 2
+"""GUARANTEE_KIND_EXPECTATION: the risk of served answers is at most alpha on
+average over the draw of the calibration set. It serves more than
+HIGH_PROBABILITY, and in about half of all draws the risk is above alpha.
+"""
 Global___GuaranteeKind: _TypeAlias = GuaranteeKind  # noqa: Y015
+
+class _GuaranteeScope:
+    ValueType = _typing.NewType("ValueType", _builtins.int)
+    V: _TypeAlias = ValueType  # noqa: Y015
+
+class _GuaranteeScopeEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_GuaranteeScope.ValueType], _builtins.type):
+    DESCRIPTOR: _descriptor.EnumDescriptor
+    GUARANTEE_SCOPE_UNSPECIFIED: _GuaranteeScope.ValueType  # 0
+    """GUARANTEE_SCOPE_UNSPECIFIED means none."""
+    GUARANTEE_SCOPE_ALL: _GuaranteeScope.ValueType  # 1
+    """GUARANTEE_SCOPE_ALL: all served answers of the dataset together."""
+    GUARANTEE_SCOPE_GROUP: _GuaranteeScope.ValueType  # 2
+    """GUARANTEE_SCOPE_GROUP: the served answers of the question's domain. With
+    HIGH_PROBABILITY, delta is shared among the domains that have enough labelled
+    questions for a bound, so that all of their bounds hold at once. A domain
+    without enough of them has a void guarantee.
+    """
+
+class GuaranteeScope(_GuaranteeScope, metaclass=_GuaranteeScopeEnumTypeWrapper):
+    """GuaranteeScope says which served answers the bound is about."""
+
+GUARANTEE_SCOPE_UNSPECIFIED: GuaranteeScope.ValueType  # 0
+"""GUARANTEE_SCOPE_UNSPECIFIED means none."""
+GUARANTEE_SCOPE_ALL: GuaranteeScope.ValueType  # 1
+"""GUARANTEE_SCOPE_ALL: all served answers of the dataset together."""
+GUARANTEE_SCOPE_GROUP: GuaranteeScope.ValueType  # 2
+"""GUARANTEE_SCOPE_GROUP: the served answers of the question's domain. With
+HIGH_PROBABILITY, delta is shared among the domains that have enough labelled
+questions for a bound, so that all of their bounds hold at once. A domain
+without enough of them has a void guarantee.
+"""
+Global___GuaranteeScope: _TypeAlias = GuaranteeScope  # noqa: Y015
 
 class _CalibrationBasis:
     ValueType = _typing.NewType("ValueType", _builtins.int)
@@ -377,7 +419,9 @@ class Alternative(_message.Message):
     votes.
     """
     share: _builtins.float
-    """share of the weighted vote, in [0, 1]."""
+    """share of the weighted vote, or where the version has views of its outcomes the
+    probability that vote and views together give it, in [0, 1].
+    """
     support: _builtins.int
     """support is the number of spans that voted for it."""
     wordings: _builtins.int
@@ -406,7 +450,7 @@ Global___Alternative: _TypeAlias = Alternative  # noqa: Y015
 @_typing.final
 class Guarantee(_message.Message):
     """Guarantee is the bound that holds for answers served from memory: of them, at
-    most `alpha` are wrong, with confidence 1 - `delta`.
+    most `alpha` are wrong, with confidence 1 - `delta` or on average (see `kind`).
 
     It is marginal over the traffic, needs labelled data exchangeable with that
     traffic, and says nothing about fallback answers.
@@ -424,6 +468,8 @@ class Guarantee(_message.Message):
     CALIBRATION_ERRORS_FIELD_NUMBER: _builtins.int
     RISK_UPPER_BOUND_FIELD_NUMBER: _builtins.int
     BASIS_FIELD_NUMBER: _builtins.int
+    SCOPE_FIELD_NUMBER: _builtins.int
+    GROUP_FIELD_NUMBER: _builtins.int
     status: Global___GuaranteeStatus.ValueType
     """status of the bound."""
     kind: Global___GuaranteeKind.ValueType
@@ -431,7 +477,9 @@ class Guarantee(_message.Message):
     alpha: _builtins.float
     """alpha is the largest tolerated risk of served answers, in (0, 1)."""
     delta: _builtins.float
-    """delta is the tolerated probability that the bound fails, in (0, 1)."""
+    """delta is the tolerated probability that the bound fails, in (0, 1); the share
+    of the group for GUARANTEE_SCOPE_GROUP. 0 for GUARANTEE_KIND_EXPECTATION.
+    """
     threshold: _builtins.float
     """threshold is the confidence at or above which answers are served, in [0, 1].
     Absent when no threshold satisfies the bound.
@@ -443,9 +491,17 @@ class Guarantee(_message.Message):
     calibration_errors: _builtins.int
     """calibration_errors is how many of those were wrong."""
     risk_upper_bound: _builtins.float
-    """risk_upper_bound is the Clopper-Pearson upper bound at the threshold, in [0, 1]."""
+    """risk_upper_bound is what is kept below alpha at the threshold, in [0, 1]: the
+    Clopper-Pearson upper bound, or (1 + errors) / served for EXPECTATION.
+    """
     basis: Global___CalibrationBasis.ValueType
     """basis of the calibration."""
+    scope: Global___GuaranteeScope.ValueType
+    """scope of the bound."""
+    group: _builtins.str
+    """group that the bound is about, a domain. Empty for GUARANTEE_SCOPE_ALL, and for
+    a question whose domain is not known.
+    """
     def __init__(
         self,
         *,
@@ -459,16 +515,57 @@ class Guarantee(_message.Message):
         calibration_errors: _builtins.int = ...,
         risk_upper_bound: _builtins.float = ...,
         basis: Global___CalibrationBasis.ValueType = ...,
+        scope: Global___GuaranteeScope.ValueType = ...,
+        group: _builtins.str = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["_threshold", b"_threshold", "threshold", b"threshold"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["_threshold", b"_threshold", "alpha", b"alpha", "basis", b"basis", "calibration_errors", b"calibration_errors", "calibration_served", b"calibration_served", "calibration_size", b"calibration_size", "delta", b"delta", "kind", b"kind", "risk_upper_bound", b"risk_upper_bound", "status", b"status", "threshold", b"threshold"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["_threshold", b"_threshold", "alpha", b"alpha", "basis", b"basis", "calibration_errors", b"calibration_errors", "calibration_served", b"calibration_served", "calibration_size", b"calibration_size", "delta", b"delta", "group", b"group", "kind", b"kind", "risk_upper_bound", b"risk_upper_bound", "scope", b"scope", "status", b"status", "threshold", b"threshold"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     _WhichOneofReturnType__threshold: _TypeAlias = _typing.Literal["threshold"]  # noqa: Y015
     _WhichOneofArgType__threshold: _TypeAlias = _typing.Literal["_threshold", b"_threshold"]  # noqa: Y015
     def WhichOneof(self, oneof_group: _WhichOneofArgType__threshold) -> _WhichOneofReturnType__threshold | None: ...
 
 Global___Guarantee: _TypeAlias = Guarantee  # noqa: Y015
+
+@_typing.final
+class OutcomeSet(_message.Message):
+    """OutcomeSet is the smallest set of outcomes that holds the right one with a stated
+    probability (an adaptive prediction set).
+
+    It speaks of questions whose right outcome is in memory, marginally over them, and
+    needs labelled data exchangeable with the traffic.
+    """
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    OUTCOMES_FIELD_NUMBER: _builtins.int
+    COVERAGE_FIELD_NUMBER: _builtins.int
+    CALIBRATION_SIZE_FIELD_NUMBER: _builtins.int
+    coverage: _builtins.float
+    """coverage is the probability that the right outcome is in the set, in (0, 1):
+    one less the alpha of the guarantee.
+    """
+    calibration_size: _builtins.int
+    """calibration_size is the number of labelled questions used."""
+    @_builtins.property
+    def outcomes(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]:
+        """outcomes by descending share, the output first."""
+
+    def __init__(
+        self,
+        *,
+        outcomes: _abc.Iterable[_builtins.str] | None = ...,
+        coverage: _builtins.float = ...,
+        calibration_size: _builtins.int = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["calibration_size", b"calibration_size", "coverage", b"coverage", "outcomes", b"outcomes"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___OutcomeSet: _TypeAlias = OutcomeSet  # noqa: Y015
 
 @_typing.final
 class Abstention(_message.Message):
@@ -569,6 +666,7 @@ class CalibrationSummary(_message.Message):
     EXPECTED_CALIBRATION_ERROR_FIELD_NUMBER: _builtins.int
     BRIER_FIELD_NUMBER: _builtins.int
     EXAMPLES_FIELD_NUMBER: _builtins.int
+    CONTRAST_FIELD_NUMBER: _builtins.int
     CONTEXT_WEIGHTS_FIELD_NUMBER: _builtins.int
     coverage: _builtins.float
     """coverage is the share of calibration questions served, in [0, 1]."""
@@ -583,6 +681,12 @@ class CalibrationSummary(_message.Message):
         """guarantee at the default alpha and delta."""
 
     @_builtins.property
+    def contrast(self) -> Global___ContrastCertificate:
+        """contrast is how the version answers minimal pairs at its default alpha and
+        delta. Absent where it was not measured with these thresholds, as after Calibrate.
+        """
+
+    @_builtins.property
     def context_weights(self) -> Global___ContextWeights:
         """context_weights of the version's context similarity."""
 
@@ -594,15 +698,137 @@ class CalibrationSummary(_message.Message):
         expected_calibration_error: _builtins.float = ...,
         brier: _builtins.float = ...,
         examples: _builtins.int = ...,
+        contrast: Global___ContrastCertificate | None = ...,
         context_weights: Global___ContextWeights | None = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _typing.Literal["context_weights", b"context_weights", "guarantee", b"guarantee"]  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = _typing.Literal["context_weights", b"context_weights", "contrast", b"contrast", "guarantee", b"guarantee"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["brier", b"brier", "context_weights", b"context_weights", "coverage", b"coverage", "examples", b"examples", "expected_calibration_error", b"expected_calibration_error", "guarantee", b"guarantee"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["brier", b"brier", "context_weights", b"context_weights", "contrast", b"contrast", "coverage", b"coverage", "examples", b"examples", "expected_calibration_error", b"expected_calibration_error", "guarantee", b"guarantee"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
 Global___CalibrationSummary: _TypeAlias = CalibrationSummary  # noqa: Y015
+
+@_typing.final
+class ContrastCertificate(_message.Message):
+    """ContrastCertificate says how often a dataset version answers a question that was
+    changed so that its answer no longer holds: negated, with another number, name or
+    order. It speaks of generated changes, not of all that people could make.
+    """
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    TOTAL_FIELD_NUMBER: _builtins.int
+    BY_KIND_FIELD_NUMBER: _builtins.int
+    OTHERWISE_FIELD_NUMBER: _builtins.int
+    EXAMPLES_FIELD_NUMBER: _builtins.int
+    otherwise: _builtins.int
+    """otherwise is how many variants were answered with another outcome than that of
+    the question they were made from. Whether it is right is not known.
+    """
+    @_builtins.property
+    def total(self) -> Global___ContrastRate:
+        """total over all kinds."""
+
+    @_builtins.property
+    def by_kind(self) -> _containers.RepeatedCompositeFieldContainer[Global___ContrastRate]:
+        """by_kind has one entry for each kind of which a pair could be made."""
+
+    @_builtins.property
+    def examples(self) -> _containers.RepeatedCompositeFieldContainer[Global___ContrastExample]:
+        """examples of false accepts, at most 10."""
+
+    def __init__(
+        self,
+        *,
+        total: Global___ContrastRate | None = ...,
+        by_kind: _abc.Iterable[Global___ContrastRate] | None = ...,
+        otherwise: _builtins.int = ...,
+        examples: _abc.Iterable[Global___ContrastExample] | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["total", b"total"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["by_kind", b"by_kind", "examples", b"examples", "otherwise", b"otherwise", "total", b"total"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___ContrastCertificate: _TypeAlias = ContrastCertificate  # noqa: Y015
+
+@_typing.final
+class ContrastRate(_message.Message):
+    """ContrastRate is a share of minimal pairs, with its exact (Clopper-Pearson) interval."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    KIND_FIELD_NUMBER: _builtins.int
+    PAIRS_FIELD_NUMBER: _builtins.int
+    FALSE_ACCEPTS_FIELD_NUMBER: _builtins.int
+    RATE_FIELD_NUMBER: _builtins.int
+    LOWER_FIELD_NUMBER: _builtins.int
+    UPPER_FIELD_NUMBER: _builtins.int
+    kind: _builtins.str
+    """kind of change: "negation", "opposite", "comparative", "number", "unit", "date",
+    "entity", "order" or "item". Empty for all kinds together.
+    """
+    pairs: _builtins.int
+    """pairs that were asked. 0 means that none could be made: nothing was measured."""
+    false_accepts: _builtins.int
+    """false_accepts is how many variants were answered as their question, at most `pairs`."""
+    rate: _builtins.float
+    """rate is false_accepts / pairs, in [0, 1]. Absent when `pairs` is 0."""
+    lower: _builtins.float
+    """lower end of the 95 % interval, in [0, 1]. 0 when `pairs` is 0."""
+    upper: _builtins.float
+    """upper end of the 95 % interval, in [0, 1]. 1 when `pairs` is 0."""
+    def __init__(
+        self,
+        *,
+        kind: _builtins.str = ...,
+        pairs: _builtins.int = ...,
+        false_accepts: _builtins.int = ...,
+        rate: _builtins.float | None = ...,
+        lower: _builtins.float = ...,
+        upper: _builtins.float = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["_rate", b"_rate", "rate", b"rate"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["_rate", b"_rate", "false_accepts", b"false_accepts", "kind", b"kind", "lower", b"lower", "pairs", b"pairs", "rate", b"rate", "upper", b"upper"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    _WhichOneofReturnType__rate: _TypeAlias = _typing.Literal["rate"]  # noqa: Y015
+    _WhichOneofArgType__rate: _TypeAlias = _typing.Literal["_rate", b"_rate"]  # noqa: Y015
+    def WhichOneof(self, oneof_group: _WhichOneofArgType__rate) -> _WhichOneofReturnType__rate | None: ...
+
+Global___ContrastRate: _TypeAlias = ContrastRate  # noqa: Y015
+
+@_typing.final
+class ContrastExample(_message.Message):
+    """ContrastExample is a minimal pair whose variant was answered as its question."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    KIND_FIELD_NUMBER: _builtins.int
+    QUESTION_FIELD_NUMBER: _builtins.int
+    VARIANT_FIELD_NUMBER: _builtins.int
+    kind: _builtins.str
+    """kind of change, as in ContrastRate."""
+    question: _builtins.str
+    """question of the dataset."""
+    variant: _builtins.str
+    """variant that must not have the question's answer."""
+    def __init__(
+        self,
+        *,
+        kind: _builtins.str = ...,
+        question: _builtins.str = ...,
+        variant: _builtins.str = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["kind", b"kind", "question", b"question", "variant", b"variant"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___ContrastExample: _TypeAlias = ContrastExample  # noqa: Y015
 
 @_typing.final
 class ContextWeights(_message.Message):

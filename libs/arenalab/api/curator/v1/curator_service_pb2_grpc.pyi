@@ -52,7 +52,8 @@ class CuratorServiceStub:
     Publishing an unchanged working set gives the same version again. Errors:
     NOT_FOUND (UNKNOWN_DATASET); INVALID_ARGUMENT (INVALID_ARGUMENT);
     FAILED_PRECONDITION (NO_DATASET) when no span passes the quality threshold,
-    (MISSING_KEY), (EMBEDDER_MISMATCH); ABORTED (BUSY); UNAVAILABLE (NOT_READY);
+    (CONTRAST_RISK) when it answers more minimal pairs wrongly than alpha allows and is
+    not forced, (MISSING_KEY), (EMBEDDER_MISMATCH); ABORTED (BUSY); UNAVAILABLE (NOT_READY);
     RESOURCE_EXHAUSTED (STORAGE_FULL, OVERLOADED); DATA_LOSS (CORRUPT_DATASET) when
     the working set is damaged.
     """
@@ -83,7 +84,8 @@ class CuratorServiceAsyncStub(CuratorServiceStub):
     Publishing an unchanged working set gives the same version again. Errors:
     NOT_FOUND (UNKNOWN_DATASET); INVALID_ARGUMENT (INVALID_ARGUMENT);
     FAILED_PRECONDITION (NO_DATASET) when no span passes the quality threshold,
-    (MISSING_KEY), (EMBEDDER_MISMATCH); ABORTED (BUSY); UNAVAILABLE (NOT_READY);
+    (CONTRAST_RISK) when it answers more minimal pairs wrongly than alpha allows and is
+    not forced, (MISSING_KEY), (EMBEDDER_MISMATCH); ABORTED (BUSY); UNAVAILABLE (NOT_READY);
     RESOURCE_EXHAUSTED (STORAGE_FULL, OVERLOADED); DATA_LOSS (CORRUPT_DATASET) when
     the working set is damaged.
     """
@@ -123,7 +125,8 @@ class CuratorServiceServicer(metaclass=_abc_1.ABCMeta):
         Publishing an unchanged working set gives the same version again. Errors:
         NOT_FOUND (UNKNOWN_DATASET); INVALID_ARGUMENT (INVALID_ARGUMENT);
         FAILED_PRECONDITION (NO_DATASET) when no span passes the quality threshold,
-        (MISSING_KEY), (EMBEDDER_MISMATCH); ABORTED (BUSY); UNAVAILABLE (NOT_READY);
+        (CONTRAST_RISK) when it answers more minimal pairs wrongly than alpha allows and is
+        not forced, (MISSING_KEY), (EMBEDDER_MISMATCH); ABORTED (BUSY); UNAVAILABLE (NOT_READY);
         RESOURCE_EXHAUSTED (STORAGE_FULL, OVERLOADED); DATA_LOSS (CORRUPT_DATASET) when
         the working set is damaged.
         """

@@ -38,7 +38,9 @@ class _ErrorReasonEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_ErrorReas
     """
     ERROR_REASON_TOO_LARGE: _ErrorReason.ValueType  # 4
     """ERROR_REASON_TOO_LARGE: a text, body or batch is above its limit.
-    Example: INVALID_ARGUMENT, {"field": "messages", "limit": "262144"}.
+    Example: INVALID_ARGUMENT, {"field": "messages", "limit": "262144"}. Of a whole
+    message above 16 MiB it is gRPC's own RESOURCE_EXHAUSTED, which carries no
+    ErrorInfo: the mesh's clients give it this reason by its words.
     """
     ERROR_REASON_UNKNOWN_DATASET: _ErrorReason.ValueType  # 5
     """ERROR_REASON_UNKNOWN_DATASET: no dataset of this name is published in the scope.
@@ -61,7 +63,8 @@ class _ErrorReasonEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_ErrorReas
     Example: FAILED_PRECONDITION, {}.
     """
     ERROR_REASON_EMBEDDER_MISMATCH: _ErrorReason.ValueType  # 10
-    """ERROR_REASON_EMBEDDER_MISMATCH: the dataset was embedded by another embedder.
+    """ERROR_REASON_EMBEDDER_MISMATCH: the dataset, or a vector that is given, was
+    embedded by another embedder.
     Example: FAILED_PRECONDITION, {"expected": "minilm…@ab12", "found": "…@cd34"}.
     """
     ERROR_REASON_CORRUPT_DATASET: _ErrorReason.ValueType  # 11
@@ -125,6 +128,11 @@ class _ErrorReasonEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_ErrorReas
     no length, or a component that is not a number.
     Example: INVALID_ARGUMENT, {"field": "vector", "expected": "384", "found": "768"}.
     """
+    ERROR_REASON_CONTRAST_RISK: _ErrorReason.ValueType  # 26
+    """ERROR_REASON_CONTRAST_RISK: a version answers more minimal pairs wrongly than its
+    alpha allows, and was not published.
+    Example: FAILED_PRECONDITION, {"dataset": "faq", "false_accepts": "9", "pairs": "240"}.
+    """
 
 class ErrorReason(_ErrorReason, metaclass=_ErrorReasonEnumTypeWrapper):
     """ErrorReason is the `reason` of the google.rpc.ErrorInfo in every error status,
@@ -148,7 +156,9 @@ Example: INVALID_ARGUMENT, {"field": "text"}.
 """
 ERROR_REASON_TOO_LARGE: ErrorReason.ValueType  # 4
 """ERROR_REASON_TOO_LARGE: a text, body or batch is above its limit.
-Example: INVALID_ARGUMENT, {"field": "messages", "limit": "262144"}.
+Example: INVALID_ARGUMENT, {"field": "messages", "limit": "262144"}. Of a whole
+message above 16 MiB it is gRPC's own RESOURCE_EXHAUSTED, which carries no
+ErrorInfo: the mesh's clients give it this reason by its words.
 """
 ERROR_REASON_UNKNOWN_DATASET: ErrorReason.ValueType  # 5
 """ERROR_REASON_UNKNOWN_DATASET: no dataset of this name is published in the scope.
@@ -171,7 +181,8 @@ ERROR_REASON_NO_DATASET: ErrorReason.ValueType  # 9
 Example: FAILED_PRECONDITION, {}.
 """
 ERROR_REASON_EMBEDDER_MISMATCH: ErrorReason.ValueType  # 10
-"""ERROR_REASON_EMBEDDER_MISMATCH: the dataset was embedded by another embedder.
+"""ERROR_REASON_EMBEDDER_MISMATCH: the dataset, or a vector that is given, was
+embedded by another embedder.
 Example: FAILED_PRECONDITION, {"expected": "minilm…@ab12", "found": "…@cd34"}.
 """
 ERROR_REASON_CORRUPT_DATASET: ErrorReason.ValueType  # 11
@@ -234,5 +245,10 @@ ERROR_REASON_INVALID_VECTOR: ErrorReason.ValueType  # 25
 """ERROR_REASON_INVALID_VECTOR: a vector has another dimension than the collection,
 no length, or a component that is not a number.
 Example: INVALID_ARGUMENT, {"field": "vector", "expected": "384", "found": "768"}.
+"""
+ERROR_REASON_CONTRAST_RISK: ErrorReason.ValueType  # 26
+"""ERROR_REASON_CONTRAST_RISK: a version answers more minimal pairs wrongly than its
+alpha allows, and was not published.
+Example: FAILED_PRECONDITION, {"dataset": "faq", "false_accepts": "9", "pairs": "240"}.
 """
 Global___ErrorReason: _TypeAlias = ErrorReason  # noqa: Y015

@@ -31,7 +31,7 @@ from arenalab.api.common.v1 import span_pb2 as arenalab_dot_api_dot_common_dot_v
 from google.protobuf import timestamp_pb2 as google_dot_protobuf_dot_timestamp__pb2
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n1arenalab/api/predictor/v1/predictor_service.proto\x12\x19\x61renalab.api.predictor.v1\x1a#arenalab/api/common/v1/answer.proto\x1a#arenalab/api/common/v1/filter.proto\x1a$arenalab/api/common/v1/message.proto\x1a!arenalab/api/common/v1/plan.proto\x1a\"arenalab/api/common/v1/scope.proto\x1a!arenalab/api/common/v1/span.proto\x1a\x1fgoogle/protobuf/timestamp.proto\"\xe2\x02\n\x0ePredictRequest\x12,\n\x05scope\x18\x01 \x01(\x0b\x32\x1d.arenalab.api.common.v1.Scope\x12\x10\n\x08\x63reature\x18\x02 \x01(\t\x12\x31\n\x08messages\x18\x03 \x03(\x0b\x32\x1f.arenalab.api.common.v1.Message\x12\x0e\n\x06\x61\x63tion\x18\x04 \x01(\t\x12\x34\n\x07\x63ontext\x18\x05 \x01(\x0b\x32#.arenalab.api.common.v1.SpanContext\x12\x32\n\x06\x66ilter\x18\x06 \x01(\x0b\x32\".arenalab.api.common.v1.SpanFilter\x12\r\n\x05\x61lpha\x18\x07 \x01(\x01\x12\r\n\x05\x64\x65lta\x18\x08 \x01(\x01\x12\x14\n\x0cmax_evidence\x18\t \x01(\r\x12/\n\x0b\x66resh_after\x18\x14 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\"\xf9\x05\n\x0fPredictResponse\x12\x0e\n\x06output\x18\x01 \x01(\t\x12\x33\n\tsentences\x18\x14 \x03(\x0b\x32 .arenalab.api.common.v1.Sentence\x12\x12\n\nconfidence\x18\x02 \x01(\x01\x12\x34\n\x06method\x18\x03 \x01(\x0e\x32$.arenalab.api.common.v1.AnswerMethod\x12\x36\n\nabstention\x18\x04 \x01(\x0b\x32\".arenalab.api.common.v1.Abstention\x12\x34\n\tguarantee\x18\x05 \x01(\x0b\x32!.arenalab.api.common.v1.Guarantee\x12\x32\n\x08\x65vidence\x18\x06 \x03(\x0b\x32 .arenalab.api.common.v1.Evidence\x12\x39\n\x0c\x61lternatives\x18\x07 \x03(\x0b\x32#.arenalab.api.common.v1.Alternative\x12\x11\n\treasoning\x18\x08 \x01(\t\x12\x19\n\x11trajectories_used\x18\t \x01(\r\x12=\n\x10inferred_context\x18\n \x01(\x0b\x32#.arenalab.api.common.v1.SpanContext\x12\x10\n\x08\x63reature\x18\x0b \x01(\t\x12\x0f\n\x07\x64\x61taset\x18\x0c \x01(\t\x12\x17\n\x0f\x64\x61taset_version\x18\r \x01(\t\x12/\n\x04plan\x18\x0e \x01(\x0b\x32!.arenalab.api.common.v1.QueryPlan\x12\r\n\x05\x65xact\x18\x0f \x01(\x08\x12J\n\x08\x66\x65\x61tures\x18\x10 \x03(\x0b\x32\x38.arenalab.api.predictor.v1.PredictResponse.FeaturesEntry\x12\x14\n\x0cquery_tokens\x18\x11 \x01(\r\x1a/\n\rFeaturesEntry\x12\x0b\n\x03key\x18\x01 \x01(\t\x12\r\n\x05value\x18\x02 \x01(\x01:\x02\x38\x01\"\xcc\x01\n\x17TrainCalibrationRequest\x12\x0f\n\x07\x64\x61taset\x18\x01 \x01(\t\x12\x0f\n\x07staging\x18\x02 \x01(\t\x12\r\n\x05\x61lpha\x18\x03 \x01(\x01\x12\r\n\x05\x64\x65lta\x18\x04 \x01(\x01\x12,\n\x05scope\x18\x05 \x01(\x0b\x32\x1d.arenalab.api.common.v1.Scope\x12\x43\n\x11\x63ontext_weighting\x18\x14 \x01(\x0e\x32(.arenalab.api.common.v1.ContextWeighting\"W\n\x13\x43heckSupportRequest\x12\x0c\n\x04text\x18\x01 \x01(\t\x12\x32\n\x08\x65vidence\x18\x02 \x03(\x0b\x32 .arenalab.api.common.v1.Sentence\"h\n\x14\x43heckSupportResponse\x12=\n\tsentences\x18\x01 \x03(\x0b\x32*.arenalab.api.predictor.v1.CheckedSentence\x12\x11\n\tsupported\x18\x02 \x01(\x08\"\x98\x01\n\x0f\x43heckedSentence\x12\x32\n\x08sentence\x18\x01 \x01(\x0b\x32 .arenalab.api.common.v1.Sentence\x12\x11\n\tsupported\x18\x02 \x01(\x08\x12\x0f\n\x07overlap\x18\x03 \x01(\x01\x12\x12\n\nsimilarity\x18\x04 \x01(\x01\x12\x19\n\x11unsupported_terms\x18\x05 \x03(\t\"i\n\x18TrainCalibrationResponse\x12\x10\n\x08\x61rtefact\x18\x01 \x01(\x0c\x12;\n\x07summary\x18\x02 \x01(\x0b\x32*.arenalab.api.common.v1.CalibrationSummary\"\x98\x01\n\x10\x43\x61librateRequest\x12<\n\x06header\x18\x01 \x01(\x0b\x32*.arenalab.api.predictor.v1.CalibrateHeaderH\x00\x12>\n\x07\x65xample\x18\x02 \x01(\x0b\x32+.arenalab.api.predictor.v1.LabelledQuestionH\x00\x42\x06\n\x04part\"o\n\x0f\x43\x61librateHeader\x12,\n\x05scope\x18\x01 \x01(\x0b\x32\x1d.arenalab.api.common.v1.Scope\x12\x10\n\x08\x63reature\x18\x02 \x01(\t\x12\r\n\x05\x61lpha\x18\x03 \x01(\x01\x12\r\n\x05\x64\x65lta\x18\x04 \x01(\x01\"6\n\x10LabelledQuestion\x12\x10\n\x08question\x18\x01 \x01(\t\x12\x10\n\x08outcomes\x18\x02 \x03(\t\"i\n\x11\x43\x61librateResponse\x12;\n\x07summary\x18\x01 \x01(\x0b\x32*.arenalab.api.common.v1.CalibrationSummary\x12\x17\n\x0f\x64\x61taset_version\x18\x02 \x01(\t\"D\n\x14ListCreaturesRequest\x12,\n\x05scope\x18\x01 \x01(\x0b\x32\x1d.arenalab.api.common.v1.Scope\"O\n\x15ListCreaturesResponse\x12\x36\n\tcreatures\x18\x01 \x03(\x0b\x32#.arenalab.api.predictor.v1.Creature\"\xbb\x01\n\x08\x43reature\x12\x0c\n\x04name\x18\x01 \x01(\t\x12\x0f\n\x07\x64\x61taset\x18\x02 \x01(\t\x12\x17\n\x0f\x64\x61taset_version\x18\x03 \x01(\t\x12\x32\n\x06\x66ilter\x18\x04 \x01(\x0b\x32\".arenalab.api.common.v1.SpanFilter\x12\x34\n\tguarantee\x18\x05 \x01(\x0b\x32!.arenalab.api.common.v1.Guarantee\x12\r\n\x05spans\x18\x06 \x01(\x04\x32\xca\x04\n\x10PredictorService\x12\x62\n\x07Predict\x12).arenalab.api.predictor.v1.PredictRequest\x1a*.arenalab.api.predictor.v1.PredictResponse\"\x00\x12}\n\x10TrainCalibration\x12\x32.arenalab.api.predictor.v1.TrainCalibrationRequest\x1a\x33.arenalab.api.predictor.v1.TrainCalibrationResponse\"\x00\x12j\n\tCalibrate\x12+.arenalab.api.predictor.v1.CalibrateRequest\x1a,.arenalab.api.predictor.v1.CalibrateResponse\"\x00(\x01\x12q\n\x0c\x43heckSupport\x12..arenalab.api.predictor.v1.CheckSupportRequest\x1a/.arenalab.api.predictor.v1.CheckSupportResponse\"\x00\x12t\n\rListCreatures\x12/.arenalab.api.predictor.v1.ListCreaturesRequest\x1a\x30.arenalab.api.predictor.v1.ListCreaturesResponse\"\x00\x62\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n1arenalab/api/predictor/v1/predictor_service.proto\x12\x19\x61renalab.api.predictor.v1\x1a#arenalab/api/common/v1/answer.proto\x1a#arenalab/api/common/v1/filter.proto\x1a$arenalab/api/common/v1/message.proto\x1a!arenalab/api/common/v1/plan.proto\x1a\"arenalab/api/common/v1/scope.proto\x1a!arenalab/api/common/v1/span.proto\x1a\x1fgoogle/protobuf/timestamp.proto\"\xe2\x03\n\x0ePredictRequest\x12,\n\x05scope\x18\x01 \x01(\x0b\x32\x1d.arenalab.api.common.v1.Scope\x12\x10\n\x08\x63reature\x18\x02 \x01(\t\x12\x31\n\x08messages\x18\x03 \x03(\x0b\x32\x1f.arenalab.api.common.v1.Message\x12\x0e\n\x06\x61\x63tion\x18\x04 \x01(\t\x12\x34\n\x07\x63ontext\x18\x05 \x01(\x0b\x32#.arenalab.api.common.v1.SpanContext\x12\x32\n\x06\x66ilter\x18\x06 \x01(\x0b\x32\".arenalab.api.common.v1.SpanFilter\x12\r\n\x05\x61lpha\x18\x07 \x01(\x01\x12\r\n\x05\x64\x65lta\x18\x08 \x01(\x01\x12\x14\n\x0cmax_evidence\x18\t \x01(\r\x12=\n\x0eguarantee_kind\x18\n \x01(\x0e\x32%.arenalab.api.common.v1.GuaranteeKind\x12?\n\x0fguarantee_scope\x18\x0b \x01(\x0e\x32&.arenalab.api.common.v1.GuaranteeScope\x12/\n\x0b\x66resh_after\x18\x14 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\"\xb2\x06\n\x0fPredictResponse\x12\x0e\n\x06output\x18\x01 \x01(\t\x12\x33\n\tsentences\x18\x14 \x03(\x0b\x32 .arenalab.api.common.v1.Sentence\x12\x12\n\nconfidence\x18\x02 \x01(\x01\x12\x34\n\x06method\x18\x03 \x01(\x0e\x32$.arenalab.api.common.v1.AnswerMethod\x12\x36\n\nabstention\x18\x04 \x01(\x0b\x32\".arenalab.api.common.v1.Abstention\x12\x34\n\tguarantee\x18\x05 \x01(\x0b\x32!.arenalab.api.common.v1.Guarantee\x12\x32\n\x08\x65vidence\x18\x06 \x03(\x0b\x32 .arenalab.api.common.v1.Evidence\x12\x39\n\x0c\x61lternatives\x18\x07 \x03(\x0b\x32#.arenalab.api.common.v1.Alternative\x12\x11\n\treasoning\x18\x08 \x01(\t\x12\x19\n\x11trajectories_used\x18\t \x01(\r\x12=\n\x10inferred_context\x18\n \x01(\x0b\x32#.arenalab.api.common.v1.SpanContext\x12\x10\n\x08\x63reature\x18\x0b \x01(\t\x12\x0f\n\x07\x64\x61taset\x18\x0c \x01(\t\x12\x17\n\x0f\x64\x61taset_version\x18\r \x01(\t\x12/\n\x04plan\x18\x0e \x01(\x0b\x32!.arenalab.api.common.v1.QueryPlan\x12\r\n\x05\x65xact\x18\x0f \x01(\x08\x12J\n\x08\x66\x65\x61tures\x18\x10 \x03(\x0b\x32\x38.arenalab.api.predictor.v1.PredictResponse.FeaturesEntry\x12\x14\n\x0cquery_tokens\x18\x11 \x01(\r\x12\x37\n\x0boutcome_set\x18\x12 \x01(\x0b\x32\".arenalab.api.common.v1.OutcomeSet\x1a/\n\rFeaturesEntry\x12\x0b\n\x03key\x18\x01 \x01(\t\x12\r\n\x05value\x18\x02 \x01(\x01:\x02\x38\x01\"\xcc\x01\n\x17TrainCalibrationRequest\x12\x0f\n\x07\x64\x61taset\x18\x01 \x01(\t\x12\x0f\n\x07staging\x18\x02 \x01(\t\x12\r\n\x05\x61lpha\x18\x03 \x01(\x01\x12\r\n\x05\x64\x65lta\x18\x04 \x01(\x01\x12,\n\x05scope\x18\x05 \x01(\x0b\x32\x1d.arenalab.api.common.v1.Scope\x12\x43\n\x11\x63ontext_weighting\x18\x14 \x01(\x0e\x32(.arenalab.api.common.v1.ContextWeighting\"W\n\x13\x43heckSupportRequest\x12\x0c\n\x04text\x18\x01 \x01(\t\x12\x32\n\x08\x65vidence\x18\x02 \x03(\x0b\x32 .arenalab.api.common.v1.Sentence\"h\n\x14\x43heckSupportResponse\x12=\n\tsentences\x18\x01 \x03(\x0b\x32*.arenalab.api.predictor.v1.CheckedSentence\x12\x11\n\tsupported\x18\x02 \x01(\x08\"\x98\x01\n\x0f\x43heckedSentence\x12\x32\n\x08sentence\x18\x01 \x01(\x0b\x32 .arenalab.api.common.v1.Sentence\x12\x11\n\tsupported\x18\x02 \x01(\x08\x12\x0f\n\x07overlap\x18\x03 \x01(\x01\x12\x12\n\nsimilarity\x18\x04 \x01(\x01\x12\x19\n\x11unsupported_terms\x18\x05 \x03(\t\"x\n\x18TrainCalibrationResponse\x12\x10\n\x08\x61rtefact\x18\x01 \x01(\x0c\x12;\n\x07summary\x18\x02 \x01(\x0b\x32*.arenalab.api.common.v1.CalibrationSummary\x12\r\n\x05views\x18\x03 \x01(\x0c\"\x98\x01\n\x10\x43\x61librateRequest\x12<\n\x06header\x18\x01 \x01(\x0b\x32*.arenalab.api.predictor.v1.CalibrateHeaderH\x00\x12>\n\x07\x65xample\x18\x02 \x01(\x0b\x32+.arenalab.api.predictor.v1.LabelledQuestionH\x00\x42\x06\n\x04part\"o\n\x0f\x43\x61librateHeader\x12,\n\x05scope\x18\x01 \x01(\x0b\x32\x1d.arenalab.api.common.v1.Scope\x12\x10\n\x08\x63reature\x18\x02 \x01(\t\x12\r\n\x05\x61lpha\x18\x03 \x01(\x01\x12\r\n\x05\x64\x65lta\x18\x04 \x01(\x01\"6\n\x10LabelledQuestion\x12\x10\n\x08question\x18\x01 \x01(\t\x12\x10\n\x08outcomes\x18\x02 \x03(\t\"i\n\x11\x43\x61librateResponse\x12;\n\x07summary\x18\x01 \x01(\x0b\x32*.arenalab.api.common.v1.CalibrationSummary\x12\x17\n\x0f\x64\x61taset_version\x18\x02 \x01(\t\"D\n\x14ListCreaturesRequest\x12,\n\x05scope\x18\x01 \x01(\x0b\x32\x1d.arenalab.api.common.v1.Scope\"O\n\x15ListCreaturesResponse\x12\x36\n\tcreatures\x18\x01 \x03(\x0b\x32#.arenalab.api.predictor.v1.Creature\"\xbb\x01\n\x08\x43reature\x12\x0c\n\x04name\x18\x01 \x01(\t\x12\x0f\n\x07\x64\x61taset\x18\x02 \x01(\t\x12\x17\n\x0f\x64\x61taset_version\x18\x03 \x01(\t\x12\x32\n\x06\x66ilter\x18\x04 \x01(\x0b\x32\".arenalab.api.common.v1.SpanFilter\x12\x34\n\tguarantee\x18\x05 \x01(\x0b\x32!.arenalab.api.common.v1.Guarantee\x12\r\n\x05spans\x18\x06 \x01(\x04\x32\xca\x04\n\x10PredictorService\x12\x62\n\x07Predict\x12).arenalab.api.predictor.v1.PredictRequest\x1a*.arenalab.api.predictor.v1.PredictResponse\"\x00\x12}\n\x10TrainCalibration\x12\x32.arenalab.api.predictor.v1.TrainCalibrationRequest\x1a\x33.arenalab.api.predictor.v1.TrainCalibrationResponse\"\x00\x12j\n\tCalibrate\x12+.arenalab.api.predictor.v1.CalibrateRequest\x1a,.arenalab.api.predictor.v1.CalibrateResponse\"\x00(\x01\x12q\n\x0c\x43heckSupport\x12..arenalab.api.predictor.v1.CheckSupportRequest\x1a/.arenalab.api.predictor.v1.CheckSupportResponse\"\x00\x12t\n\rListCreatures\x12/.arenalab.api.predictor.v1.ListCreaturesRequest\x1a\x30.arenalab.api.predictor.v1.ListCreaturesResponse\"\x00\x62\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
@@ -41,35 +41,35 @@ if not _descriptor._USE_C_DESCRIPTORS:
   _globals['_PREDICTRESPONSE_FEATURESENTRY']._loaded_options = None
   _globals['_PREDICTRESPONSE_FEATURESENTRY']._serialized_options = b'8\001'
   _globals['_PREDICTREQUEST']._serialized_start=332
-  _globals['_PREDICTREQUEST']._serialized_end=686
-  _globals['_PREDICTRESPONSE']._serialized_start=689
-  _globals['_PREDICTRESPONSE']._serialized_end=1450
-  _globals['_PREDICTRESPONSE_FEATURESENTRY']._serialized_start=1403
-  _globals['_PREDICTRESPONSE_FEATURESENTRY']._serialized_end=1450
-  _globals['_TRAINCALIBRATIONREQUEST']._serialized_start=1453
-  _globals['_TRAINCALIBRATIONREQUEST']._serialized_end=1657
-  _globals['_CHECKSUPPORTREQUEST']._serialized_start=1659
-  _globals['_CHECKSUPPORTREQUEST']._serialized_end=1746
-  _globals['_CHECKSUPPORTRESPONSE']._serialized_start=1748
-  _globals['_CHECKSUPPORTRESPONSE']._serialized_end=1852
-  _globals['_CHECKEDSENTENCE']._serialized_start=1855
-  _globals['_CHECKEDSENTENCE']._serialized_end=2007
-  _globals['_TRAINCALIBRATIONRESPONSE']._serialized_start=2009
-  _globals['_TRAINCALIBRATIONRESPONSE']._serialized_end=2114
-  _globals['_CALIBRATEREQUEST']._serialized_start=2117
-  _globals['_CALIBRATEREQUEST']._serialized_end=2269
-  _globals['_CALIBRATEHEADER']._serialized_start=2271
-  _globals['_CALIBRATEHEADER']._serialized_end=2382
-  _globals['_LABELLEDQUESTION']._serialized_start=2384
-  _globals['_LABELLEDQUESTION']._serialized_end=2438
-  _globals['_CALIBRATERESPONSE']._serialized_start=2440
-  _globals['_CALIBRATERESPONSE']._serialized_end=2545
-  _globals['_LISTCREATURESREQUEST']._serialized_start=2547
-  _globals['_LISTCREATURESREQUEST']._serialized_end=2615
-  _globals['_LISTCREATURESRESPONSE']._serialized_start=2617
-  _globals['_LISTCREATURESRESPONSE']._serialized_end=2696
-  _globals['_CREATURE']._serialized_start=2699
-  _globals['_CREATURE']._serialized_end=2886
-  _globals['_PREDICTORSERVICE']._serialized_start=2889
-  _globals['_PREDICTORSERVICE']._serialized_end=3475
+  _globals['_PREDICTREQUEST']._serialized_end=814
+  _globals['_PREDICTRESPONSE']._serialized_start=817
+  _globals['_PREDICTRESPONSE']._serialized_end=1635
+  _globals['_PREDICTRESPONSE_FEATURESENTRY']._serialized_start=1588
+  _globals['_PREDICTRESPONSE_FEATURESENTRY']._serialized_end=1635
+  _globals['_TRAINCALIBRATIONREQUEST']._serialized_start=1638
+  _globals['_TRAINCALIBRATIONREQUEST']._serialized_end=1842
+  _globals['_CHECKSUPPORTREQUEST']._serialized_start=1844
+  _globals['_CHECKSUPPORTREQUEST']._serialized_end=1931
+  _globals['_CHECKSUPPORTRESPONSE']._serialized_start=1933
+  _globals['_CHECKSUPPORTRESPONSE']._serialized_end=2037
+  _globals['_CHECKEDSENTENCE']._serialized_start=2040
+  _globals['_CHECKEDSENTENCE']._serialized_end=2192
+  _globals['_TRAINCALIBRATIONRESPONSE']._serialized_start=2194
+  _globals['_TRAINCALIBRATIONRESPONSE']._serialized_end=2314
+  _globals['_CALIBRATEREQUEST']._serialized_start=2317
+  _globals['_CALIBRATEREQUEST']._serialized_end=2469
+  _globals['_CALIBRATEHEADER']._serialized_start=2471
+  _globals['_CALIBRATEHEADER']._serialized_end=2582
+  _globals['_LABELLEDQUESTION']._serialized_start=2584
+  _globals['_LABELLEDQUESTION']._serialized_end=2638
+  _globals['_CALIBRATERESPONSE']._serialized_start=2640
+  _globals['_CALIBRATERESPONSE']._serialized_end=2745
+  _globals['_LISTCREATURESREQUEST']._serialized_start=2747
+  _globals['_LISTCREATURESREQUEST']._serialized_end=2815
+  _globals['_LISTCREATURESRESPONSE']._serialized_start=2817
+  _globals['_LISTCREATURESRESPONSE']._serialized_end=2896
+  _globals['_CREATURE']._serialized_start=2899
+  _globals['_CREATURE']._serialized_end=3086
+  _globals['_PREDICTORSERVICE']._serialized_start=3089
+  _globals['_PREDICTORSERVICE']._serialized_end=3675
 # @@protoc_insertion_point(module_scope)

@@ -40,6 +40,8 @@ class PredictRequest(_message.Message):
     ALPHA_FIELD_NUMBER: _builtins.int
     DELTA_FIELD_NUMBER: _builtins.int
     MAX_EVIDENCE_FIELD_NUMBER: _builtins.int
+    GUARANTEE_KIND_FIELD_NUMBER: _builtins.int
+    GUARANTEE_SCOPE_FIELD_NUMBER: _builtins.int
     FRESH_AFTER_FIELD_NUMBER: _builtins.int
     creature: _builtins.str
     """creature to ask. Empty means the one of the dataset published last."""
@@ -55,6 +57,10 @@ class PredictRequest(_message.Message):
     """
     max_evidence: _builtins.int
     """max_evidence is the most evidence to return, in [0, 50]. 0 means 5."""
+    guarantee_kind: _answer_pb2.GuaranteeKind.ValueType
+    """guarantee_kind to decide by. UNSPECIFIED means HIGH_PROBABILITY."""
+    guarantee_scope: _answer_pb2.GuaranteeScope.ValueType
+    """guarantee_scope to decide by. UNSPECIFIED means ALL."""
     @_builtins.property
     def scope(self) -> _scope_pb2.Scope:
         """scope of the call."""
@@ -92,11 +98,13 @@ class PredictRequest(_message.Message):
         alpha: _builtins.float = ...,
         delta: _builtins.float = ...,
         max_evidence: _builtins.int = ...,
+        guarantee_kind: _answer_pb2.GuaranteeKind.ValueType = ...,
+        guarantee_scope: _answer_pb2.GuaranteeScope.ValueType = ...,
         fresh_after: _timestamp_pb2.Timestamp | None = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["context", b"context", "filter", b"filter", "fresh_after", b"fresh_after", "scope", b"scope"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["action", b"action", "alpha", b"alpha", "context", b"context", "creature", b"creature", "delta", b"delta", "filter", b"filter", "fresh_after", b"fresh_after", "max_evidence", b"max_evidence", "messages", b"messages", "scope", b"scope"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["action", b"action", "alpha", b"alpha", "context", b"context", "creature", b"creature", "delta", b"delta", "filter", b"filter", "fresh_after", b"fresh_after", "guarantee_kind", b"guarantee_kind", "guarantee_scope", b"guarantee_scope", "max_evidence", b"max_evidence", "messages", b"messages", "scope", b"scope"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
@@ -146,6 +154,7 @@ class PredictResponse(_message.Message):
     EXACT_FIELD_NUMBER: _builtins.int
     FEATURES_FIELD_NUMBER: _builtins.int
     QUERY_TOKENS_FIELD_NUMBER: _builtins.int
+    OUTCOME_SET_FIELD_NUMBER: _builtins.int
     output: _builtins.str
     """output is the outcome text. When `abstention` is set it is what memory would
     have said, and must not be served as an answer. May be empty.
@@ -205,6 +214,12 @@ class PredictResponse(_message.Message):
     def features(self) -> _containers.ScalarMap[_builtins.str, _builtins.float]:
         """features that the confidence was computed from, by name."""
 
+    @_builtins.property
+    def outcome_set(self) -> _answer_pb2.OutcomeSet:
+        """outcome_set holds the right outcome in a stated share of cases. Absent when
+        there is no outcome, or when the calibration is too small for that share.
+        """
+
     def __init__(
         self,
         *,
@@ -226,10 +241,11 @@ class PredictResponse(_message.Message):
         exact: _builtins.bool = ...,
         features: _abc.Mapping[_builtins.str, _builtins.float] | None = ...,
         query_tokens: _builtins.int = ...,
+        outcome_set: _answer_pb2.OutcomeSet | None = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _typing.Literal["abstention", b"abstention", "guarantee", b"guarantee", "inferred_context", b"inferred_context", "plan", b"plan"]  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = _typing.Literal["abstention", b"abstention", "guarantee", b"guarantee", "inferred_context", b"inferred_context", "outcome_set", b"outcome_set", "plan", b"plan"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["abstention", b"abstention", "alternatives", b"alternatives", "confidence", b"confidence", "creature", b"creature", "dataset", b"dataset", "dataset_version", b"dataset_version", "evidence", b"evidence", "exact", b"exact", "features", b"features", "guarantee", b"guarantee", "inferred_context", b"inferred_context", "method", b"method", "output", b"output", "plan", b"plan", "query_tokens", b"query_tokens", "reasoning", b"reasoning", "sentences", b"sentences", "trajectories_used", b"trajectories_used"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["abstention", b"abstention", "alternatives", b"alternatives", "confidence", b"confidence", "creature", b"creature", "dataset", b"dataset", "dataset_version", b"dataset_version", "evidence", b"evidence", "exact", b"exact", "features", b"features", "guarantee", b"guarantee", "inferred_context", b"inferred_context", "method", b"method", "outcome_set", b"outcome_set", "output", b"output", "plan", b"plan", "query_tokens", b"query_tokens", "reasoning", b"reasoning", "sentences", b"sentences", "trajectories_used", b"trajectories_used"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
@@ -389,8 +405,13 @@ class TrainCalibrationResponse(_message.Message):
 
     ARTEFACT_FIELD_NUMBER: _builtins.int
     SUMMARY_FIELD_NUMBER: _builtins.int
+    VIEWS_FIELD_NUMBER: _builtins.int
     artefact: _builtins.bytes
     """artefact is the calibration.json of the version: model, scores, reliability."""
+    views: _builtins.bytes
+    """views is the calibration.npz of the version: what its outcomes say of a
+    question, as plain arrays. Empty where outcomes do not repeat.
+    """
     @_builtins.property
     def summary(self) -> _answer_pb2.CalibrationSummary:
         """summary for people and for the manifest."""
@@ -400,10 +421,11 @@ class TrainCalibrationResponse(_message.Message):
         *,
         artefact: _builtins.bytes = ...,
         summary: _answer_pb2.CalibrationSummary | None = ...,
+        views: _builtins.bytes = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["summary", b"summary"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["artefact", b"artefact", "summary", b"summary"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["artefact", b"artefact", "summary", b"summary", "views", b"views"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 

@@ -369,6 +369,7 @@ class SearchTextResponse(_message.Message):
     SEARCH_US_FIELD_NUMBER: _builtins.int
     PLAN_FIELD_NUMBER: _builtins.int
     MISSING_SHARDS_FIELD_NUMBER: _builtins.int
+    VECTOR_FIELD_NUMBER: _builtins.int
     dataset: _builtins.str
     """dataset that was searched."""
     dataset_version: _builtins.str
@@ -381,6 +382,8 @@ class SearchTextResponse(_message.Message):
     """embed_us is the time spent on embedding, in microseconds."""
     search_us: _builtins.int
     """search_us is the time spent in the indexes, in microseconds."""
+    vector: _builtins.bytes
+    """vector of the text, unit length, as little-endian float32."""
     @_builtins.property
     def hits(self) -> _containers.RepeatedCompositeFieldContainer[Global___Hit]:
         """hits by descending score; ties by span id. Without a ranking, by similarity."""
@@ -410,10 +413,11 @@ class SearchTextResponse(_message.Message):
         search_us: _builtins.int = ...,
         plan: _plan_pb2.QueryPlan | None = ...,
         missing_shards: _abc.Iterable[_builtins.str] | None = ...,
+        vector: _builtins.bytes = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["certificate", b"certificate", "plan", b"plan"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["certificate", b"certificate", "dataset", b"dataset", "dataset_version", b"dataset_version", "embed_us", b"embed_us", "engine", b"engine", "hits", b"hits", "matches", b"matches", "missing_shards", b"missing_shards", "plan", b"plan", "search_us", b"search_us"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["certificate", b"certificate", "dataset", b"dataset", "dataset_version", b"dataset_version", "embed_us", b"embed_us", "engine", b"engine", "hits", b"hits", "matches", b"matches", "missing_shards", b"missing_shards", "plan", b"plan", "search_us", b"search_us", "vector", b"vector"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
@@ -486,8 +490,25 @@ class AddSpansRequest(_message.Message):
     SCOPE_FIELD_NUMBER: _builtins.int
     DATASET_FIELD_NUMBER: _builtins.int
     SPANS_FIELD_NUMBER: _builtins.int
+    VECTORS_FIELD_NUMBER: _builtins.int
+    EMBEDDER_DIGEST_FIELD_NUMBER: _builtins.int
     dataset: _builtins.str
     """dataset to add to. Required; it must be published."""
+    vectors: _builtins.bytes
+    """vectors of the spans, one each in their order: float32 of the collection's
+    dimension. Any length but zero; one that is not of length 1, give or take 1e-6, is
+    scaled to it, any other is kept bit for bit. Empty: search embeds what each span is
+    about (`this`).
+
+    Search trusts them: it does not compare them with the texts, and every similarity
+    to such a span is that of the vector that was given. They are logged and served
+    again after a restart; a version from another embedder has these spans embedded
+    from their texts.
+    """
+    embedder_digest: _builtins.str
+    """embedder_digest of the embedder that made the vectors, as EmbedResponse has it; must
+    be that of the collection. Required with vectors.
+    """
     @_builtins.property
     def scope(self) -> _scope_pb2.Scope:
         """scope of the collection."""
@@ -502,10 +523,12 @@ class AddSpansRequest(_message.Message):
         scope: _scope_pb2.Scope | None = ...,
         dataset: _builtins.str = ...,
         spans: _abc.Iterable[_span_pb2.Span] | None = ...,
+        vectors: _builtins.bytes = ...,
+        embedder_digest: _builtins.str = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["scope", b"scope"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["dataset", b"dataset", "scope", b"scope", "spans", b"spans"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["dataset", b"dataset", "embedder_digest", b"embedder_digest", "scope", b"scope", "spans", b"spans", "vectors", b"vectors"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
@@ -546,8 +569,14 @@ class UpdateSpansRequest(_message.Message):
     SCOPE_FIELD_NUMBER: _builtins.int
     DATASET_FIELD_NUMBER: _builtins.int
     SPANS_FIELD_NUMBER: _builtins.int
+    VECTORS_FIELD_NUMBER: _builtins.int
+    EMBEDDER_DIGEST_FIELD_NUMBER: _builtins.int
     dataset: _builtins.str
     """dataset to change. Required; it must be published."""
+    vectors: _builtins.bytes
+    """vectors of the spans, as in AddSpansRequest."""
+    embedder_digest: _builtins.str
+    """embedder_digest of the vectors, as in AddSpansRequest."""
     @_builtins.property
     def scope(self) -> _scope_pb2.Scope:
         """scope of the collection."""
@@ -562,10 +591,12 @@ class UpdateSpansRequest(_message.Message):
         scope: _scope_pb2.Scope | None = ...,
         dataset: _builtins.str = ...,
         spans: _abc.Iterable[_span_pb2.Span] | None = ...,
+        vectors: _builtins.bytes = ...,
+        embedder_digest: _builtins.str = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["scope", b"scope"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["dataset", b"dataset", "scope", b"scope", "spans", b"spans"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["dataset", b"dataset", "embedder_digest", b"embedder_digest", "scope", b"scope", "spans", b"spans", "vectors", b"vectors"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
@@ -1058,6 +1089,7 @@ class SegmentStats(_message.Message):
     DISK_BYTES_FIELD_NUMBER: _builtins.int
     BUILD_SECONDS_FIELD_NUMBER: _builtins.int
     LIBRARY_FIELD_NUMBER: _builtins.int
+    EFFORT_FIELD_NUMBER: _builtins.int
     engine: _plan_pb2.Engine.ValueType
     """engine that is used unless a filter makes a scan cheaper."""
     spans: _builtins.int
@@ -1072,6 +1104,14 @@ class SegmentStats(_message.Message):
     """build_seconds that its index took."""
     library: _builtins.str
     """library that the index comes from, such as "faiss"."""
+    effort: _builtins.float
+    """effort by which the index is searched harder than the planner's tables say, measured
+    when it was built and raised where searches found too little: its candidate list, or
+    its number of inverted lists, is so many times as long. In [1, 4096]: 1 for most, at
+    most 16 where it is searched at all, and 4096 where no list reaches the recall, so
+    that it is scanned. 1 as well where there is no index, where it was not measured yet,
+    and for one on a server.
+    """
     def __init__(
         self,
         *,
@@ -1082,10 +1122,11 @@ class SegmentStats(_message.Message):
         disk_bytes: _builtins.int = ...,
         build_seconds: _builtins.float = ...,
         library: _builtins.str = ...,
+        effort: _builtins.float = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["build_seconds", b"build_seconds", "disk_bytes", b"disk_bytes", "engine", b"engine", "library", b"library", "memory_bytes", b"memory_bytes", "removed", b"removed", "spans", b"spans"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["build_seconds", b"build_seconds", "disk_bytes", b"disk_bytes", "effort", b"effort", "engine", b"engine", "library", b"library", "memory_bytes", b"memory_bytes", "removed", b"removed", "spans", b"spans"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 

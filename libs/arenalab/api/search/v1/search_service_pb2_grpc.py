@@ -173,11 +173,15 @@ class SearchServiceServicer:
         raise NotImplementedError('Method not implemented!')
 
     def AddSpans(self, request, context):
-        """AddSpans stores spans durably, embeds them and makes them searchable at once.
+        """AddSpans stores spans durably, with vectors that the caller gives or that search
+        makes of their texts, and makes them searchable at once.
 
         All or nothing; adding a span that is there already, byte for byte, changes
-        nothing. Errors: INVALID_ARGUMENT (INVALID_SPAN, TOO_LARGE; INVALID_ARGUMENT for
-        an id that another span has); RESOURCE_EXHAUSTED (STORAGE_FULL, OVERLOADED).
+        nothing, its vector neither. Errors: INVALID_ARGUMENT (INVALID_SPAN, TOO_LARGE;
+        INVALID_VECTOR for vectors of another length, or one that is no direction;
+        INVALID_ARGUMENT for an id that another span has); FAILED_PRECONDITION
+        (EMBEDDER_MISMATCH) for vectors of another embedder; RESOURCE_EXHAUSTED
+        (STORAGE_FULL, OVERLOADED; TOO_LARGE for a message above 16 MiB).
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
@@ -186,8 +190,9 @@ class SearchServiceServicer:
     def UpdateSpans(self, request, context):
         """UpdateSpans replaces spans by others with the same ids, all or nothing.
 
-        Weight and quarantine of the span stay as they are. Errors: as AddSpans;
-        NOT_FOUND (UNKNOWN_SPAN) for the first id that is not there.
+        Weight and quarantine of the span stay as they are. A span that is the same already
+        is replaced all the same where another vector is given than it has. Errors: as
+        AddSpans; NOT_FOUND (UNKNOWN_SPAN) for the first id that is not there.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')

@@ -63,17 +63,22 @@ class SearchServiceStub:
     RESOURCE_EXHAUSTED (OVERLOADED) when the queue is full.
     """
     AddSpans: _grpc.UnaryUnaryMultiCallable[_search_service_pb2.AddSpansRequest, _search_service_pb2.AddSpansResponse]
-    """AddSpans stores spans durably, embeds them and makes them searchable at once.
+    """AddSpans stores spans durably, with vectors that the caller gives or that search
+    makes of their texts, and makes them searchable at once.
 
     All or nothing; adding a span that is there already, byte for byte, changes
-    nothing. Errors: INVALID_ARGUMENT (INVALID_SPAN, TOO_LARGE; INVALID_ARGUMENT for
-    an id that another span has); RESOURCE_EXHAUSTED (STORAGE_FULL, OVERLOADED).
+    nothing, its vector neither. Errors: INVALID_ARGUMENT (INVALID_SPAN, TOO_LARGE;
+    INVALID_VECTOR for vectors of another length, or one that is no direction;
+    INVALID_ARGUMENT for an id that another span has); FAILED_PRECONDITION
+    (EMBEDDER_MISMATCH) for vectors of another embedder; RESOURCE_EXHAUSTED
+    (STORAGE_FULL, OVERLOADED; TOO_LARGE for a message above 16 MiB).
     """
     UpdateSpans: _grpc.UnaryUnaryMultiCallable[_search_service_pb2.UpdateSpansRequest, _search_service_pb2.UpdateSpansResponse]
     """UpdateSpans replaces spans by others with the same ids, all or nothing.
 
-    Weight and quarantine of the span stay as they are. Errors: as AddSpans;
-    NOT_FOUND (UNKNOWN_SPAN) for the first id that is not there.
+    Weight and quarantine of the span stay as they are. A span that is the same already
+    is replaced all the same where another vector is given than it has. Errors: as
+    AddSpans; NOT_FOUND (UNKNOWN_SPAN) for the first id that is not there.
     """
     DeleteSpans: _grpc.UnaryUnaryMultiCallable[_search_service_pb2.DeleteSpansRequest, _search_service_pb2.DeleteSpansResponse]
     """DeleteSpans removes spans for good. Ids that are not there are counted, not refused.
@@ -170,17 +175,22 @@ class SearchServiceAsyncStub(SearchServiceStub):
     RESOURCE_EXHAUSTED (OVERLOADED) when the queue is full.
     """
     AddSpans: _aio.UnaryUnaryMultiCallable[_search_service_pb2.AddSpansRequest, _search_service_pb2.AddSpansResponse]  # type: ignore[assignment]
-    """AddSpans stores spans durably, embeds them and makes them searchable at once.
+    """AddSpans stores spans durably, with vectors that the caller gives or that search
+    makes of their texts, and makes them searchable at once.
 
     All or nothing; adding a span that is there already, byte for byte, changes
-    nothing. Errors: INVALID_ARGUMENT (INVALID_SPAN, TOO_LARGE; INVALID_ARGUMENT for
-    an id that another span has); RESOURCE_EXHAUSTED (STORAGE_FULL, OVERLOADED).
+    nothing, its vector neither. Errors: INVALID_ARGUMENT (INVALID_SPAN, TOO_LARGE;
+    INVALID_VECTOR for vectors of another length, or one that is no direction;
+    INVALID_ARGUMENT for an id that another span has); FAILED_PRECONDITION
+    (EMBEDDER_MISMATCH) for vectors of another embedder; RESOURCE_EXHAUSTED
+    (STORAGE_FULL, OVERLOADED; TOO_LARGE for a message above 16 MiB).
     """
     UpdateSpans: _aio.UnaryUnaryMultiCallable[_search_service_pb2.UpdateSpansRequest, _search_service_pb2.UpdateSpansResponse]  # type: ignore[assignment]
     """UpdateSpans replaces spans by others with the same ids, all or nothing.
 
-    Weight and quarantine of the span stay as they are. Errors: as AddSpans;
-    NOT_FOUND (UNKNOWN_SPAN) for the first id that is not there.
+    Weight and quarantine of the span stay as they are. A span that is the same already
+    is replaced all the same where another vector is given than it has. Errors: as
+    AddSpans; NOT_FOUND (UNKNOWN_SPAN) for the first id that is not there.
     """
     DeleteSpans: _aio.UnaryUnaryMultiCallable[_search_service_pb2.DeleteSpansRequest, _search_service_pb2.DeleteSpansResponse]  # type: ignore[assignment]
     """DeleteSpans removes spans for good. Ids that are not there are counted, not refused.
@@ -298,11 +308,15 @@ class SearchServiceServicer(metaclass=_abc_1.ABCMeta):
         request: _search_service_pb2.AddSpansRequest,
         context: _ServicerContext,
     ) -> _typing.Union[_search_service_pb2.AddSpansResponse, _abc.Awaitable[_search_service_pb2.AddSpansResponse]]:
-        """AddSpans stores spans durably, embeds them and makes them searchable at once.
+        """AddSpans stores spans durably, with vectors that the caller gives or that search
+        makes of their texts, and makes them searchable at once.
 
         All or nothing; adding a span that is there already, byte for byte, changes
-        nothing. Errors: INVALID_ARGUMENT (INVALID_SPAN, TOO_LARGE; INVALID_ARGUMENT for
-        an id that another span has); RESOURCE_EXHAUSTED (STORAGE_FULL, OVERLOADED).
+        nothing, its vector neither. Errors: INVALID_ARGUMENT (INVALID_SPAN, TOO_LARGE;
+        INVALID_VECTOR for vectors of another length, or one that is no direction;
+        INVALID_ARGUMENT for an id that another span has); FAILED_PRECONDITION
+        (EMBEDDER_MISMATCH) for vectors of another embedder; RESOURCE_EXHAUSTED
+        (STORAGE_FULL, OVERLOADED; TOO_LARGE for a message above 16 MiB).
         """
 
     @_abc_1.abstractmethod
@@ -313,8 +327,9 @@ class SearchServiceServicer(metaclass=_abc_1.ABCMeta):
     ) -> _typing.Union[_search_service_pb2.UpdateSpansResponse, _abc.Awaitable[_search_service_pb2.UpdateSpansResponse]]:
         """UpdateSpans replaces spans by others with the same ids, all or nothing.
 
-        Weight and quarantine of the span stay as they are. Errors: as AddSpans;
-        NOT_FOUND (UNKNOWN_SPAN) for the first id that is not there.
+        Weight and quarantine of the span stay as they are. A span that is the same already
+        is replaced all the same where another vector is given than it has. Errors: as
+        AddSpans; NOT_FOUND (UNKNOWN_SPAN) for the first id that is not there.
         """
 
     @_abc_1.abstractmethod

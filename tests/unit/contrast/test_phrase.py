@@ -1,7 +1,7 @@
 from hypothesis import given
 from hypothesis import strategies as st
 
-from arenalab.predictor.phrase import MAX_WORDS, parse, stem
+from arenalab.contrast.phrase import MAX_WORDS, parse, stem
 
 
 def test_fillers_and_negations_carry_no_content() -> None:
@@ -20,10 +20,39 @@ def test_not_knowing_is_no_negation() -> None:
     assert not parse("I can't find my phone").negated
     assert not parse("I'm not really sure how to pay").negated
     assert parse("I can't pay").negated
+    assert parse("do not tell my bank").negated
+    assert not parse("I do not remember my pin").negated
 
 
 def test_numbers_are_read_as_digits_and_as_words() -> None:
-    assert parse("three retries in 4.5 s").numbers == {"3", "4.5"}
+    assert parse("three retries of 4.5").numbers == {"3", "4.5"}
+    assert parse("1,000 of them").numbers == {"1000"}
+    assert parse("which one of these").numbers == frozenset()
+
+
+def test_a_number_is_read_with_its_unit() -> None:
+    assert parse("wait 60 minutes").numbers == parse("wait 1 hour").numbers
+    assert parse("wait one hour").numbers == parse("wait 3600 s").numbers
+    assert parse("wait 5 minutes").numbers != parse("wait 5 hours").numbers
+    assert parse("$5 for it").numbers == parse("5 dollars for it").numbers
+    assert parse("3% of it").numbers == parse("3 percent of it").numbers
+
+
+def test_a_name_is_a_capital_inside_a_sentence() -> None:
+    assert parse("How do I link Trello to it?").names == {"trello"}
+    assert parse("Does GitHub do it?").names == {"github"}
+    assert parse("Link Trello To Gmail Now").names == frozenset()  # a title: all are capitals
+    assert parse("It works. Why does it?").names == frozenset()
+
+
+def test_items_of_closed_kinds_are_known_by_any_of_their_names() -> None:
+    assert parse("on my iphone").items == parse("on iOS").items == {("platform", "ios")}
+    assert parse("next tues").items == {("weekday", "tuesday")}
+
+
+def test_on_is_the_opposite_of_off_only_where_something_is_switched() -> None:
+    assert parse("turn the light on").poles
+    assert not parse("remind me on the first night").poles & parse("turn on the light").poles
 
 
 def test_endings_do_not_hide_an_opposite() -> None:

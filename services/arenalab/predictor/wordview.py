@@ -1,0 +1,156 @@
+"""Words and pairs of words by outcome: what an embedding blurs, and how much of it is known.
+
+Naive Bayes over the outcomes that repeat, with the presence of words and of neighbouring words
+as its events. Alone it is weaker than any view of the embeddings, but it errs elsewhere: "order"
+and "order status" are one place to an encoder and two outcomes to their words. Beside the log
+likelihood it says which share of the question's words, weighted by rarity, an outcome has heard.
+
+Source: McCallum and Nigam (1998), A Comparison of Event Models for Naive Bayes Text
+Classification; rarity after Spärck Jones (1972), Journal of Documentation 28(1).
+"""
+
+import hashlib
+from collections import Counter, defaultdict
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from functools import cached_property
+from itertools import pairwise
+from typing import Final
+
+import numpy as np
+import numpy.typing as npt
+
+from arenalab.predictor.neighbourhood import FloatArray
+from arenalab.predictor.phrase import words_of
+
+# Pseudo-counts of a term in every outcome.
+_SMOOTHING: Final = 0.05
+# An outcome that has a word in so many of its spans has heard it for certain.
+_OFTEN: Final = 3.0
+# Terms kept, the most frequent first: bounds what a corpus of long texts takes.
+MAX_TERMS: Final = 100_000
+
+Digests = npt.NDArray[np.uint64]
+Ints = npt.NDArray[np.int32]
+
+
+@dataclass(frozen=True, slots=True)
+class Heard:
+    """What the outcomes have heard of a question's words."""
+
+    scores: FloatArray  # (o,), log likelihood ratio to any outcome
+    coverage: FloatArray  # (o,), in [0, 1]: share of the words' rarity
+    often: FloatArray  # (o,), in [0, 1]: the same, a word heard once counting a third
+    known: float  # in [0, 1]: share that any outcome has heard
+    mass: float  # log of one and the rarity of all words
+
+
+@dataclass(frozen=True)
+class WordView:
+    """Terms by ascending digest; entries of term t are `starts[t]` to `starts[t + 1]`."""
+
+    terms: Digests  # (t,)
+    starts: Ints  # (t + 1,)
+    outcomes: Ints  # (e,)
+    counts: Ints  # (e,), spans of the outcome that hold the term
+    sizes: Ints  # (o,), spans of each outcome
+
+    @cached_property
+    def _rows(self) -> dict[int, int]:
+        return {int(digest): row for row, digest in enumerate(self.terms)}
+
+    @cached_property
+    def _gains(self) -> FloatArray:
+        return np.log1p(self.counts / _SMOOTHING)
+
+    @cached_property
+    def _totals(self) -> FloatArray:
+        sums = np.concatenate([[0.0], np.cumsum(self.counts, dtype=np.float64)])
+        return np.asarray(sums[self.starts[1:]] - sums[self.starts[:-1]])
+
+    @cached_property
+    def _floor(self) -> FloatArray:
+        return np.asarray(np.log(_SMOOTHING / (self.sizes + 2.0 * _SMOOTHING)))
+
+    @cached_property
+    def _background(self) -> FloatArray:
+        return np.log((self._totals + _SMOOTHING) / (self._spans + 2.0 * _SMOOTHING))
+
+    @cached_property
+    def _rarity(self) -> FloatArray:
+        return np.asarray(np.log((self._spans + 1.0) / (self._totals + 0.5)))
+
+    @cached_property
+    def _often(self) -> FloatArray:
+        return np.minimum(self.counts / _OFTEN, 1.0)
+
+    @cached_property
+    def _spans(self) -> float:
+        return float(self.sizes.sum())
+
+    def heard(self, text: str) -> Heard:
+        """Returns what the outcomes have heard of a text."""
+        words = list(dict.fromkeys(words_of(text)))
+        singles = [self._rows.get(digest_of(word), -1) for word in words]
+        pairs = [self._rows.get(digest_of(pair), -1) for pair in dict.fromkeys(_pairs(text))]
+        heard_words = [row for row in singles if row >= 0]
+        rows = np.array(heard_words + [row for row in pairs if row >= 0], dtype=np.intp)
+        sizes = self.starts[rows + 1] - self.starts[rows]
+        entries = _ranges(self.starts[rows], sizes)
+        of = self.outcomes[entries]
+        outcomes = len(self.sizes)
+        # An empty count is of integers: hence the type.
+        scores = np.bincount(of, self._gains[entries], outcomes).astype(np.float64)
+        scores += len(rows) * self._floor - self._background[rows].sum()
+        rarity = self._rarity[rows]
+        rarity[len(heard_words) :] = 0.0  # pairs repeat what their words have said
+        weight = np.repeat(rarity, sizes)
+        most = float(np.log(2.0 * self._spans + 2.0))
+        total = float(rarity.sum()) + most * (len(words) - len(heard_words)) + 1e-9
+        return Heard(
+            scores=scores,
+            coverage=np.bincount(of, weight, outcomes) / total,
+            often=np.bincount(of, weight * self._often[entries], outcomes) / total,
+            known=float(rarity.sum()) / total,
+            mass=float(np.log1p(total)),
+        )
+
+
+def fit_words(texts: Sequence[str], codes: Iterable[int], outcomes: int) -> WordView:
+    """Returns the view of spans' questions; `codes` are their outcomes in [0, outcomes)."""
+    counts: defaultdict[int, Counter[int]] = defaultdict(Counter)
+    sizes = np.zeros(outcomes, dtype=np.int32)
+    for text, code in zip(texts, codes, strict=True):
+        sizes[code] += 1
+        for term in {*words_of(text), *_pairs(text)}:
+            counts[digest_of(term)][int(code)] += 1
+    kept = sorted(counts, key=lambda digest: (-counts[digest].total(), digest))[:MAX_TERMS]
+    kept.sort()
+    entries = [sorted(counts[digest].items()) for digest in kept]
+    flat = [entry for row in entries for entry in row]
+    return WordView(
+        terms=np.array(kept, dtype=np.uint64),
+        starts=np.cumsum([0, *map(len, entries)], dtype=np.int32),
+        outcomes=np.array([code for code, _ in flat], dtype=np.int32),
+        counts=np.array([count for _, count in flat], dtype=np.int32),
+        sizes=sizes,
+    )
+
+
+def digest_of(text: str) -> int:
+    """Returns 64 bits that stand for a text."""
+    return int.from_bytes(hashlib.blake2b(text.encode(), digest_size=8).digest(), "big")
+
+
+def _pairs(text: str) -> list[str]:
+    words = words_of(text)
+    return [f"{left} {right}" for left, right in pairwise(words)]
+
+
+def _ranges(starts: Ints, sizes: Ints) -> npt.NDArray[np.intp]:
+    """Returns the positions of all ranges, one after the other."""
+    total = int(sizes.sum())
+    if not total:
+        return np.zeros(0, dtype=np.intp)
+    offsets = np.repeat(starts - np.concatenate([[0], np.cumsum(sizes)[:-1]]), sizes)
+    return np.asarray(offsets + np.arange(total), dtype=np.intp)
