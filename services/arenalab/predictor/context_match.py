@@ -91,17 +91,11 @@ def weighted_mean(factors: FloatArray, weights: Weights) -> FloatArray:
 def factors_of(query: Situation, past: Sequence[Situation], semantic: FloatArray) -> FloatArray:
     """Returns each factor in [0, 1], NaN where a side does not know it, shape (k, 5)."""
     # Neighbours share a handful of situations, which are one object each (see `situation_with`).
-    row_of: dict[int, int] = {}
-    rows: list[tuple[float, float, float, float]] = []
-    at = []
-    for situation in past:
-        row = row_of.get(id(situation))
-        if row is None:
-            row = row_of[id(situation)] = len(rows)
-            rows.append(_compare(query, situation))
-        at.append(row)
+    distinct = {id(situation): situation for situation in past}
+    rows = {key: _compare(query, situation) for key, situation in distinct.items()}
     factors = np.empty((len(past), len(Factor)))
-    factors[:, : Factor.SEMANTIC] = np.array(rows).reshape(-1, int(Factor.SEMANTIC))[at]
+    if rows:
+        factors[:, : Factor.SEMANTIC] = [rows[id(situation)] for situation in past]
     factors[:, Factor.SEMANTIC] = np.clip(semantic, 0.0, 1.0)
     return factors
 

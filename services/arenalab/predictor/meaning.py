@@ -82,8 +82,10 @@ def cluster(
         vectors: Unit vectors of `texts`, or None: then words alone decide.
         is_mixed: Shares are probabilities of vote and views, which add up, not of the vote.
     """
-    apart = _apart(texts, vectors) if texts else np.zeros((0, 0))
-    label_of = {text: int(label) for text, label in zip(texts, _labels(apart), strict=True)}
+    if not texts:
+        return [Cluster((at,), g.members, g.score, g.share) for at, g in enumerate(groups)]
+    labels = _labels(_apart(texts, vectors))
+    label_of = {text: int(label) for text, label in zip(texts, labels, strict=True)}
     joined: dict[int, list[int]] = {}
     for at, group in enumerate(groups):
         text = group.outcome[:MAX_CHARS]

@@ -74,8 +74,9 @@ def synthesise(appraisal: Appraisal, clusters: Sequence[Cluster]) -> Synthesis:
 def spans_of(appraisal: Appraisal, groups: Sequence[Group]) -> tuple[str, ...]:
     """Returns the spans of groups by descending vote, at most `MAX_SPANS`."""
     members = [at for group in groups for at in group.members]
-    votes = appraisal.weights.tolist()  # a list is read ten times as fast as an array
-    members.sort(key=lambda at: (-votes[at], at))
+    if len(members) > 1:
+        votes = appraisal.weights.tolist()  # a list is read ten times as fast as an array
+        members.sort(key=lambda at: (-votes[at], at))
     memories = appraisal.neighbourhood.memories
     return tuple(memories[at].span_id for at in members[:MAX_SPANS])
 

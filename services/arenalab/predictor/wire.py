@@ -147,7 +147,9 @@ def situation_of(
     context: span_pb2.SpanContext, earlier: Sequence[span_pb2.Span], action: str
 ) -> Situation:
     """Returns the situation of a live question; `earlier` are its previous spans, oldest first."""
-    actions = (*(span.did for span in earlier), *([action] if action else []))
+    actions = (action,) if action else ()
+    if earlier:
+        actions = (*(span.did for span in earlier), *actions)
     return situation_with(
         context.environment, context.emotional_state, context.stakes or None, actions
     )
@@ -159,22 +161,23 @@ def memory_of(hit: search_pb.Hit) -> Memory | None:
     Read straight from the message: search has checked the span, and building one per hit
     would cost more than the search.
     """
-    span = hit.span
+    span, trajectory = hit.span, hit.trajectory
     if span.status == span_pb2.SPAN_STATUS_COMPLETED:
         outcome = span.if_ok
     elif span.status == span_pb2.SPAN_STATUS_FAILED:
         outcome = span.if_not
     else:
         return None
+    when = span.when
     return Memory(
         span_id=span.id,
         question=span.this,
         outcome=outcome,
-        situation=situation_of(span.context, tuple(reversed(hit.trajectory)), span.did),
-        trajectory_depth=len(hit.trajectory),
-        is_fragment=_is_fragment(span, hit.trajectory),
-        when_s=span.when.seconds + span.when.nanos / 1e9,
-        earlier=tuple(earlier.this for earlier in hit.trajectory),
+        situation=situation_of(span.context, trajectory[::-1] if trajectory else (), span.did),
+        trajectory_depth=len(trajectory),
+        is_fragment=_is_fragment(span, trajectory),
+        when_s=when.seconds + when.nanos / 1e9,
+        earlier=tuple([earlier.this for earlier in trajectory]) if trajectory else (),
     )
 
 
@@ -183,10 +186,10 @@ def _is_fragment(span: span_pb2.Span, trajectory: Sequence[span_pb2.Span]) -> bo
 
     A walk that ended at its depth, or where a cycle closes, is no fragment.
     """
-    if len(trajectory) >= TRAJECTORY_DEPTH:
+    named = (trajectory[-1] if trajectory else span).context.previous_spans
+    if not named or len(trajectory) >= TRAJECTORY_DEPTH:
         return False
     walked = {span.id, *(earlier.id for earlier in trajectory)}
-    named = (trajectory[-1] if trajectory else span).context.previous_spans
     return any(span_id not in walked for span_id in named)
 
 

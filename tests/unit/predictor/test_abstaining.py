@@ -8,6 +8,7 @@ from arenalab.predictor.conversation import read_conversation
 from arenalab.predictor.decision import Reason
 from arenalab.predictor.follow_up import unmentioned
 from arenalab.predictor.guarantee import Bound, fewest_that_can_pass
+from arenalab.predictor.guarantee import Kind as BoundKind
 from arenalab.predictor.meaning import cluster
 from arenalab.predictor.neighbourhood import Situation
 from arenalab.predictor.synthesis import synthesise
@@ -178,3 +179,18 @@ def test_an_outcome_that_meaning_outvotes_is_not_served() -> None:
     outvoted = replace(case, synthesis=synthesise(appraisal, joined))
     refusal = _refused(outvoted)
     assert refusal.abstention.reason is Reason.CONFLICTING_OUTCOMES
+
+
+@pytest.mark.parametrize(("alpha", "count"), [(0.01, 100), (0.1, 50)])
+def test_a_bound_on_average_asks_for_its_own_number_of_labels_and_no_fewer_than_are_taken(
+    alpha: float, count: int
+) -> None:
+    void = Bound(alpha, 0.0, None, 40, kind=BoundKind.EXPECTATION)
+    [wanted] = _refused(replace(_case(NEAR), bound=void)).data
+    assert (wanted.kind, wanted.count, wanted.domain) == (Kind.LABELS, count, "")
+
+
+def test_a_bound_of_one_domain_asks_for_labels_of_that_domain() -> None:
+    refusal = _refused(replace(_case(NEAR), bound=VOID, group="bank"))
+    assert refusal.data[0].domain == "bank"
+    assert "59 labelled questions in the domain 'bank' through" in refusal.abstention.wanted

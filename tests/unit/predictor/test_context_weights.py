@@ -5,6 +5,8 @@ import numpy as np
 import pytest
 
 from arenalab.predictor.artefact import ArtefactError, dump_artefact, load_artefact
+from arenalab.predictor.calibrated import Calibrated
+from arenalab.predictor.certifying import served_path
 from arenalab.predictor.context_match import FIXED, Weights
 from arenalab.predictor.context_weights import (
     Choice,
@@ -13,7 +15,7 @@ from arenalab.predictor.context_weights import (
     learn_weights,
     load_weights,
 )
-from arenalab.predictor.holdout import Corpus
+from arenalab.predictor.holdout import Corpus, Holdout, pseudo_traffic
 from arenalab.predictor.neighbourhood import Situation
 from arenalab.predictor.training import train
 from tests.unit.predictor.clusters import corpus_of
@@ -101,3 +103,32 @@ def test_weights_that_are_none_are_refused(bad: dict[str, object]) -> None:
     document["context"] = form
     with pytest.raises(ArtefactError):
         load_artefact(json.dumps(document).encode())
+
+
+@pytest.mark.slow
+def test_training_appraises_with_them() -> None:
+    weights = Weights(0.0, 0.0, 1.0, 0.0, 0.0)
+    fixed, other = pseudo_traffic(TELLING), pseudo_traffic(TELLING, weights=weights)
+    assert fixed.span_ids == other.span_ids
+    assert not np.array_equal(fixed.features, other.features)
+    mixing, changed = Holdout(TELLING).mixing(), Holdout(TELLING).mixing(weights)
+    assert mixing is not None
+    assert changed is not None
+    assert not np.array_equal(mixing.weights, changed.weights)
+
+
+@pytest.mark.slow
+def test_the_certificate_appraises_with_them() -> None:
+    trained = train(TELLING, 0.5, 0.5)
+    # Half one outcome's question and half another's: what decides is small.
+    between = TELLING.vectors + TELLING.vectors[::-1]
+    between /= np.linalg.norm(between, axis=1, keepdims=True)
+    texts = [f"somewhat {memory.question}" for memory in TELLING.memories]
+    vectors = dict(zip(texts, between, strict=True))
+    served = []
+    for weights in (FIXED, Weights(0.0, 0.0, 1.0, 0.0, 0.0)):
+        context = LearnedWeights(weights, uses_learned=True)
+        # Without views the vote decides, and with it the context.
+        calibrated = Calibrated(replace(trained.artefact, mixing=None, context=context))
+        served.append(served_path(TELLING, calibrated, vectors)(texts))
+    assert served[0] != served[1]

@@ -90,3 +90,22 @@ def test_clusters_hold_every_span_once_and_share_one_vote(
     assert sum(shares) == pytest.approx(1.0) or not any(shares)
     # Joining never takes spans from the best wording to a worse one.
     assert all(list(one.groups) == sorted(one.groups) for one in clusters)
+
+
+def test_probabilities_of_views_add_up_where_votes_are_squared() -> None:
+    groups = [
+        Group(ONLINE, (0,), 0.9, 0.45),
+        Group(POST, (1,), 0.1, 0.3),
+        Group(MAIL, (2,), -0.1, 0.25),
+    ]
+    clusters = cluster(groups, competing(groups), _vectors(0.2, 0.3), is_mixed=True)
+    assert [one.groups for one in clusters] == [(1, 2), (0,)]
+    assert [one.share for one in clusters] == pytest.approx([0.55, 0.45])
+    assert clusters[0].score == pytest.approx(0.0)
+
+
+def test_outcomes_that_hardly_share_in_the_vote_are_not_compared() -> None:
+    groups = [Group(POST, (0,), 0.5, 0.65), Group(MAIL, (1,), 0.4, 0.345)]
+    faint = Group(ONLINE, (2,), 0.0, 0.005)
+    assert competing([*groups, faint]) == [POST, MAIL]
+    assert competing([groups[0], faint]) == []

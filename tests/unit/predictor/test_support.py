@@ -81,3 +81,8 @@ def test_what_the_evidence_says_word_for_word_is_supported(text: str) -> None:
     checked = _check(text, 1.0, 0.0, 0.5, evidence=[Traced(text, ("s1",)), EVIDENCE[0]])
     assert checked.is_supported
     assert checked.sentence.span_ids == ("s1",)
+
+
+def test_a_number_is_named_as_the_sentence_writes_it() -> None:
+    checked = _check("Send it within three weeks for $5 and 12 stamps.", 0.97, 0.2, 0.8)
+    assert {"three weeks", "$5", "12"} <= set(checked.foreign)
