@@ -4,7 +4,7 @@ from collections.abc import Iterable, Sequence
 from typing import Final
 
 from arenalab.predictor.context_match import ActionMatch, match_action
-from arenalab.predictor.contrast import compare
+from arenalab.predictor.contrast import Contrast, compare
 from arenalab.predictor.neighbourhood import Vectors
 from arenalab.predictor.phrase import parse
 
@@ -47,8 +47,10 @@ def candidates(
         cosines = vectors[1:] @ vectors[0]
         asked = parse(spoken(expected))
         for action, cosine in zip(meant, cosines.tolist(), strict=True):
-            # "open ticket" and "close ticket" have 0.77.
-            if cosine >= ONE_FROM and not compare(asked, parse(spoken(action))):
+            # "open ticket" and "close ticket" have 0.77. One word for another is no clash here:
+            # of two words it is what every other action has.
+            clash = compare(asked, parse(spoken(action))) & ~Contrast.ITEM
+            if cosine >= ONE_FROM and not clash:
                 found[action] = ActionMatch.SEMANTIC
     matching = [action for action, match in found.items() if match is not ActionMatch.NONE]
     return sorted(matching, key=lambda action: (_RANK[found[action]], action))[:MAX_CANDIDATES]

@@ -31,6 +31,11 @@ def test_opposite_actions_are_no_candidates_however_near() -> None:
     assert candidates("open_ticket", ["close_ticket"], ["close_ticket"], vectors) == []
 
 
+def test_another_word_for_the_deed_is_a_candidate_where_the_meaning_is_near() -> None:
+    vectors = np.array([_unit(1.0), _unit(0.75)], np.float32)
+    assert candidates("cancel_order", ["stop_order"], ["stop_order"], vectors) == ["stop_order"]
+
+
 def test_an_accepted_action_answers_and_others_do_not() -> None:
     spans = [
         (span(0, "q", "a", situation=_did("enquire")), 0.9),
