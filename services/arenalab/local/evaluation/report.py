@@ -4,9 +4,10 @@ import json
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 
+from arenalab.local.charts import has_matplotlib
 from arenalab.local.evaluation.figures import Measured
 from arenalab.local.evaluation.multiple_choice import ChoiceResults, Rate, VariantResults
-from arenalab.local.evaluation.plots import draw_plots, has_matplotlib
+from arenalab.local.evaluation.plots import draw_plots
 from arenalab.local.evaluation.resampling import OWN_RULE, AlphaFigures, Interval
 from arenalab.local.evaluation.results import FLATTERY, ContenderResults, Results
 
