@@ -521,7 +521,8 @@ class AnswerFinished(_message.Message):
     @_builtins.property
     def outcome_set(self) -> _answer_pb2.OutcomeSet:
         """outcome_set of memory, also when it abstained: the outcomes that hold the right
-        one in a stated share of cases. Absent when memory was not asked or has none.
+        one in a stated share of cases. Absent when memory was not asked or has none, and
+        when several creatures were asked: choosing among them voids the stated share.
         """
 
     def __init__(
