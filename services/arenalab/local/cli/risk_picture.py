@@ -57,7 +57,10 @@ def draw_picture(report: pb.GetRiskCoverageResponse, file: Path) -> Path:
 
 
 def _paint_curve(report: pb.GetRiskCoverageResponse, axes: Any) -> None:
-    coverage, risk = _column(report, "coverage"), _column(report, "risk")
+    axes.set(xlabel="coverage", ylabel="risk of served answers")
+    axes.set(xlim=(0, 1), ylim=(0, _top(report)))
+    axes.xaxis.set_major_formatter(_percent)
+    axes.yaxis.set_major_formatter(_percent)
     for alpha in _alphas(report):
         axes.axhline(alpha, color="0.75", linewidth=0.8, linestyle="--", zorder=0)
         axes.annotate(
@@ -70,6 +73,10 @@ def _paint_curve(report: pb.GetRiskCoverageResponse, axes: Any) -> None:
             fontsize=8,
             color="0.4",
         )
+    if not report.points:
+        _say_nothing(axes)
+        return
+    coverage = _column(report, "coverage")
     axes.fill_between(
         coverage,
         _column(report, "lower"),
@@ -79,7 +86,13 @@ def _paint_curve(report: pb.GetRiskCoverageResponse, axes: Any) -> None:
         linewidth=0,
         label="exact bounds of each point",
     )
-    axes.plot(coverage, risk, color=_BLUE, linewidth=1.5, label="risk of served answers")
+    axes.plot(
+        coverage,
+        _column(report, "risk"),
+        color=_BLUE,
+        linewidth=1.5,
+        label="risk of served answers",
+    )
     for kind, (marker, label) in _MARKERS.items():
         rows = [row for row in _served(report.rows) if row.guarantee.kind == kind]
         if not rows:
@@ -91,28 +104,23 @@ def _paint_curve(report: pb.GetRiskCoverageResponse, axes: Any) -> None:
             marker,
             color="tab:orange" if marker == "o" else "tab:green",
             markersize=6,
+            clip_on=False,
             label=f"served up to here, {label}",
         )
-    axes.set(xlabel="coverage", ylabel="risk of served answers")
-    axes.set(xlim=(0, 1), ylim=(0, _top(report)))
-    axes.xaxis.set_major_formatter(_percent)
-    axes.yaxis.set_major_formatter(_percent)
     axes.legend(fontsize="small", loc="upper left")
-    if not len(coverage):
-        _say_nothing(axes)
 
 
 def _paint_reliability(report: pb.GetRiskCoverageResponse, axes: Any) -> None:
+    axes.set(xlabel="confidence", ylabel="share that is right", xlim=(0, 1.02), ylim=(0, 1.02))
+    if not report.reliability:
+        _say_nothing(axes)
+        return
     axes.plot([0, 1], [0, 1], color="0.7", linewidth=0.8)
     confidence = [one.confidence for one in report.reliability]
     accuracy = [one.accuracy for one in report.reliability]
     label = f"ECE {report.expected_calibration_error:.3f}, Brier {report.brier:.3f}"
     axes.plot(confidence, accuracy, "o-", color=_BLUE, markersize=4, linewidth=1, label=label)
-    axes.set(xlabel="confidence", ylabel="share that is right", xlim=(0, 1.02), ylim=(0, 1.02))
-    if report.reliability:
-        axes.legend(fontsize="small", loc="upper left")
-    else:
-        _say_nothing(axes)
+    axes.legend(fontsize="small", loc="upper left")
 
 
 def _say_nothing(axes: Any) -> None:
