@@ -70,6 +70,8 @@ class Memory:
             alpha=policy.alpha,
             delta=policy.delta,
             max_evidence=policy.max_evidence,
+            guarantee_kind=policy.guarantee_kind,
+            guarantee_scope=policy.guarantee_scope,
         )
         if request.HasField("context"):
             question.context.CopyFrom(request.context)

@@ -13,11 +13,13 @@ MAX_NAME: Final = 256
 STRATEGIES: Final = ("single_best", "cascade")
 FALLBACKS: Final = ("llm", "never")
 LEDGERS: Final = ("required", "best_effort")
+GUARANTEE_KINDS: Final = ("high_probability", "expectation")
+GUARANTEE_SCOPES: Final = ("all", "group")
 STAKES: Final = ("low", "medium", "high")
 _KNOWN: Final = frozenset(
     {
         "alpha", "delta", "strategy", "fallback", "ledger", "creatures", "max_evidence",
-        "strict", "refusal", "context",
+        "strict", "refusal", "context", "guarantee_kind", "guarantee_scope",
     }
 )  # fmt: skip
 _KNOWN_CONTEXT: Final = frozenset({"environment", "stakes", "emotional_state"})
@@ -38,6 +40,8 @@ class Policy:
 
     alpha: float | None = None
     delta: float | None = None
+    guarantee_kind: str | None = None
+    guarantee_scope: str | None = None
     strategy: str | None = None
     fallback: str | None = None
     ledger: str | None = None
@@ -66,6 +70,8 @@ def parse_policy(value: Any) -> Policy:
     return Policy(
         alpha=fields.number("alpha", 0, MAX_RISK, above_low=True),
         delta=fields.number("delta", 0, MAX_RISK, above_low=True),
+        guarantee_kind=fields.choice("guarantee_kind", GUARANTEE_KINDS),
+        guarantee_scope=fields.choice("guarantee_scope", GUARANTEE_SCOPES),
         strategy=fields.choice("strategy", STRATEGIES),
         fallback=fields.choice("fallback", FALLBACKS),
         ledger=fields.choice("ledger", LEDGERS),

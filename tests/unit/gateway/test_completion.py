@@ -25,7 +25,15 @@ def test_nothing_known_is_said_as_null_not_invented() -> None:
     assert told["route"] == "provider"
     assert told["method"] == "none"
     assert told["guarantee"]["status"] == "none"
-    for name in ("abstain", "receipt", "plan", "dataset_version", "creature", "reasoning"):
+    for name in (
+        "abstain",
+        "outcome_set",
+        "receipt",
+        "plan",
+        "dataset_version",
+        "creature",
+        "reasoning",
+    ):
         assert told[name] is None
     assert told["evidence"] == []
     assert told["timings_ms"] == {}
@@ -39,7 +47,10 @@ def test_everything_known_is_said() -> None:
         guarantee=answer_pb2.Guarantee(
             status=answer_pb2.GUARANTEE_STATUS_VOID,
             kind=answer_pb2.GUARANTEE_KIND_HIGH_PROBABILITY,
+            scope=answer_pb2.GUARANTEE_SCOPE_GROUP,
+            group="banking",
         ),
+        outcome_set=answer_pb2.OutcomeSet(outcomes=["o", "p"], coverage=0.95, calibration_size=200),
         alternatives=[answer_pb2.Alternative(outcome="o", share=0.5, support=2)],
         creatures_asked=[pb.CreatureVote(creature="faq", confidence=0.5, answered=True)],
         plan=plan_pb2.QueryPlan(engine=plan_pb2.ENGINE_EXACT, candidates=5),
@@ -50,7 +61,14 @@ def test_everything_known_is_said() -> None:
     assert told["abstain"] == {"reason": "contrast_clash", "explanation": "e", "wanted": "w"}
     assert told["guarantee"]["status"] == "void"
     assert told["guarantee"]["kind"] == "high_probability"
+    assert told["guarantee"]["scope"] == "group"
+    assert told["guarantee"]["group"] == "banking"
     assert told["guarantee"]["threshold"] is None
+    assert told["outcome_set"] == {
+        "outcomes": ["o", "p"],
+        "coverage": 0.95,
+        "calibration_size": 200,
+    }
     assert told["alternatives"] == [{"outcome": "o", "share": 0.5, "support": 2}]
     assert told["creatures_asked"][0]["creature"] == "faq"
     assert told["plan"]["engine"] == "exact"

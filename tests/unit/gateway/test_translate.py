@@ -1,6 +1,6 @@
 from google.protobuf.json_format import MessageToDict
 
-from arenalab.api.common.v1 import span_pb2
+from arenalab.api.common.v1 import answer_pb2, span_pb2
 from arenalab.api.ensemble.v1 import ensemble_service_pb2 as pb
 from arenalab.gateway.openai import parse_chat
 from arenalab.gateway.translate import answer_request
@@ -34,6 +34,8 @@ def test_what_is_said_arrives() -> None:
             "ledger": "best_effort",
             "creatures": ["faq"],
             "max_evidence": 3,
+            "guarantee_kind": "expectation",
+            "guarantee_scope": "group",
             "context": {"environment": "banking", "stakes": "low"},
         },
     }
@@ -49,6 +51,8 @@ def test_what_is_said_arrives() -> None:
     assert request.policy.fallback == pb.FALLBACK_POLICY_UNSPECIFIED
     assert request.policy.creatures == ["faq"]
     assert request.policy.max_evidence == 3
+    assert request.policy.guarantee_kind == answer_pb2.GUARANTEE_KIND_EXPECTATION
+    assert request.policy.guarantee_scope == answer_pb2.GUARANTEE_SCOPE_GROUP
     assert request.context.environment == "banking"
     assert request.context.stakes == span_pb2.STAKES_LOW
 

@@ -32,47 +32,47 @@ from google.protobuf import duration_pb2 as google_dot_protobuf_dot_duration__pb
 from google.protobuf import struct_pb2 as google_dot_protobuf_dot_struct__pb2
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n/arenalab/api/ensemble/v1/ensemble_service.proto\x12\x18\x61renalab.api.ensemble.v1\x1a#arenalab/api/common/v1/answer.proto\x1a$arenalab/api/common/v1/message.proto\x1a!arenalab/api/common/v1/plan.proto\x1a$arenalab/api/common/v1/receipt.proto\x1a\"arenalab/api/common/v1/scope.proto\x1a!arenalab/api/common/v1/span.proto\x1a\x1egoogle/protobuf/duration.proto\x1a\x1cgoogle/protobuf/struct.proto\"\x9f\x03\n\rAnswerRequest\x12,\n\x05scope\x18\x01 \x01(\x0b\x32\x1d.arenalab.api.common.v1.Scope\x12\r\n\x05model\x18\x02 \x01(\t\x12\x31\n\x08messages\x18\x03 \x03(\x0b\x32\x1f.arenalab.api.common.v1.Message\x12\x36\n\x06policy\x18\x04 \x01(\x0b\x32&.arenalab.api.ensemble.v1.AnswerPolicy\x12\x34\n\x08sampling\x18\x05 \x01(\x0b\x32\".arenalab.api.ensemble.v1.Sampling\x12\x34\n\x07\x63ontext\x18\x06 \x01(\x0b\x32#.arenalab.api.common.v1.SpanContext\x12\x13\n\x0bunsupported\x18\x07 \x03(\t\x12,\n\x0bpassthrough\x18\x08 \x01(\x0b\x32\x17.google.protobuf.Struct\x12\x12\n\nrequest_id\x18\t \x01(\t\x12\x0c\n\x04user\x18\n \x01(\t\x12\x15\n\rmessages_json\x18\x0b \x01(\t\"\xff\x01\n\x0c\x41nswerPolicy\x12\x34\n\x08strategy\x18\x01 \x01(\x0e\x32\".arenalab.api.ensemble.v1.Strategy\x12:\n\x08\x66\x61llback\x18\x02 \x01(\x0e\x32(.arenalab.api.ensemble.v1.FallbackPolicy\x12\x36\n\x06ledger\x18\x03 \x01(\x0e\x32&.arenalab.api.ensemble.v1.LedgerPolicy\x12\r\n\x05\x61lpha\x18\x04 \x01(\x01\x12\r\n\x05\x64\x65lta\x18\x05 \x01(\x01\x12\x11\n\tcreatures\x18\x06 \x03(\t\x12\x14\n\x0cmax_evidence\x18\x07 \x01(\r\"\xa4\x01\n\x08Sampling\x12\x18\n\x0btemperature\x18\x01 \x01(\x01H\x00\x88\x01\x01\x12\x12\n\x05top_p\x18\x02 \x01(\x01H\x01\x88\x01\x01\x12\x17\n\nmax_tokens\x18\x03 \x01(\rH\x02\x88\x01\x01\x12\x0c\n\x04stop\x18\x04 \x03(\t\x12\x11\n\x04seed\x18\x05 \x01(\x03H\x03\x88\x01\x01\x42\x0e\n\x0c_temperatureB\x08\n\x06_top_pB\r\n\x0b_max_tokensB\x07\n\x05_seed\"\xc9\x01\n\x0e\x41nswerResponse\x12:\n\x07started\x18\x01 \x01(\x0b\x32\'.arenalab.api.ensemble.v1.AnswerStartedH\x00\x12\x34\n\x05\x64\x65lta\x18\x02 \x01(\x0b\x32#.arenalab.api.ensemble.v1.TextDeltaH\x00\x12<\n\x08\x66inished\x18\x03 \x01(\x0b\x32(.arenalab.api.ensemble.v1.AnswerFinishedH\x00\x42\x07\n\x05\x65vent\"e\n\rAnswerStarted\x12\x15\n\rprediction_id\x18\x01 \x01(\t\x12\r\n\x05model\x18\x02 \x01(\t\x12.\n\x05route\x18\x03 \x01(\x0e\x32\x1f.arenalab.api.ensemble.v1.Route\"2\n\tTextDelta\x12\x0c\n\x04text\x18\x01 \x01(\t\x12\x17\n\x0ftool_calls_json\x18\x02 \x01(\t\"\xaa\x06\n\x0e\x41nswerFinished\x12\x15\n\rprediction_id\x18\x01 \x01(\t\x12\r\n\x05model\x18\x02 \x01(\t\x12.\n\x05route\x18\x03 \x01(\x0e\x32\x1f.arenalab.api.ensemble.v1.Route\x12\x12\n\nconfidence\x18\x04 \x01(\x01\x12\x34\n\x06method\x18\x05 \x01(\x0e\x32$.arenalab.api.common.v1.AnswerMethod\x12\x36\n\nabstention\x18\x06 \x01(\x0b\x32\".arenalab.api.common.v1.Abstention\x12\x34\n\tguarantee\x18\x07 \x01(\x0b\x32!.arenalab.api.common.v1.Guarantee\x12\x32\n\x08\x65vidence\x18\x08 \x03(\x0b\x32 .arenalab.api.common.v1.Evidence\x12\x39\n\x0c\x61lternatives\x18\t \x03(\x0b\x32#.arenalab.api.common.v1.Alternative\x12\x11\n\treasoning\x18\n \x01(\t\x12\x10\n\x08\x63reature\x18\x0b \x01(\t\x12\x17\n\x0f\x64\x61taset_version\x18\x0c \x01(\t\x12\x30\n\x07receipt\x18\r \x01(\x0b\x32\x1f.arenalab.api.common.v1.Receipt\x12\x15\n\rfinish_reason\x18\x0e \x01(\t\x12.\n\x05usage\x18\x0f \x01(\x0b\x32\x1f.arenalab.api.ensemble.v1.Usage\x12\x10\n\x08provider\x18\x10 \x01(\t\x12\x16\n\x0eprovider_model\x18\x11 \x01(\t\x12\x32\n\x07timings\x18\x12 \x01(\x0b\x32!.arenalab.api.ensemble.v1.Timings\x12/\n\x04plan\x18\x13 \x01(\x0b\x32!.arenalab.api.common.v1.QueryPlan\x12?\n\x0f\x63reatures_asked\x18\x14 \x03(\x0b\x32&.arenalab.api.ensemble.v1.CreatureVote\x12\x14\n\x0c\x63ontent_salt\x18\x15 \x01(\x0c\"F\n\x0c\x43reatureVote\x12\x10\n\x08\x63reature\x18\x01 \x01(\t\x12\x12\n\nconfidence\x18\x02 \x01(\x01\x12\x10\n\x08\x61nswered\x18\x03 \x01(\x08\"9\n\x05Usage\x12\x15\n\rprompt_tokens\x18\x01 \x01(\r\x12\x19\n\x11\x63ompletion_tokens\x18\x02 \x01(\r\"\xb7\x01\n\x07Timings\x12*\n\x07predict\x18\x01 \x01(\x0b\x32\x19.google.protobuf.Duration\x12+\n\x08\x66\x61llback\x18\x02 \x01(\x0b\x32\x19.google.protobuf.Duration\x12)\n\x06ledger\x18\x03 \x01(\x0b\x32\x19.google.protobuf.Duration\x12(\n\x05total\x18\x04 \x01(\x0b\x32\x19.google.protobuf.Duration\"A\n\x11ListModelsRequest\x12,\n\x05scope\x18\x01 \x01(\x0b\x32\x1d.arenalab.api.common.v1.Scope\"E\n\x12ListModelsResponse\x12/\n\x06models\x18\x01 \x03(\x0b\x32\x1f.arenalab.api.ensemble.v1.Model\"W\n\x05Model\x12\n\n\x02id\x18\x01 \x01(\t\x12\x13\n\x0b\x64\x65scription\x18\x02 \x01(\t\x12\x10\n\x08owned_by\x18\x03 \x01(\t\x12\x1b\n\x13\x63reate_time_seconds\x18\x04 \x01(\x03*T\n\x08Strategy\x12\x18\n\x14STRATEGY_UNSPECIFIED\x10\x00\x12\x18\n\x14STRATEGY_SINGLE_BEST\x10\x01\x12\x14\n\x10STRATEGY_CASCADE\x10\x02*e\n\x0e\x46\x61llbackPolicy\x12\x1f\n\x1b\x46\x41LLBACK_POLICY_UNSPECIFIED\x10\x00\x12\x17\n\x13\x46\x41LLBACK_POLICY_LLM\x10\x01\x12\x19\n\x15\x46\x41LLBACK_POLICY_NEVER\x10\x02*h\n\x0cLedgerPolicy\x12\x1d\n\x19LEDGER_POLICY_UNSPECIFIED\x10\x00\x12\x1a\n\x16LEDGER_POLICY_REQUIRED\x10\x01\x12\x1d\n\x19LEDGER_POLICY_BEST_EFFORT\x10\x02*k\n\x05Route\x12\x15\n\x11ROUTE_UNSPECIFIED\x10\x00\x12\x10\n\x0cROUTE_MEMORY\x10\x01\x12\x12\n\x0eROUTE_FALLBACK\x10\x02\x12\x11\n\rROUTE_ABSTAIN\x10\x03\x12\x12\n\x0eROUTE_PROVIDER\x10\x04\x32\xdd\x01\n\x0f\x45nsembleService\x12_\n\x06\x41nswer\x12\'.arenalab.api.ensemble.v1.AnswerRequest\x1a(.arenalab.api.ensemble.v1.AnswerResponse\"\x00\x30\x01\x12i\n\nListModels\x12+.arenalab.api.ensemble.v1.ListModelsRequest\x1a,.arenalab.api.ensemble.v1.ListModelsResponse\"\x00\x62\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n/arenalab/api/ensemble/v1/ensemble_service.proto\x12\x18\x61renalab.api.ensemble.v1\x1a#arenalab/api/common/v1/answer.proto\x1a$arenalab/api/common/v1/message.proto\x1a!arenalab/api/common/v1/plan.proto\x1a$arenalab/api/common/v1/receipt.proto\x1a\"arenalab/api/common/v1/scope.proto\x1a!arenalab/api/common/v1/span.proto\x1a\x1egoogle/protobuf/duration.proto\x1a\x1cgoogle/protobuf/struct.proto\"\x9f\x03\n\rAnswerRequest\x12,\n\x05scope\x18\x01 \x01(\x0b\x32\x1d.arenalab.api.common.v1.Scope\x12\r\n\x05model\x18\x02 \x01(\t\x12\x31\n\x08messages\x18\x03 \x03(\x0b\x32\x1f.arenalab.api.common.v1.Message\x12\x36\n\x06policy\x18\x04 \x01(\x0b\x32&.arenalab.api.ensemble.v1.AnswerPolicy\x12\x34\n\x08sampling\x18\x05 \x01(\x0b\x32\".arenalab.api.ensemble.v1.Sampling\x12\x34\n\x07\x63ontext\x18\x06 \x01(\x0b\x32#.arenalab.api.common.v1.SpanContext\x12\x13\n\x0bunsupported\x18\x07 \x03(\t\x12,\n\x0bpassthrough\x18\x08 \x01(\x0b\x32\x17.google.protobuf.Struct\x12\x12\n\nrequest_id\x18\t \x01(\t\x12\x0c\n\x04user\x18\n \x01(\t\x12\x15\n\rmessages_json\x18\x0b \x01(\t\"\xff\x02\n\x0c\x41nswerPolicy\x12\x34\n\x08strategy\x18\x01 \x01(\x0e\x32\".arenalab.api.ensemble.v1.Strategy\x12:\n\x08\x66\x61llback\x18\x02 \x01(\x0e\x32(.arenalab.api.ensemble.v1.FallbackPolicy\x12\x36\n\x06ledger\x18\x03 \x01(\x0e\x32&.arenalab.api.ensemble.v1.LedgerPolicy\x12\r\n\x05\x61lpha\x18\x04 \x01(\x01\x12\r\n\x05\x64\x65lta\x18\x05 \x01(\x01\x12\x11\n\tcreatures\x18\x06 \x03(\t\x12\x14\n\x0cmax_evidence\x18\x07 \x01(\r\x12=\n\x0eguarantee_kind\x18\x14 \x01(\x0e\x32%.arenalab.api.common.v1.GuaranteeKind\x12?\n\x0fguarantee_scope\x18\x15 \x01(\x0e\x32&.arenalab.api.common.v1.GuaranteeScope\"\xa4\x01\n\x08Sampling\x12\x18\n\x0btemperature\x18\x01 \x01(\x01H\x00\x88\x01\x01\x12\x12\n\x05top_p\x18\x02 \x01(\x01H\x01\x88\x01\x01\x12\x17\n\nmax_tokens\x18\x03 \x01(\rH\x02\x88\x01\x01\x12\x0c\n\x04stop\x18\x04 \x03(\t\x12\x11\n\x04seed\x18\x05 \x01(\x03H\x03\x88\x01\x01\x42\x0e\n\x0c_temperatureB\x08\n\x06_top_pB\r\n\x0b_max_tokensB\x07\n\x05_seed\"\xc9\x01\n\x0e\x41nswerResponse\x12:\n\x07started\x18\x01 \x01(\x0b\x32\'.arenalab.api.ensemble.v1.AnswerStartedH\x00\x12\x34\n\x05\x64\x65lta\x18\x02 \x01(\x0b\x32#.arenalab.api.ensemble.v1.TextDeltaH\x00\x12<\n\x08\x66inished\x18\x03 \x01(\x0b\x32(.arenalab.api.ensemble.v1.AnswerFinishedH\x00\x42\x07\n\x05\x65vent\"e\n\rAnswerStarted\x12\x15\n\rprediction_id\x18\x01 \x01(\t\x12\r\n\x05model\x18\x02 \x01(\t\x12.\n\x05route\x18\x03 \x01(\x0e\x32\x1f.arenalab.api.ensemble.v1.Route\"2\n\tTextDelta\x12\x0c\n\x04text\x18\x01 \x01(\t\x12\x17\n\x0ftool_calls_json\x18\x02 \x01(\t\"\xe3\x06\n\x0e\x41nswerFinished\x12\x15\n\rprediction_id\x18\x01 \x01(\t\x12\r\n\x05model\x18\x02 \x01(\t\x12.\n\x05route\x18\x03 \x01(\x0e\x32\x1f.arenalab.api.ensemble.v1.Route\x12\x12\n\nconfidence\x18\x04 \x01(\x01\x12\x34\n\x06method\x18\x05 \x01(\x0e\x32$.arenalab.api.common.v1.AnswerMethod\x12\x36\n\nabstention\x18\x06 \x01(\x0b\x32\".arenalab.api.common.v1.Abstention\x12\x34\n\tguarantee\x18\x07 \x01(\x0b\x32!.arenalab.api.common.v1.Guarantee\x12\x32\n\x08\x65vidence\x18\x08 \x03(\x0b\x32 .arenalab.api.common.v1.Evidence\x12\x39\n\x0c\x61lternatives\x18\t \x03(\x0b\x32#.arenalab.api.common.v1.Alternative\x12\x11\n\treasoning\x18\n \x01(\t\x12\x10\n\x08\x63reature\x18\x0b \x01(\t\x12\x17\n\x0f\x64\x61taset_version\x18\x0c \x01(\t\x12\x30\n\x07receipt\x18\r \x01(\x0b\x32\x1f.arenalab.api.common.v1.Receipt\x12\x15\n\rfinish_reason\x18\x0e \x01(\t\x12.\n\x05usage\x18\x0f \x01(\x0b\x32\x1f.arenalab.api.ensemble.v1.Usage\x12\x10\n\x08provider\x18\x10 \x01(\t\x12\x16\n\x0eprovider_model\x18\x11 \x01(\t\x12\x32\n\x07timings\x18\x12 \x01(\x0b\x32!.arenalab.api.ensemble.v1.Timings\x12/\n\x04plan\x18\x13 \x01(\x0b\x32!.arenalab.api.common.v1.QueryPlan\x12?\n\x0f\x63reatures_asked\x18\x14 \x03(\x0b\x32&.arenalab.api.ensemble.v1.CreatureVote\x12\x14\n\x0c\x63ontent_salt\x18\x15 \x01(\x0c\x12\x37\n\x0boutcome_set\x18\x1e \x01(\x0b\x32\".arenalab.api.common.v1.OutcomeSet\"F\n\x0c\x43reatureVote\x12\x10\n\x08\x63reature\x18\x01 \x01(\t\x12\x12\n\nconfidence\x18\x02 \x01(\x01\x12\x10\n\x08\x61nswered\x18\x03 \x01(\x08\"9\n\x05Usage\x12\x15\n\rprompt_tokens\x18\x01 \x01(\r\x12\x19\n\x11\x63ompletion_tokens\x18\x02 \x01(\r\"\xb7\x01\n\x07Timings\x12*\n\x07predict\x18\x01 \x01(\x0b\x32\x19.google.protobuf.Duration\x12+\n\x08\x66\x61llback\x18\x02 \x01(\x0b\x32\x19.google.protobuf.Duration\x12)\n\x06ledger\x18\x03 \x01(\x0b\x32\x19.google.protobuf.Duration\x12(\n\x05total\x18\x04 \x01(\x0b\x32\x19.google.protobuf.Duration\"A\n\x11ListModelsRequest\x12,\n\x05scope\x18\x01 \x01(\x0b\x32\x1d.arenalab.api.common.v1.Scope\"E\n\x12ListModelsResponse\x12/\n\x06models\x18\x01 \x03(\x0b\x32\x1f.arenalab.api.ensemble.v1.Model\"W\n\x05Model\x12\n\n\x02id\x18\x01 \x01(\t\x12\x13\n\x0b\x64\x65scription\x18\x02 \x01(\t\x12\x10\n\x08owned_by\x18\x03 \x01(\t\x12\x1b\n\x13\x63reate_time_seconds\x18\x04 \x01(\x03*T\n\x08Strategy\x12\x18\n\x14STRATEGY_UNSPECIFIED\x10\x00\x12\x18\n\x14STRATEGY_SINGLE_BEST\x10\x01\x12\x14\n\x10STRATEGY_CASCADE\x10\x02*e\n\x0e\x46\x61llbackPolicy\x12\x1f\n\x1b\x46\x41LLBACK_POLICY_UNSPECIFIED\x10\x00\x12\x17\n\x13\x46\x41LLBACK_POLICY_LLM\x10\x01\x12\x19\n\x15\x46\x41LLBACK_POLICY_NEVER\x10\x02*h\n\x0cLedgerPolicy\x12\x1d\n\x19LEDGER_POLICY_UNSPECIFIED\x10\x00\x12\x1a\n\x16LEDGER_POLICY_REQUIRED\x10\x01\x12\x1d\n\x19LEDGER_POLICY_BEST_EFFORT\x10\x02*k\n\x05Route\x12\x15\n\x11ROUTE_UNSPECIFIED\x10\x00\x12\x10\n\x0cROUTE_MEMORY\x10\x01\x12\x12\n\x0eROUTE_FALLBACK\x10\x02\x12\x11\n\rROUTE_ABSTAIN\x10\x03\x12\x12\n\x0eROUTE_PROVIDER\x10\x04\x32\xdd\x01\n\x0f\x45nsembleService\x12_\n\x06\x41nswer\x12\'.arenalab.api.ensemble.v1.AnswerRequest\x1a(.arenalab.api.ensemble.v1.AnswerResponse\"\x00\x30\x01\x12i\n\nListModels\x12+.arenalab.api.ensemble.v1.ListModelsRequest\x1a,.arenalab.api.ensemble.v1.ListModelsResponse\"\x00\x62\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
 _builder.BuildTopDescriptorsAndMessages(DESCRIPTOR, 'arenalab.api.ensemble.v1.ensemble_service_pb2', _globals)
 if not _descriptor._USE_C_DESCRIPTORS:
   DESCRIPTOR._loaded_options = None
-  _globals['_STRATEGY']._serialized_start=2917
-  _globals['_STRATEGY']._serialized_end=3001
-  _globals['_FALLBACKPOLICY']._serialized_start=3003
-  _globals['_FALLBACKPOLICY']._serialized_end=3104
-  _globals['_LEDGERPOLICY']._serialized_start=3106
-  _globals['_LEDGERPOLICY']._serialized_end=3210
-  _globals['_ROUTE']._serialized_start=3212
-  _globals['_ROUTE']._serialized_end=3319
+  _globals['_STRATEGY']._serialized_start=3102
+  _globals['_STRATEGY']._serialized_end=3186
+  _globals['_FALLBACKPOLICY']._serialized_start=3188
+  _globals['_FALLBACKPOLICY']._serialized_end=3289
+  _globals['_LEDGERPOLICY']._serialized_start=3291
+  _globals['_LEDGERPOLICY']._serialized_end=3395
+  _globals['_ROUTE']._serialized_start=3397
+  _globals['_ROUTE']._serialized_end=3504
   _globals['_ANSWERREQUEST']._serialized_start=359
   _globals['_ANSWERREQUEST']._serialized_end=774
   _globals['_ANSWERPOLICY']._serialized_start=777
-  _globals['_ANSWERPOLICY']._serialized_end=1032
-  _globals['_SAMPLING']._serialized_start=1035
-  _globals['_SAMPLING']._serialized_end=1199
-  _globals['_ANSWERRESPONSE']._serialized_start=1202
-  _globals['_ANSWERRESPONSE']._serialized_end=1403
-  _globals['_ANSWERSTARTED']._serialized_start=1405
-  _globals['_ANSWERSTARTED']._serialized_end=1506
-  _globals['_TEXTDELTA']._serialized_start=1508
-  _globals['_TEXTDELTA']._serialized_end=1558
-  _globals['_ANSWERFINISHED']._serialized_start=1561
-  _globals['_ANSWERFINISHED']._serialized_end=2371
-  _globals['_CREATUREVOTE']._serialized_start=2373
-  _globals['_CREATUREVOTE']._serialized_end=2443
-  _globals['_USAGE']._serialized_start=2445
-  _globals['_USAGE']._serialized_end=2502
-  _globals['_TIMINGS']._serialized_start=2505
-  _globals['_TIMINGS']._serialized_end=2688
-  _globals['_LISTMODELSREQUEST']._serialized_start=2690
-  _globals['_LISTMODELSREQUEST']._serialized_end=2755
-  _globals['_LISTMODELSRESPONSE']._serialized_start=2757
-  _globals['_LISTMODELSRESPONSE']._serialized_end=2826
-  _globals['_MODEL']._serialized_start=2828
-  _globals['_MODEL']._serialized_end=2915
-  _globals['_ENSEMBLESERVICE']._serialized_start=3322
-  _globals['_ENSEMBLESERVICE']._serialized_end=3543
+  _globals['_ANSWERPOLICY']._serialized_end=1160
+  _globals['_SAMPLING']._serialized_start=1163
+  _globals['_SAMPLING']._serialized_end=1327
+  _globals['_ANSWERRESPONSE']._serialized_start=1330
+  _globals['_ANSWERRESPONSE']._serialized_end=1531
+  _globals['_ANSWERSTARTED']._serialized_start=1533
+  _globals['_ANSWERSTARTED']._serialized_end=1634
+  _globals['_TEXTDELTA']._serialized_start=1636
+  _globals['_TEXTDELTA']._serialized_end=1686
+  _globals['_ANSWERFINISHED']._serialized_start=1689
+  _globals['_ANSWERFINISHED']._serialized_end=2556
+  _globals['_CREATUREVOTE']._serialized_start=2558
+  _globals['_CREATUREVOTE']._serialized_end=2628
+  _globals['_USAGE']._serialized_start=2630
+  _globals['_USAGE']._serialized_end=2687
+  _globals['_TIMINGS']._serialized_start=2690
+  _globals['_TIMINGS']._serialized_end=2873
+  _globals['_LISTMODELSREQUEST']._serialized_start=2875
+  _globals['_LISTMODELSREQUEST']._serialized_end=2940
+  _globals['_LISTMODELSRESPONSE']._serialized_start=2942
+  _globals['_LISTMODELSRESPONSE']._serialized_end=3011
+  _globals['_MODEL']._serialized_start=3013
+  _globals['_MODEL']._serialized_end=3100
+  _globals['_ENSEMBLESERVICE']._serialized_start=3507
+  _globals['_ENSEMBLESERVICE']._serialized_end=3728
 # @@protoc_insertion_point(module_scope)

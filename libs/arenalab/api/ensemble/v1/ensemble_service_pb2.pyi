@@ -232,6 +232,8 @@ class AnswerPolicy(_message.Message):
     DELTA_FIELD_NUMBER: _builtins.int
     CREATURES_FIELD_NUMBER: _builtins.int
     MAX_EVIDENCE_FIELD_NUMBER: _builtins.int
+    GUARANTEE_KIND_FIELD_NUMBER: _builtins.int
+    GUARANTEE_SCOPE_FIELD_NUMBER: _builtins.int
     strategy: Global___Strategy.ValueType
     """strategy over creatures."""
     fallback: Global___FallbackPolicy.ValueType
@@ -246,6 +248,10 @@ class AnswerPolicy(_message.Message):
     """
     max_evidence: _builtins.int
     """max_evidence is the most evidence to return, in [0, 50]. 0 means 5."""
+    guarantee_kind: _answer_pb2.GuaranteeKind.ValueType
+    """guarantee_kind to decide by. UNSPECIFIED means HIGH_PROBABILITY."""
+    guarantee_scope: _answer_pb2.GuaranteeScope.ValueType
+    """guarantee_scope to decide by. UNSPECIFIED means ALL."""
     @_builtins.property
     def creatures(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]:
         """creatures to ask, in order. Empty means all of the scope."""
@@ -260,10 +266,12 @@ class AnswerPolicy(_message.Message):
         delta: _builtins.float = ...,
         creatures: _abc.Iterable[_builtins.str] | None = ...,
         max_evidence: _builtins.int = ...,
+        guarantee_kind: _answer_pb2.GuaranteeKind.ValueType = ...,
+        guarantee_scope: _answer_pb2.GuaranteeScope.ValueType = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["alpha", b"alpha", "creatures", b"creatures", "delta", b"delta", "fallback", b"fallback", "ledger", b"ledger", "max_evidence", b"max_evidence", "strategy", b"strategy"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["alpha", b"alpha", "creatures", b"creatures", "delta", b"delta", "fallback", b"fallback", "guarantee_kind", b"guarantee_kind", "guarantee_scope", b"guarantee_scope", "ledger", b"ledger", "max_evidence", b"max_evidence", "strategy", b"strategy"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
@@ -447,6 +455,7 @@ class AnswerFinished(_message.Message):
     PLAN_FIELD_NUMBER: _builtins.int
     CREATURES_ASKED_FIELD_NUMBER: _builtins.int
     CONTENT_SALT_FIELD_NUMBER: _builtins.int
+    OUTCOME_SET_FIELD_NUMBER: _builtins.int
     prediction_id: _builtins.str
     """prediction_id as in AnswerStarted."""
     model: _builtins.str
@@ -509,6 +518,13 @@ class AnswerFinished(_message.Message):
     def creatures_asked(self) -> _containers.RepeatedCompositeFieldContainer[Global___CreatureVote]:
         """creatures_asked in order, with what each said."""
 
+    @_builtins.property
+    def outcome_set(self) -> _answer_pb2.OutcomeSet:
+        """outcome_set of memory, also when it abstained: the outcomes that hold the right
+        one in a stated share of cases. Absent when memory was not asked or has none, and
+        when several creatures were asked: choosing among them voids the stated share.
+        """
+
     def __init__(
         self,
         *,
@@ -533,10 +549,11 @@ class AnswerFinished(_message.Message):
         plan: _plan_pb2.QueryPlan | None = ...,
         creatures_asked: _abc.Iterable[Global___CreatureVote] | None = ...,
         content_salt: _builtins.bytes = ...,
+        outcome_set: _answer_pb2.OutcomeSet | None = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _typing.Literal["abstention", b"abstention", "guarantee", b"guarantee", "plan", b"plan", "receipt", b"receipt", "timings", b"timings", "usage", b"usage"]  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = _typing.Literal["abstention", b"abstention", "guarantee", b"guarantee", "outcome_set", b"outcome_set", "plan", b"plan", "receipt", b"receipt", "timings", b"timings", "usage", b"usage"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["abstention", b"abstention", "alternatives", b"alternatives", "confidence", b"confidence", "content_salt", b"content_salt", "creature", b"creature", "creatures_asked", b"creatures_asked", "dataset_version", b"dataset_version", "evidence", b"evidence", "finish_reason", b"finish_reason", "guarantee", b"guarantee", "method", b"method", "model", b"model", "plan", b"plan", "prediction_id", b"prediction_id", "provider", b"provider", "provider_model", b"provider_model", "reasoning", b"reasoning", "receipt", b"receipt", "route", b"route", "timings", b"timings", "usage", b"usage"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["abstention", b"abstention", "alternatives", b"alternatives", "confidence", b"confidence", "content_salt", b"content_salt", "creature", b"creature", "creatures_asked", b"creatures_asked", "dataset_version", b"dataset_version", "evidence", b"evidence", "finish_reason", b"finish_reason", "guarantee", b"guarantee", "method", b"method", "model", b"model", "outcome_set", b"outcome_set", "plan", b"plan", "prediction_id", b"prediction_id", "provider", b"provider", "provider_model", b"provider_model", "reasoning", b"reasoning", "receipt", b"receipt", "route", b"route", "timings", b"timings", "usage", b"usage"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
