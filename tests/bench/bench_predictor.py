@@ -29,10 +29,12 @@ from arenalab.api.search.v1 import search_service_pb2 as search_pb
 from arenalab.atomic import Context, Span, Status, derived_span, parse_line, to_proto
 from arenalab.curator import builtin
 from arenalab.predictor import wire
-from arenalab.predictor.appraisal import appraise
+from arenalab.predictor.appraisal import Appraisal, appraise
 from arenalab.predictor.artefact import dump_artefact, load_artefact
 from arenalab.predictor.calibrated import Calibrated
+from arenalab.predictor.conversation import read_conversation
 from arenalab.predictor.holdout import Corpus
+from arenalab.predictor.meaning import MAX_CHARS, Cluster, cluster, competing, is_label
 from arenalab.predictor.neighbourhood import K, Neighbourhood, Query, Vectors
 from arenalab.predictor.prediction import Reading
 from arenalab.predictor.responses import prediction_response
@@ -104,6 +106,11 @@ class Desk:
         self.protos = [to_proto(span) for span in self.spans]
         self.rows = SpanRows(span.id for span in self.spans)
         memories = [memory_of(span, ()) for span in self.spans]
+        # Of outcomes that may have to be compared: the service remembers them as this does.
+        outcomes = {memory.outcome[:MAX_CHARS] for memory in memories}
+        texts = sorted(text for text in outcomes if not is_label(text))
+        meanings = embedder.embed_many(texts) if texts else ()
+        self.meanings: dict[str, Vectors] = dict(zip(texts, meanings, strict=True))
         begun = time.process_time()
         trained = train(Corpus(memories, self.vectors, np.ones(len(memories), bool)))
         self.train_s = time.process_time() - begun
@@ -134,9 +141,22 @@ class Desk:
         views = self.calibrated.views
         vector = np.frombuffer(found.vector, dtype="<f4").reshape(1, -1)
         opinion = None if views is None else views.opinions([text], vector)[0]
-        appraisal = appraise(Query(text), hood, opinion, self.calibrated.artefact.mixing)
-        reading = Reading(appraisal, self.calibrated, "bench", found, None, ())
-        return prediction_response(reading, pb.PredictRequest()).SerializeToString()
+        appraisal = appraise(
+            Query(text),
+            hood,
+            opinion,
+            self.calibrated.artefact.mixing,
+            self.calibrated.context_weights,
+        )
+        asked = read_conversation([text])
+        reading = Reading(asked, appraisal, self.calibrated, "bench", found, None, ())
+        clusters = self.clusters(appraisal)
+        return prediction_response(reading, clusters, pb.PredictRequest()).SerializeToString()
+
+    def clusters(self, appraisal: Appraisal) -> list[Cluster]:
+        texts = competing(appraisal.groups)
+        vectors = np.stack([self.meanings[text] for text in texts]) if texts else None
+        return cluster(appraisal.groups, texts, vectors, is_mixed=appraisal.is_mixed)
 
 
 def main() -> None:

@@ -76,6 +76,7 @@ class Peers(
     embedded: list[str] = field(default_factory=list)
     live: list[str] = field(default_factory=list)
     staged: list[list[Span]] = field(default_factory=list)
+    weightings: list[int] = field(default_factory=list)
     entries: dict[str, ledger_pb.AppendRequest] = field(default_factory=dict)
     failures: dict[str, list[MeshError]] = field(default_factory=dict)
     training: asyncio.Event = field(default_factory=asyncio.Event)
@@ -120,6 +121,7 @@ class Peers(
         spans = list(staged.spans())
         assert len(staged.embeddings()) == len(spans)
         self.staged.append(spans)
+        self.weightings.append(request.context_weighting)
         summary = answer_pb2.CalibrationSummary(
             coverage=0.5, examples=len(spans), contrast=self.contrast
         )
@@ -357,6 +359,16 @@ async def test_a_publication_goes_through_its_stages_in_order(desk: Desk) -> Non
     assert (last["read"][1], last["embed"][1], last["load"][1]) == (15, 15, 1)
 
 
+async def test_the_operator_chooses_where_context_weights_come_from(desk: Desk) -> None:
+    await desk.ingest_spans()
+    await desk.publish()
+    await desk.publish(alpha=0.1, context_weighting=answer_pb2.CONTEXT_WEIGHTING_FIXED)
+    assert desk.peers.weightings == [
+        answer_pb2.CONTEXT_WEIGHTING_UNSPECIFIED,
+        answer_pb2.CONTEXT_WEIGHTING_FIXED,
+    ]
+
+
 async def test_what_is_published_is_signed_measured_loaded_and_sealed(desk: Desk) -> None:
     await desk.ingest_spans([*SPANS, make_span("asdf", "n/a"), *COPIES])
     result = await desk.publish()
@@ -568,6 +580,7 @@ async def test_spans_that_all_fail_the_meter_are_no_dataset(desk: Desk) -> None:
     [
         {"alpha": 0.6},
         {"alpha": -0.1},
+        {"context_weighting": 9},
         {"delta": float("nan")},
         {"min_quality": 101},
         {"dataset": "A"},

@@ -2,6 +2,7 @@
 
 import asyncio
 import json
+import time
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
@@ -63,6 +64,9 @@ class _Predictor(predictor_grpc.PredictorServiceServicer):
         self.says: dict[str, predictor_pb.PredictResponse | MeshError] = {}
         self.asked: list[str] = []
         self.requests: list[predictor_pb.PredictRequest] = []
+        self.checked: list[predictor_pb.CheckSupportRequest] = []
+        self.unsupported: dict[str, str] = {}  # a sentence, and the term that it lacks
+        self.check_fails: MeshError | None = None
 
     async def Predict(
         self, request: predictor_pb.PredictRequest, context: object
@@ -75,6 +79,25 @@ class _Predictor(predictor_grpc.PredictorServiceServicer):
         if isinstance(said, MeshError):
             raise said
         return said
+
+    async def CheckSupport(
+        self, request: predictor_pb.CheckSupportRequest, context: object
+    ) -> predictor_pb.CheckSupportResponse:
+        self.checked.append(request)
+        if self.check_fails:
+            raise self.check_fails
+        texts = [f"{text.strip()}." for text in request.text.split(".") if text.strip()]
+        sentences = [
+            predictor_pb.CheckedSentence(
+                sentence=answer_pb2.Sentence(text=text, span_ids=["s1"]),
+                supported=text not in self.unsupported,
+                unsupported_terms=[self.unsupported[text]] if text in self.unsupported else [],
+            )
+            for text in texts
+        ]
+        return predictor_pb.CheckSupportResponse(
+            sentences=sentences, supported=all(one.supported for one in sentences)
+        )
 
     async def ListCreatures(
         self, request: predictor_pb.ListCreaturesRequest, context: object
@@ -89,6 +112,8 @@ class _Fallback(fallback_grpc.FallbackServiceServicer):
         self.requests: list[fallback_pb.CompleteRequest] = []
         self.fails: MeshError | None = None
         self.hangs = False
+        self.writes: tuple[str, ...] = ("from ", "the LLM")
+        self.finish_reason = "stop"
 
     async def Complete(
         self, request: fallback_pb.CompleteRequest, context: object
@@ -98,12 +123,15 @@ class _Fallback(fallback_grpc.FallbackServiceServicer):
             raise self.fails
         started = fallback_pb.CompletionStarted(provider="local", model="tiny", attempts=1)
         yield fallback_pb.CompleteResponse(started=started)
-        for text in ("from ", "the LLM"):
+        for text in self.writes:
             yield fallback_pb.CompleteResponse(delta=fallback_pb.CompletionDelta(text=text))
         if self.hangs:
             await asyncio.Event().wait()
         finished = fallback_pb.CompletionFinished(
-            finish_reason="stop", prompt_tokens=7, completion_tokens=2, cited_span_ids=["s1"]
+            finish_reason=self.finish_reason,
+            prompt_tokens=7,
+            completion_tokens=2,
+            cited_span_ids=["s1"],
         )
         yield fallback_pb.CompleteResponse(finished=finished)
 
@@ -452,3 +480,121 @@ async def test_models_are_listed_with_the_default_first(world: World) -> None:
         "arenalab/faq",
         "local/tiny",
     ]
+
+
+REPHRASE = pb.AnswerPolicy(rephrase=pb.REPHRASE_POLICY_LLM)
+TRACED = [
+    answer_pb2.Sentence(text="Open the lid.", span_ids=["s1"]),
+    answer_pb2.Sentence(text="Press the moon.", span_ids=["s1", "s2"]),
+]
+
+
+@pytest.fixture
+def traced(world: World) -> World:
+    """A world whose memory has an answer of two sentences."""
+    said = _answers("Open the lid. Press the moon.", 0.93)
+    said.sentences.extend(TRACED)
+    world.predictor.says["faq"] = said
+    world.fallback.writes = ("First open the lid. ", "Then press the moon.")
+    return world
+
+
+async def test_a_memory_answer_carries_the_spans_of_each_sentence(traced: World) -> None:
+    text, finished, _ = await traced.ask()
+    assert text == "Open the lid. Press the moon."
+    assert list(finished.sentences) == TRACED
+    # Nobody rewords what the policy does not allow to.
+    assert not finished.HasField("rephrasing")
+    assert not traced.fallback.requests
+
+
+async def test_a_stop_sequence_cuts_the_sentences_with_the_text(traced: World) -> None:
+    text, finished, _ = await traced.ask(sampling=pb.Sampling(stop=["the moon"]))
+    assert text == "Open the lid. Press "
+    assert [s.text for s in finished.sentences] == ["Open the lid.", "Press"]
+    assert list(finished.sentences[1].span_ids) == ["s1", "s2"]
+
+
+async def test_a_rephrasing_that_the_spans_support_is_served_without_a_proven_bound(
+    traced: World,
+) -> None:
+    text, finished, _ = await traced.ask(policy=REPHRASE)
+    assert text == "First open the lid. Then press the moon."
+    assert finished.route == pb.ROUTE_MEMORY
+    assert finished.rephrasing.status == pb.REPHRASING_STATUS_SERVED
+    assert (finished.rephrasing.provider, finished.rephrasing.provider_model) == ("local", "tiny")
+    assert finished.guarantee.status == answer_pb2.GUARANTEE_STATUS_DEGRADED
+    assert [s.text for s in finished.sentences] == ["First open the lid.", "Then press the moon."]
+    assert all(s.span_ids for s in finished.sentences)
+    [check] = traced.predictor.checked
+    assert list(check.evidence) == TRACED
+    [asked] = traced.fallback.requests
+    assert json.loads(asked.messages[-1].content) == {
+        "question": "How?",
+        "text": "Open the lid. Press the moon.",
+    }
+    [entry] = traced.ledger.entries
+    assert entry.content["answer"] == text
+    assert json.loads(entry.facts_json)["rephrasing"]["status"] == "served"
+
+
+async def test_a_sentence_without_support_brings_back_the_words_of_the_spans(
+    traced: World,
+) -> None:
+    traced.predictor.unsupported["Then press the moon."] = "moon"
+    text, finished, _ = await traced.ask(policy=REPHRASE)
+    assert text == "Open the lid. Press the moon."
+    assert list(finished.sentences) == TRACED
+    assert finished.rephrasing.status == pb.REPHRASING_STATUS_UNSUPPORTED
+    assert list(finished.rephrasing.unsupported) == ["Then press the moon."]
+    assert "1 of 2 sentences" in finished.reasoning
+    assert "moon" in finished.rephrasing.explanation
+    assert finished.guarantee == VALID
+
+
+@pytest.mark.parametrize("trouble", ["provider", "check", "cut off", "silent"])
+async def test_trouble_with_a_rephrasing_serves_the_words_of_the_spans(
+    traced: World, trouble: str
+) -> None:
+    match trouble:
+        case "provider":
+            traced.fallback.fails = PreconditionError("no provider", Reason.NO_PROVIDER)
+        case "check":
+            traced.predictor.check_fails = NotReadyError("search is away")
+        case "cut off":
+            traced.fallback.finish_reason = "length"
+        case _:
+            traced.fallback.writes = (" ",)
+    text, finished, _ = await traced.ask(policy=REPHRASE)
+    assert text == "Open the lid. Press the moon."
+    assert finished.rephrasing.status == pb.REPHRASING_STATUS_FAILED
+    assert finished.rephrasing.explanation in finished.reasoning
+    assert finished.guarantee == VALID
+    assert list(finished.sentences) == TRACED
+
+
+async def test_an_abstention_is_reworded_by_nobody(world: World) -> None:
+    world.predictor.says["faq"] = _abstains()
+    policy = pb.AnswerPolicy(rephrase=pb.REPHRASE_POLICY_LLM, fallback=pb.FALLBACK_POLICY_NEVER)
+    _, finished, _ = await world.ask(policy=policy)
+    assert finished.route == pb.ROUTE_ABSTAIN
+    assert not finished.HasField("rephrasing")
+    assert not world.fallback.requests
+
+
+async def test_the_oldest_evidence_that_the_policy_allows_is_a_moment_for_memory(
+    world: World,
+) -> None:
+    before_s = int(time.time())
+    policy = pb.AnswerPolicy()
+    policy.max_age.FromSeconds(3600)
+    await world.ask(policy=policy)
+    await world.ask()
+    aged, ageless = world.predictor.requests
+    assert before_s - 3600 <= aged.fresh_after.seconds <= int(time.time()) - 3600
+    assert not ageless.HasField("fresh_after")
+    policy.max_age.FromSeconds(10_000 * 366 * 86_400 // 2)
+    await world.ask(policy=policy)
+    policy.max_age.FromSeconds(0)
+    with pytest.raises(InvalidInputError, match="max_age"):
+        await world.ask(policy=policy)

@@ -196,6 +196,11 @@ async def test_a_known_question_in_other_words_is_answered(mesh: Mesh) -> None:
     weights = [e.weight for e in said.evidence]
     assert weights == sorted(weights, reverse=True)
     assert said.output not in [a.outcome for a in said.alternatives]
+    [sentence] = said.sentences
+    assert sentence.text == said.output
+    assert len(sentence.span_ids) == 5
+    assert set(sentence.span_ids) >= {said.evidence[0].span_id}
+    assert said.evidence[0].when.ToJsonString() == "2026-01-05T10:00:00Z"
 
 
 @pytest.mark.slow
@@ -214,7 +219,13 @@ async def test_a_question_about_something_else_is_out_of_scope(mesh: Mesh) -> No
     said = await mesh.ask("Which treaty ended the Thirty Years War?")
     assert said.abstention.reason == answer_pb2.ABSTAIN_REASON_OUT_OF_SCOPE
     assert f"{said.confidence:.3f}" in said.abstention.explanation
-    assert said.abstention.wanted
+    assert "treaty" in said.abstention.wanted
+    [wanted] = said.abstention.data
+    assert wanted.kind == answer_pb2.WANTED_KIND_SPANS
+    assert "treaty" in wanted.terms
+    similarities = [e.similarity for e in said.abstention.nearest]
+    assert len(similarities) == 3
+    assert similarities == sorted(similarities, reverse=True)
 
 
 @pytest.mark.slow
@@ -237,6 +248,31 @@ async def test_a_follow_up_is_read_with_the_turn_before(mesh: Mesh) -> None:
 
 
 @pytest.mark.slow
+async def test_a_follow_up_about_something_else_is_not_given_the_answer_before(mesh: Mesh) -> None:
+    await mesh.publish(SPANS)
+    said = await mesh.ask("How do I tune an acoustic guitar?", "and for a harpsichord?")
+    assert said.abstention.reason == answer_pb2.ABSTAIN_REASON_NO_SUPPORT
+    assert list(said.abstention.data[0].terms) == ["harpsichord"]
+    assert "How do I tune an acoustic guitar for a harpsichord?" in said.reasoning
+    said = await mesh.ask("How do I tune an acoustic guitar?", "what about the other one?")
+    assert said.abstention.reason == answer_pb2.ABSTAIN_REASON_UNSUPPORTED_REQUEST
+    assert said.abstention.data[0].kind == answer_pb2.WANTED_KIND_CONTEXT
+
+
+@pytest.mark.slow
+async def test_an_answer_older_than_the_caller_allows_is_stale(mesh: Mesh) -> None:
+    await mesh.publish(SPANS)
+    request = pb.PredictRequest(messages=[turn_of("How do I tie a bowline knot?")])
+    request.fresh_after.FromJsonString("2026-01-05T10:00:00Z")
+    assert not (await mesh.predictor.Predict(request)).HasField("abstention")
+    request.fresh_after.FromJsonString("2026-01-05T10:00:01Z")
+    said = await mesh.predictor.Predict(request)
+    assert said.abstention.reason == answer_pb2.ABSTAIN_REASON_STALE
+    [wanted] = said.abstention.data
+    assert (wanted.outcome, wanted.domain, wanted.count) == ("Guide: knot", "hobby/knot", 1)
+
+
+@pytest.mark.slow
 async def test_a_smaller_alpha_than_the_data_allows_is_void(mesh: Mesh) -> None:
     await mesh.publish(SPANS)
     said = await mesh.ask("How do I tie a bowline knot?", alpha=0.001)
@@ -244,6 +280,9 @@ async def test_a_smaller_alpha_than_the_data_allows_is_void(mesh: Mesh) -> None:
     assert said.guarantee.status == answer_pb2.GUARANTEE_STATUS_VOID
     assert not said.guarantee.HasField("threshold")
     assert said.output == "Guide: knot"
+    [wanted] = said.abstention.data
+    assert wanted.kind == answer_pb2.WANTED_KIND_LABELS
+    assert wanted.count > len(SPANS)
 
 
 @pytest.mark.slow
@@ -281,7 +320,7 @@ async def test_the_outcome_set_names_its_coverage_and_begins_with_the_output(mes
 @pytest.mark.slow
 async def test_an_artefact_of_another_program_is_not_served_from(mesh: Mesh) -> None:
     def older(files: TrainedFiles) -> TrainedFiles:
-        return replace(files, artefact=files.artefact.replace(b"calibration/2", b"calibration/1"))
+        return replace(files, artefact=files.artefact.replace(b"calibration/3", b"calibration/2"))
 
     def without_views(files: TrainedFiles) -> TrainedFiles:
         return replace(files, views=b"")
@@ -319,6 +358,108 @@ async def test_an_action_that_nobody_took_has_no_support(mesh: Mesh) -> None:
 
 
 @pytest.mark.slow
+async def test_the_spans_of_an_action_are_found_by_its_meaning_however_few(mesh: Mesh) -> None:
+    stops = [
+        make_span(f"My {thing} is late", f"Stopped the {thing}.", did="stop_order")
+        for thing in ("bread", "guitar")
+    ]
+    await mesh.publish([*SPANS, *stops])
+    said = await mesh.ask("How do I bake bread?", action="cancel_order")
+    assert {e.span_id for e in said.evidence} == {span.id for span in stops}
+
+
+@pytest.mark.slow
+async def test_wordings_of_one_outcome_are_one_alternative_and_their_spans_are_named(
+    mesh: Mesh,
+) -> None:
+    post, mail, online = (
+        "Send the completed form to our office by post.",
+        "Please send the completed form by post to our office.",
+        "Use the kiosk at the airport.",
+    )
+    forms = [
+        make_span(question, outcome)
+        for question, outcome in (
+            ("Where does the harbour form go?", post),
+            ("Where do I send the harbour form?", mail),
+            ("Where can the harbour form go?", online),
+            ("Where do I bring the harbour form?", online),
+        )
+    ]
+    await mesh.publish([*SPANS, *forms])
+    said = await mesh.ask("Where should the harbour form go to?")
+    wordings = {a.outcome: a.wordings for a in said.alternatives}
+    by_post = [e for e in said.evidence if e.outcome in (post, mail)]
+    assert len(by_post) == 2
+    if said.output == online:
+        assert wordings.get(post, 0) + wordings.get(mail, 0) == 2
+    else:
+        assert said.output.startswith((post, mail))
+        assert "in 2 wordings" in said.reasoning
+        assert all(e.supports for e in by_post)
+    spans = {span.id: span.if_ok or "" for span in forms}
+    for alternative in said.alternatives:
+        assert alternative.support >= len(alternative.span_ids) > 0
+    for sentence in said.sentences:
+        assert all(sentence.text in spans[i] for i in sentence.span_ids)
+
+
+@pytest.mark.slow
+async def test_a_text_is_checked_against_sentences_by_meaning_words_and_numbers(
+    mesh: Mesh,
+) -> None:
+    evidence = [
+        answer_pb2.Sentence(
+            text="Send form A38 to the Berlin office within 14 days.", span_ids=["s1"]
+        ),
+        answer_pb2.Sentence(text="You can pay the fee by card.", span_ids=["s2"]),
+    ]
+
+    async def check(text: str) -> pb.CheckSupportResponse:
+        return await mesh.predictor.CheckSupport(
+            pb.CheckSupportRequest(text=text, evidence=evidence)
+        )
+
+    good = await check(
+        "Within 14 days, send the form A38 to the office in Berlin. Pay the fee by card."
+    )
+    assert good.supported
+    assert [list(one.sentence.span_ids) for one in good.sentences] == [["s1"], ["s2"]]
+    for text, term in (
+        ("You can pay the fee by card. Send form A38 to Berlin within 30 days.", "30"),
+        ("You cannot pay the fee by card.", ""),
+        ("The office is closed during the summer.", ""),
+    ):
+        bad = await check(text)
+        assert not bad.supported
+        assert not bad.sentences[-1].supported
+        assert not term or term in bad.sentences[-1].unsupported_terms
+
+
+@pytest.mark.parametrize(
+    ("request_", "reason"),
+    [
+        (pb.CheckSupportRequest(text=" ", evidence=[answer_pb2.Sentence()]), Reason.EMPTY_TEXT),
+        (pb.CheckSupportRequest(text="x"), Reason.INVALID_ARGUMENT),
+        (
+            pb.CheckSupportRequest(text="x" * 32_769, evidence=[answer_pb2.Sentence(text="x")]),
+            Reason.TOO_LARGE,
+        ),
+        (
+            pb.CheckSupportRequest(text="x", evidence=[answer_pb2.Sentence(text=" ")]),
+            Reason.EMPTY_TEXT,
+        ),
+    ],
+)
+async def test_a_check_outside_its_ranges_is_refused(
+    mesh: Mesh, request_: pb.CheckSupportRequest, reason: Reason
+) -> None:
+    with pytest.raises(InvalidInputError) as caught:
+        await mesh.predictor.CheckSupport(request_)
+    assert caught.value.reason is reason
+
+
+@pytest.mark.slow
 async def test_spans_added_online_vote_too(mesh: Mesh) -> None:
     await mesh.publish(SPANS)
     added = make_span("How do I polish a silver spoon?", "Use chalk.", domain="hobby/silver")
@@ -346,11 +487,15 @@ async def test_a_trained_process_gives_the_same_artefact(mesh: Mesh) -> None:
         vectors = mesh.embedder.embed_many([span.this for span in SPANS])
         staging.write_embeddings([vectors], rows=len(SPANS), dimension=vectors.shape[1])
         request = pb.TrainCalibrationRequest(
-            dataset="hobby", staging=staging.name, alpha=0.1, delta=0.1
+            dataset="hobby",
+            staging=staging.name,
+            alpha=0.1,
+            delta=0.1,
+            context_weighting=answer_pb2.CONTEXT_WEIGHTING_LEARNED,
         )
         trained = await mesh.predictor.TrainCalibration(request, timeout=100.0)
         root = str(mesh.config.datasets_dir)
-        job = TrainingJob(root, "default", "hobby", staging.name, 0.1, 0.1)
+        job = TrainingJob(root, "default", "hobby", staging.name, 0.1, 0.1, "learned")
         files = run_job(job)
         assert (trained.artefact, trained.views) == (files.artefact, files.views)
         assert trained.views
@@ -361,6 +506,15 @@ async def test_a_trained_process_gives_the_same_artefact(mesh: Mesh) -> None:
         assert contrast.total.pairs == sum(one.pairs for one in contrast.by_kind) > 0
         assert contrast.total.rate <= 0.1
         assert 0.0 <= contrast.total.lower <= contrast.total.rate <= contrast.total.upper < 1.0
+        weights = trained.summary.context_weights
+        assert weights.fixed.domain == 0.30
+        assert weights.HasField("learned")
+        assert weights.questions > 0
+        assert weights.uses_learned
+        unknown = pb.TrainCalibrationRequest(dataset="hobby", staging=staging.name)
+        unknown.context_weighting = 9  # type: ignore[assignment]
+        with pytest.raises(InvalidInputError, match="context_weighting"):
+            await mesh.predictor.TrainCalibration(unknown)
         (staging.path / "spans.ndjson.zst").write_bytes(b"damaged")
         with pytest.raises(DataLossError) as caught:
             await mesh.predictor.TrainCalibration(request)

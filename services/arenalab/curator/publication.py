@@ -88,6 +88,7 @@ class Publication:
         settings: Settings,
         *,
         force: bool,
+        weighting: answer_pb2.ContextWeighting.ValueType,
         working_set: WorkingSet,
         store: DatasetStore,
         peers: Peers,
@@ -99,6 +100,7 @@ class Publication:
         self._dataset = dataset
         self._settings = settings
         self._force = force
+        self._weighting = weighting
         self._working_set = working_set
         self._store = store
         self._peers = peers
@@ -228,6 +230,7 @@ class Publication:
             staging=staging.name,
             alpha=self._settings.alpha,
             delta=self._settings.delta,
+            context_weighting=self._weighting,
         )
 
     def _seal(

@@ -4,6 +4,7 @@ from typing import Final
 
 from google.protobuf import timestamp_pb2
 
+from arenalab.api.common.v1 import answer_pb2
 from arenalab.api.curator.v1 import curator_service_pb2 as pb
 from arenalab.atomic import when_from_ns
 from arenalab.curator.formats import Format, Origin
@@ -88,6 +89,16 @@ def settings_of(request: pb.PublishRequest) -> Settings:
         min_quality=_quality(request.min_quality),
         max_per_domain=request.max_per_domain,
     )
+
+
+def weighting_of(request: pb.PublishRequest) -> answer_pb2.ContextWeighting.ValueType:
+    """Returns where the version's context weights come from."""
+    if request.context_weighting not in answer_pb2.ContextWeighting.values():
+        raise InvalidInputError(
+            f"context_weighting must be one of its values, got {request.context_weighting}",
+            field="context_weighting",
+        )
+    return request.context_weighting
 
 
 def _ns(time: timestamp_pb2.Timestamp) -> int:

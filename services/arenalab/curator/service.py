@@ -66,10 +66,13 @@ class CuratorService(pb_grpc.CuratorServiceServicer):
         tenant = tenant_of(request.scope)
         dataset = requests.dataset_of(request.dataset)
         settings = requests.settings_of(request)
+        weighting = requests.weighting_of(request)
         async with AsyncExitStack() as stack:
             stack.enter_context(self._workshop.jobs.exclusive("publish", tenant, dataset))
             publication = await in_thread(
-                lambda: self._workshop.publication(tenant, dataset, settings, force=request.force)
+                lambda: self._workshop.publication(
+                    tenant, dataset, settings, weighting, force=request.force
+                )
             )
             stack.push_async_callback(in_thread, publication.close)
             events = await stack.enter_async_context(aclosing(publication.run()))

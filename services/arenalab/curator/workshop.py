@@ -4,6 +4,7 @@ from collections.abc import Callable
 from datetime import UTC, datetime
 from pathlib import Path
 
+from arenalab.api.common.v1 import answer_pb2
 from arenalab.api.curator.v1 import curator_service_pb2 as pb
 from arenalab.curator import requests
 from arenalab.curator.catalogue import Catalogue
@@ -55,7 +56,13 @@ class Workshop:
         return Ingestion(working_set, rejects, name, reader, replace=header.replace)
 
     def publication(
-        self, tenant: str, dataset: str, settings: Settings, *, force: bool = False
+        self,
+        tenant: str,
+        dataset: str,
+        settings: Settings,
+        weighting: answer_pb2.ContextWeighting.ValueType = answer_pb2.CONTEXT_WEIGHTING_UNSPECIFIED,
+        *,
+        force: bool = False,
     ) -> Publication:
         """Opens the publication of a working set.
 
@@ -70,6 +77,7 @@ class Workshop:
             tenant,
             dataset,
             settings,
+            weighting=weighting,
             force=force,
             working_set=working_set,
             store=self._store,

@@ -12,8 +12,9 @@ from arenalab.api.common.v1 import answer_pb2
 from arenalab.api.ensemble.v1 import ensemble_service_pb2 as pb
 from arenalab.api.fallback.v1 import fallback_service_pb2 as fallback_pb
 from arenalab.ensemble.memory import Memory
-from arenalab.ensemble.opinions import guarantee_of_choice, outcome_set_of_choice
+from arenalab.ensemble.opinions import degrade, guarantee_of_choice, outcome_set_of_choice
 from arenalab.ensemble.peers import Peers
+from arenalab.ensemble.rephrasing import rephrase, sentences_within
 from arenalab.ensemble.sealing import Sealer, entry_for
 from arenalab.ensemble.selection import Selection
 from arenalab.mesh import (
@@ -122,7 +123,8 @@ class Answering:
         else:
             output = await self._ask_memory(answer)
             if output is not None:
-                async for event in self._settle(answer, pb.ROUTE_MEMORY, output):
+                text = await self._word(answer, output)
+                async for event in self._settle(answer, pb.ROUTE_MEMORY, text):
                     yield event
             elif answer.selection.fallback == pb.FALLBACK_POLICY_NEVER:
                 async for event in self._abstain(answer):
@@ -169,7 +171,30 @@ class Answering:
         if said.HasField("abstention"):
             finished.abstention.CopyFrom(said.abstention)
             return None
-        return _cut(said.output, answer.request.sampling.stop)
+        finished.sentences.extend(said.sentences)
+        return said.output
+
+    async def _word(self, answer: _Answer, output: str) -> str:
+        """Returns memory's output as it is served: reworded if the policy wants it, and cut."""
+        finished, request = answer.finished, answer.request
+        if request.policy.rephrase == pb.REPHRASE_POLICY_LLM and finished.sentences:
+            await self._sealer.check(answer.selection.ledger)
+            before_s = time.perf_counter()
+            worded = await rephrase(self._peers, request, output, list(finished.sentences))
+            _set_seconds(finished.timings.fallback, time.perf_counter() - before_s)
+            output = worded.text
+            del finished.sentences[:]
+            finished.sentences.extend(worded.sentences)
+            finished.rephrasing.CopyFrom(worded.rephrasing)
+            finished.reasoning = f"{finished.reasoning} {worded.rephrasing.explanation}".strip()
+            if worded.is_rephrased:
+                degrade(finished.guarantee)
+        text = _cut(output, request.sampling.stop)
+        if text != output:
+            kept = sentences_within(text, finished.sentences)
+            del finished.sentences[:]
+            finished.sentences.extend(kept)
+        return text
 
     async def _abstain(
         self, answer: _Answer, trouble: str = ""

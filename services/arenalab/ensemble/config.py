@@ -19,11 +19,17 @@ class EnsembleConfig:
     max_unsealed: int = 10_000  # beyond it, best-effort answers are refused too
     predict_timeout_s: float = 5.0
     fallback_timeout_s: float = 120.0
+    rephrase_timeout_s: float = 15.0  # then the words of the spans are served
     ledger_timeout_s: float = 5.0
     max_creatures_at_once: int = 8  # Predict calls in flight for one answer
 
     def __post_init__(self) -> None:
-        for name in ("predict_timeout_s", "fallback_timeout_s", "ledger_timeout_s"):
+        for name in (
+            "predict_timeout_s",
+            "fallback_timeout_s",
+            "rephrase_timeout_s",
+            "ledger_timeout_s",
+        ):
             if getattr(self, name) <= 0:
                 raise ConfigError(f"ENSEMBLE_{name.upper()} must be > 0")
         if self.max_creatures_at_once < 1:

@@ -1,7 +1,7 @@
 """Asking memory: one Predict call per creature, under the strategy of the request."""
 
 import asyncio
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Final
 
 from arenalab.api.common.v1 import answer_pb2
@@ -12,14 +12,17 @@ from arenalab.ensemble.peers import Peers
 from arenalab.ensemble.selection import Selection
 from arenalab.mesh import DeadlineError, NotReadyError, PreconditionError, Reason, scope_for
 
+# 0001-01-01T00:00:00Z.
+_YEAR_1_MS: Final = -62_135_596_800_000
 _UNREACHABLE: Final = (NotReadyError, DeadlineError)
 
 
 class Memory:
     """The creatures of the predictor."""
 
-    def __init__(self, peers: Peers, at_once: int) -> None:
+    def __init__(self, peers: Peers, at_once: int, now_s: Callable[[], float]) -> None:
         self._peers = peers
+        self._now_s = now_s
         self._slots = at_once
 
     async def ask(
@@ -73,6 +76,10 @@ class Memory:
             guarantee_kind=policy.guarantee_kind,
             guarantee_scope=policy.guarantee_scope,
         )
+        if policy.HasField("max_age"):
+            oldest_s = self._now_s() - policy.max_age.seconds - policy.max_age.nanos / 1e9
+            # Years before 1 have no timestamp.
+            question.fresh_after.FromMilliseconds(max(_YEAR_1_MS, round(oldest_s * 1e3)))
         if request.HasField("context"):
             question.context.CopyFrom(request.context)
         try:

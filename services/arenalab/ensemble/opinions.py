@@ -56,8 +56,8 @@ def guarantee_of_choice(chosen: Opinion, asked: Sequence[Opinion]) -> answer_pb2
     """
     guarantee = answer_pb2.Guarantee()
     guarantee.CopyFrom(chosen.response.guarantee)
-    if len(asked) > 1 and guarantee.status == answer_pb2.GUARANTEE_STATUS_VALID:
-        guarantee.status = answer_pb2.GUARANTEE_STATUS_DEGRADED
+    if len(asked) > 1:
+        degrade(guarantee)
     return guarantee
 
 
@@ -72,3 +72,9 @@ def outcome_set_of_choice(
     if len(asked) > 1 or not chosen.response.HasField("outcome_set"):
         return None
     return chosen.response.outcome_set
+
+
+def degrade(guarantee: answer_pb2.Guarantee) -> None:
+    """Marks a valid bound as one that is no longer proven for what is served."""
+    if guarantee.status == answer_pb2.GUARANTEE_STATUS_VALID:
+        guarantee.status = answer_pb2.GUARANTEE_STATUS_DEGRADED

@@ -16,6 +16,7 @@ from arenalab.mesh import scope_for
 
 # Same request, same response: safe to ask again.
 IDEMPOTENT_PREDICTOR: Final = (
+    "arenalab.api.predictor.v1.PredictorService/CheckSupport",
     "arenalab.api.predictor.v1.PredictorService/Predict",
     "arenalab.api.predictor.v1.PredictorService/ListCreatures",
 )
@@ -61,6 +62,16 @@ class Peers:
         self, request: fallback_pb.CompleteRequest
     ) -> AsyncIterable[fallback_pb.CompleteResponse]:
         return self._fallback.Complete(request, timeout=self._config.fallback_timeout_s)
+
+    def reword(
+        self, request: fallback_pb.CompleteRequest
+    ) -> AsyncIterable[fallback_pb.CompleteResponse]:
+        return self._fallback.Complete(request, timeout=self._config.rephrase_timeout_s)
+
+    async def check_support(
+        self, request: predictor_pb.CheckSupportRequest
+    ) -> predictor_pb.CheckSupportResponse:
+        return await self._predictor.CheckSupport(request, timeout=self._config.predict_timeout_s)
 
     async def append(self, request: ledger_pb.AppendRequest) -> ledger_pb.AppendResponse:
         return await self._ledger.Append(request, timeout=self._config.ledger_timeout_s)

@@ -59,6 +59,15 @@ def _facts(request: pb.AnswerRequest, finished: pb.AnswerFinished) -> dict[str, 
     if finished.HasField("abstention"):
         reason = answer_pb2.AbstainReason.Name(finished.abstention.reason)
         facts["abstain_reason"] = reason.removeprefix("ABSTAIN_REASON_")
+    if finished.HasField("rephrasing"):
+        told = finished.rephrasing
+        facts["rephrasing"] = {
+            "status": pb.RephrasingStatus.Name(told.status)
+            .removeprefix("REPHRASING_STATUS_")
+            .lower(),
+            "provider": told.provider,
+            "provider_model": told.provider_model,
+        }
     if finished.provider:
         facts["provider"] = finished.provider
         facts["provider_model"] = finished.provider_model

@@ -123,6 +123,9 @@ def check(request: pb.AnswerRequest) -> None:
     ):
         if chosen not in known:
             raise _out_of_range(f"policy.{name}", "be one of its values", chosen)
+    age = policy.max_age
+    if policy.HasField("max_age") and (age.seconds, age.nanos) <= (0, 0):
+        raise _out_of_range("policy.max_age", "be more than 0", f"{age.seconds} s")
     for name, size, limit in (
         ("policy.max_evidence", policy.max_evidence, MAX_EVIDENCE),
         ("sampling.stop", len(sampling.stop), MAX_STOPS),

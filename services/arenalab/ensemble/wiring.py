@@ -28,7 +28,7 @@ async def running_ensemble(config: EnsembleConfig, telemetry: Telemetry) -> Asyn
     ):
         peers = Peers(config, predictor, fallback, ledger)
         sealer = Sealer(peers, Journal(config.journal_path, config.max_unsealed))
-        memory = Memory(peers, config.max_creatures_at_once)
+        memory = Memory(peers, config.max_creatures_at_once, time.time)
         answering = Answering(peers, memory, sealer, telemetry, _new_id, os.urandom)
         service = EnsembleService(
             answering, Remembered(peers.creatures), Remembered(peers.providers)

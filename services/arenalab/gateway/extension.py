@@ -29,6 +29,8 @@ STATUSES: Final = _names(answer_pb2.GuaranteeStatus, "GUARANTEE_STATUS_")
 KINDS: Final = _names(answer_pb2.GuaranteeKind, "GUARANTEE_KIND_")
 SCOPES: Final = _names(answer_pb2.GuaranteeScope, "GUARANTEE_SCOPE_")
 BASES: Final = _names(answer_pb2.CalibrationBasis, "CALIBRATION_BASIS_")
+WANTED: Final = _names(answer_pb2.WantedKind, "WANTED_KIND_")
+REPHRASINGS: Final = _names(pb.RephrasingStatus, "REPHRASING_STATUS_")
 ENGINES: Final = _names(plan_pb2.Engine, "ENGINE_")
 FILTERS: Final = _names(plan_pb2.FilterStrategy, "FILTER_STRATEGY_")
 
@@ -46,10 +48,9 @@ def extension(finished: pb.AnswerFinished) -> dict[str, Any]:
         "confidence": finished.confidence,
         "method": name_of(METHODS, finished.method),
         "evidence": [_evidence(item) for item in finished.evidence],
-        "alternatives": [
-            {"outcome": item.outcome, "share": item.share, "support": item.support}
-            for item in finished.alternatives
-        ],
+        "sentences": [_sentence(item) for item in finished.sentences],
+        "rephrasing": _rephrasing(finished.rephrasing) if finished.HasField("rephrasing") else None,
+        "alternatives": [_alternative(item) for item in finished.alternatives],
         "abstain": _abstention(finished),
         "guarantee": _guarantee(finished.guarantee),
         "outcome_set": _outcome_set(finished),
@@ -95,6 +96,9 @@ def _evidence(item: answer_pb2.Evidence) -> dict[str, Any]:
         "weight": item.weight,
         "domain": item.domain or None,
         "trajectory_depth": item.trajectory_depth,
+        "trajectory_completeness": item.trajectory_completeness,
+        "trajectory_is_fragment": item.trajectory_is_fragment,
+        "when": item.when.ToJsonString() if item.HasField("when") else None,
         "supports": item.supports,
     }
 
@@ -107,6 +111,43 @@ def _abstention(finished: pb.AnswerFinished) -> dict[str, Any] | None:
         "reason": name_of(REASONS, abstention.reason),
         "explanation": abstention.explanation,
         "wanted": abstention.wanted,
+        "nearest": [_evidence(item) for item in abstention.nearest],
+        "data": [_wanted(item) for item in abstention.data],
+    }
+
+
+def _wanted(item: answer_pb2.WantedData) -> dict[str, Any]:
+    return {
+        "kind": name_of(WANTED, item.kind),
+        "count": item.count,
+        "outcome": item.outcome or None,
+        "domain": item.domain or None,
+        "action": item.action or None,
+        "terms": list(item.terms),
+    }
+
+
+def _sentence(item: answer_pb2.Sentence) -> dict[str, Any]:
+    return {"text": item.text, "span_ids": list(item.span_ids)}
+
+
+def _alternative(item: answer_pb2.Alternative) -> dict[str, Any]:
+    return {
+        "outcome": item.outcome,
+        "share": item.share,
+        "support": item.support,
+        "span_ids": list(item.span_ids),
+        "wordings": item.wordings,
+    }
+
+
+def _rephrasing(item: pb.Rephrasing) -> dict[str, Any]:
+    return {
+        "status": name_of(REPHRASINGS, item.status),
+        "provider": item.provider or None,
+        "provider_model": item.provider_model or None,
+        "unsupported": list(item.unsupported),
+        "explanation": item.explanation,
     }
 
 

@@ -10,16 +10,19 @@ MAX_RISK: Final = 0.5
 MAX_EVIDENCE: Final = 50
 MAX_CREATURES: Final = 64
 MAX_NAME: Final = 256
+MAX_AGE_S: Final = 315_576_000_000  # ten thousand years, as the wire takes
 STRATEGIES: Final = ("single_best", "cascade")
 FALLBACKS: Final = ("llm", "never")
 LEDGERS: Final = ("required", "best_effort")
 GUARANTEE_KINDS: Final = ("high_probability", "expectation")
 GUARANTEE_SCOPES: Final = ("all", "group")
+REPHRASES: Final = ("never", "llm")
 STAKES: Final = ("low", "medium", "high")
 _KNOWN: Final = frozenset(
     {
         "alpha", "delta", "strategy", "fallback", "ledger", "creatures", "max_evidence",
         "strict", "refusal", "context", "guarantee_kind", "guarantee_scope",
+        "max_age_s", "rephrase",
     }
 )  # fmt: skip
 _KNOWN_CONTEXT: Final = frozenset({"environment", "stakes", "emotional_state"})
@@ -47,6 +50,8 @@ class Policy:
     ledger: str | None = None
     creatures: tuple[str, ...] = ()
     max_evidence: int | None = None
+    max_age_s: float | None = None  # of the newest span that an answer rests on
+    rephrase: str | None = None
     strict: bool = False  # unknown fields of the request are errors
     refusal: bool = False  # an abstention is told as a refusal
     context: Context | None = None
@@ -77,6 +82,8 @@ def parse_policy(value: Any) -> Policy:
         ledger=fields.choice("ledger", LEDGERS),
         creatures=fields.strings("creatures", max_items=MAX_CREATURES, max_chars=MAX_NAME),
         max_evidence=fields.integer("max_evidence", 1, MAX_EVIDENCE),
+        max_age_s=fields.number("max_age_s", 0, MAX_AGE_S, above_low=True),
+        rephrase=fields.choice("rephrase", REPHRASES),
         strict=bool(fields.boolean("strict")),
         refusal=bool(fields.boolean("refusal")),
         context=_parse_context(fields.nested("context")),

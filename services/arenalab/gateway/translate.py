@@ -39,6 +39,11 @@ _SCOPES: Final = {
     "group": answer_pb2.GUARANTEE_SCOPE_GROUP,
     None: answer_pb2.GUARANTEE_SCOPE_UNSPECIFIED,
 }
+_REPHRASES: Final = {
+    "never": pb.REPHRASE_POLICY_NEVER,
+    "llm": pb.REPHRASE_POLICY_LLM,
+    None: pb.REPHRASE_POLICY_UNSPECIFIED,
+}
 _STAKES: Final = {
     "": span_pb2.STAKES_UNSPECIFIED,
     "low": span_pb2.STAKES_LOW,
@@ -71,7 +76,7 @@ def answer_request(chat: ChatRequest, tenant: str, request_id: str) -> pb.Answer
 
 
 def _policy(policy: Policy) -> pb.AnswerPolicy:
-    return pb.AnswerPolicy(
+    told = pb.AnswerPolicy(
         strategy=_STRATEGIES[policy.strategy],
         fallback=_FALLBACKS[policy.fallback],
         ledger=_LEDGERS[policy.ledger],
@@ -81,7 +86,12 @@ def _policy(policy: Policy) -> pb.AnswerPolicy:
         guarantee_scope=_SCOPES[policy.guarantee_scope],
         creatures=policy.creatures,
         max_evidence=policy.max_evidence or 0,
+        rephrase=_REPHRASES[policy.rephrase],
     )
+    if policy.max_age_s is not None:
+        # At least one: less is 0 on the wire, and that would be refused.
+        told.max_age.FromNanoseconds(max(1, round(policy.max_age_s * 1e9)))
+    return told
 
 
 def _sampling(sampling: Sampling) -> pb.Sampling:

@@ -11,10 +11,11 @@ from typing import Final
 import numpy as np
 
 from arenalab.predictor.context_match import (
+    FIXED,
     ActionMatch,
-    known_factors,
+    Weights,
+    context_similarities,
     match_action,
-    with_semantic,
 )
 from arenalab.predictor.contrast import Contrast, find_group_clashes
 from arenalab.predictor.inference import infer_situation
@@ -61,6 +62,7 @@ class Appraisal:
     method: Method
     clash_share: float  # share of the best outcome's plain support that clashes
     opinion: Opinion | None = None  # of the version's views
+    is_mixed: bool = False  # shares are probabilities of vote and views, not of the vote alone
 
     @property
     def is_clash(self) -> bool:
@@ -78,6 +80,7 @@ def appraise(
     found: Neighbourhood,
     opinion: Opinion | None = None,
     mixing: Mixing | None = None,
+    weights: Weights = FIXED,
 ) -> Appraisal:
     """Returns the appraisal of a question against the spans found for it.
 
@@ -86,13 +89,16 @@ def appraise(
         found: The spans nearest to it.
         opinion: What the version's views say of it; None where it has none.
         mixing: Weights of vote and views; None: the vote decides alone.
+        weights: Of the factors of the context similarity.
     """
     hood = _answering(query, found)
     if not len(hood):
         return _empty(query, hood)
     plain = similarity_weights(hood.similarities)
     situation = infer_situation(query, [m.situation for m in hood.memories], plain)
-    context = _context(situation, hood)
+    context = context_similarities(
+        situation, [memory.situation for memory in hood.memories], hood.semantic, weights
+    )
     members = members_of(hood.memories)
     clashes = find_clashes(query, hood, members)
     gram = gram_of(hood.vectors)
@@ -102,8 +108,8 @@ def appraise(
     if clashing:
         reliability = context.copy()
         reliability[clashing] *= CLASH_RELIABILITY
-    weights = dual_weights(gram, hood.similarities, reliability)
-    groups = _ranked(hood, members, scores_of(members, weights), opinion, mixing)
+    votes = dual_weights(gram, hood.similarities, reliability)
+    groups = _ranked(hood, members, scores_of(members, votes), opinion, mixing)
     return Appraisal(
         query=query,
         situation=situation,
@@ -112,11 +118,12 @@ def appraise(
         context=context,
         clashes=clashes,
         plain=plain,
-        weights=weights,
+        weights=votes,
         groups=groups,
         method=method_of(groups),
         clash_share=clash_share(groups[0], clashes, plain),
         opinion=opinion,
+        is_mixed=opinion is not None and mixing is not None,
     )
 
 
@@ -154,19 +161,6 @@ def _witnesses(
     return witnesses_of(opinion, codes, scores, hood.similarities[first])
 
 
-def _context(situation: Situation, hood: Neighbourhood) -> FloatArray:
-    # Neighbours share a handful of situations, which are one object each (see `situation_with`).
-    parts: dict[int, tuple[float, float]] = {}
-    pairs = np.empty((len(hood), 2))
-    for at, memory in enumerate(hood.memories):
-        past = memory.situation
-        known = parts.get(id(past))
-        if known is None:
-            known = parts[id(past)] = known_factors(situation, past)
-        pairs[at] = known
-    return np.asarray(with_semantic(pairs[:, 0], pairs[:, 1], hood.semantic))
-
-
 def find_clashes(
     query: Query, hood: Neighbourhood, groups: Sequence[Sequence[int]]
 ) -> tuple[Contrast, ...]:
@@ -196,8 +190,7 @@ def _answering(query: Query, found: Neighbourhood) -> Neighbourhood:
     kept = [
         at
         for at, memory in enumerate(found.memories)
-        if memory.situation.actions
-        and match_action(query.action, memory.situation.actions[-1]) is not ActionMatch.NONE
+        if memory.situation.actions and _answers(query, memory.situation.actions[-1])
     ]
     return replace(
         found,
@@ -206,6 +199,10 @@ def _answering(query: Query, found: Neighbourhood) -> Neighbourhood:
         semantic=found.semantic[kept],
         vectors=found.vectors[kept],
     )
+
+
+def _answers(query: Query, action: str) -> bool:
+    return action in query.accepted or match_action(query.action, action) is not ActionMatch.NONE
 
 
 def _empty(query: Query, hood: Neighbourhood) -> Appraisal:

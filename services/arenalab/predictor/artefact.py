@@ -8,6 +8,7 @@ from typing import Any, Final
 import numpy as np
 
 from arenalab.predictor.confidence import Bend, ConfidenceModel
+from arenalab.predictor.context_weights import LearnedWeights, dump_weights, load_weights
 from arenalab.predictor.features import FEATURES_VERSION, NAMES
 from arenalab.predictor.guarantee import BoolArray, IntArray
 from arenalab.predictor.mixing import WITNESSES, Mixing
@@ -15,7 +16,7 @@ from arenalab.predictor.neighbourhood import FloatArray
 from arenalab.predictor.reliability import Bin
 from arenalab.predictor.trees import Trees
 
-FORMAT: Final = "arenalab.calibration/2"
+FORMAT: Final = "arenalab.calibration/3"
 
 
 class ArtefactError(ValueError):
@@ -65,6 +66,7 @@ class Artefact:
     recorded: float  # confidence in a question that is in memory word for word
     mixing: Mixing | None = None  # None: the version has no views
     bend: Bend | None = None  # curve of labelled traffic, on top of the model's own
+    context: LearnedWeights | None = None  # None: the fixed weights, none were tried
 
 
 def dump_artefact(artefact: Artefact) -> bytes:
@@ -84,6 +86,7 @@ def dump_artefact(artefact: Artefact) -> bytes:
         if artefact.mixing is None
         else dict(zip(WITNESSES, artefact.mixing.weights.tolist(), strict=True)),
         "bend": None if artefact.bend is None else asdict(artefact.bend),
+        "context": None if artefact.context is None else dump_weights(artefact.context),
         "model": None if artefact.model is None else _model_form(artefact.model),
         "pairs": {
             "confidences": pairs.confidences.tolist(),
@@ -124,7 +127,8 @@ def load_artefact(data: bytes) -> Artefact:
 
 
 def _artefact(document: dict[str, Any]) -> Artefact:
-    summary, mixing, bend = document["summary"], document["mixing"], document["bend"]
+    summary, context = document["summary"], document["context"]
+    mixing, bend = document["mixing"], document["bend"]
     return Artefact(
         model=_model(document["model"]),
         pairs=_pairs(document["pairs"]),
@@ -140,6 +144,7 @@ def _artefact(document: dict[str, Any]) -> Artefact:
         recorded=float(document["recorded"]),
         mixing=None if mixing is None else Mixing(_floats([mixing[name] for name in WITNESSES])),
         bend=None if bend is None else _bend(bend),
+        context=None if context is None else load_weights(context),
     )
 
 

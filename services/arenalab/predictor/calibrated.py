@@ -8,6 +8,7 @@ import numpy as np
 from arenalab.predictor.appraisal import Appraisal
 from arenalab.predictor.artefact import Artefact
 from arenalab.predictor.confidence import logit_of
+from arenalab.predictor.context_match import FIXED, Weights
 from arenalab.predictor.features import NAMES, features_of
 from arenalab.predictor.guarantee import Bound, Kind, bound_of, group_bounds, void_bound
 from arenalab.predictor.prediction_sets import set_level
@@ -32,6 +33,12 @@ class Calibrated:
         self._bounds: OrderedDict[_Key, Bound] = OrderedDict()
         self._groups: OrderedDict[_Key, dict[str, Bound]] = OrderedDict()
         self._levels: OrderedDict[float, float | None] = OrderedDict()
+
+    @property
+    def context_weights(self) -> Weights:
+        """Weights of the context similarity, as the calibration was made with."""
+        learned = self.artefact.context
+        return learned.used if learned is not None else FIXED
 
     def bound(
         self,

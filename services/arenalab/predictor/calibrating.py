@@ -3,7 +3,6 @@
 import asyncio
 from collections.abc import AsyncIterator, Sequence
 from dataclasses import dataclass
-from typing import Final
 
 import numpy as np
 
@@ -16,8 +15,7 @@ from arenalab.predictor.prediction import Predictor, Question
 from arenalab.predictor.prediction_sets import set_score
 from arenalab.predictor.training import calibration
 from arenalab.predictor.versions import Versions
-
-MIN_EXAMPLES: Final = 50
+from arenalab.predictor.wanted import MIN_LABELS
 
 
 @dataclass(frozen=True, slots=True)
@@ -71,9 +69,9 @@ class Calibrator:
             BusyError: The dataset was published anew meanwhile.
         """
         labelled = await self._ask_all(tenant, creature, examples)
-        if len(labelled) < MIN_EXAMPLES:
+        if len(labelled) < MIN_LABELS:
             raise InvalidInputError(
-                f"a calibration needs at least {MIN_EXAMPLES} examples, got {len(labelled)}",
+                f"a calibration needs at least {MIN_LABELS} examples, got {len(labelled)}",
                 field="example",
             )
         targets = {(one.dataset, one.version) for one in labelled}
@@ -164,4 +162,5 @@ def renewed(
         recorded=present.recorded,
         mixing=present.mixing,
         bend=bend,
+        context=present.context,
     )

@@ -43,14 +43,18 @@ def certify(
 
 
 def served_path(corpus: Corpus, calibrated: Calibrated, vectors: Mapping[str, Vectors]) -> Served:
-    """Returns what asks questions as the service would: neighbours, appraisal, decision."""
+    """Returns what asks questions as the service would: neighbours, appraisal, decision.
+
+    The service refuses more: where meaning turns the vote round, and what dangles. So it answers
+    nothing that is not answered here.
+    """
     bound, views = calibrated.bound(), calibrated.views
-    mixing = calibrated.artefact.mixing
+    mixing, weights = calibrated.artefact.mixing, calibrated.context_weights
 
     def serve(text: str) -> str:
         vector = vectors[text]
         opinion = views.opinions([text], vector[None])[0] if views is not None else None
-        appraisal = appraise(Query(text), _nearest(corpus, vector), opinion, mixing)
+        appraisal = appraise(Query(text), _nearest(corpus, vector), opinion, mixing, weights)
         confidence, _ = calibrated.confidence(appraisal)
         if decide(appraisal, confidence, bound) is not None:
             return ""

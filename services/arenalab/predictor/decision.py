@@ -22,7 +22,9 @@ class Reason(StrEnum):
     CONFLICTING_OUTCOMES = "conflicting_outcomes"
     OUT_OF_SCOPE = "out_of_scope"
     CONTRAST_CLASH = "contrast_clash"
+    STALE = "stale"
     GUARANTEE_VOID = "guarantee_void"
+    UNSUPPORTED_REQUEST = "unsupported_request"
 
 
 @dataclass(frozen=True, slots=True)

@@ -16,6 +16,7 @@ from typing import Final
 import numpy as np
 
 from arenalab.predictor.appraisal import Appraisal, appraise, witnesses_for
+from arenalab.predictor.context_match import FIXED, Weights
 from arenalab.predictor.features import NAMES, features_of
 from arenalab.predictor.guarantee import BoolArray, IntArray
 from arenalab.predictor.mixing import Mixing, fit_mixing
@@ -87,13 +88,14 @@ class _Held:
 class Holdout:
     """Which questions are asked, and what is held out from each; one turn of the outcomes."""
 
-    def __init__(self, corpus: Corpus, turn: int = 0) -> None:
+    def __init__(self, corpus: Corpus, turn: int = 0, *, with_views: bool = True) -> None:
         """Fits the views of each fold.
 
         Args:
             corpus: The spans.
             turn: In [0, FOLDS): which quarter of the outcomes is held out from which spans. Over
                 all turns every span is asked once without its outcome, else with it.
+            with_views: False: there are no opinions, and nothing is fitted.
         """
         self._corpus = corpus
         memories = corpus.memories
@@ -102,6 +104,8 @@ class Holdout:
         self._gone = [groups == (fold + turn) % FOLDS for fold in range(FOLDS)]
         self._views = [
             views_of(corpus, np.flatnonzero(~self._gone[fold] & (self._folds != fold)))
+            if with_views
+            else None
             for fold in range(FOLDS)
         ]
 
@@ -112,8 +116,11 @@ class Holdout:
         for fold in range(FOLDS):
             yield from self._fold(fold, np.flatnonzero((self._folds == fold) & picked))
 
-    def mixing(self) -> Mixing | None:
-        """Returns the weights of the witnesses; None where no fold has views."""
+    def mixing(self, weights: Weights = FIXED) -> Mixing | None:
+        """Returns the weights of the witnesses; None where no fold has views.
+
+        `weights` are those of the context similarity, as serving will use them.
+        """
         if not any(self._views):
             return None
         share = MAX_MIXED / max(1, int(self._corpus.eligible.sum()))
@@ -124,7 +131,9 @@ class Holdout:
             for held in self._fold(fold, rows):
                 if held.opinion is not None:
                     memory = self._corpus.memories[held.at]
-                    appraisal = appraise(Query(memory.question), held.hood, held.opinion)
+                    appraisal = appraise(
+                        Query(memory.question), held.hood, held.opinion, weights=weights
+                    )
                     right = right_group(appraisal, memory.outcome_key)
                     if right is not None:
                         questions.append((witnesses_for(appraisal), right))
@@ -156,24 +165,29 @@ class Holdout:
         return np.array([bucket(i, purpose, parts) < share * parts for i in ids], dtype=bool)
 
 
-def pseudo_traffic(corpus: Corpus, turn: int = 0, mixing: Mixing | None = None) -> Examples:
+def pseudo_traffic(
+    corpus: Corpus, turn: int = 0, mixing: Mixing | None = None, weights: Weights = FIXED
+) -> Examples:
     """Returns one example for each eligible span that has any neighbour.
 
     Args:
         corpus: The spans.
         turn: As of `Holdout`.
         mixing: Weights of the witnesses; None: they are not mixed.
+        weights: Of the context similarity, as serving will use them.
     """
-    return examples_of(corpus, Holdout(corpus, turn), mixing)
+    return examples_of(corpus, Holdout(corpus, turn), mixing, weights)
 
 
-def examples_of(corpus: Corpus, holdout: Holdout, mixing: Mixing | None) -> Examples:
-    """Returns the examples of a holdout of the corpus."""
+def examples_of(
+    corpus: Corpus, holdout: Holdout, mixing: Mixing | None, weights: Weights = FIXED
+) -> Examples:
+    """Returns the examples of a holdout of the corpus; arguments as `pseudo_traffic`."""
     rows, correct, admissible, recorded, ids = [], [], [], [], []
     scores, groups = [], []
     for held in holdout.asked():
         memory = corpus.memories[held.at]
-        appraisal = appraise(Query(memory.question), held.hood, held.opinion, mixing)
+        appraisal = appraise(Query(memory.question), held.hood, held.opinion, mixing, weights)
         right = right_group(appraisal, memory.outcome_key)
         shares = [group.share for group in appraisal.groups]
         rows.append(features_of(appraisal))

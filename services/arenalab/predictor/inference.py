@@ -1,17 +1,21 @@
-"""What a question does not say about its situation, inferred from its words and its neighbours."""
+"""What a question does not say about its situation, inferred from its words and its neighbours.
+
+The domain is the one that the neighbours share, the emotion what VADER reads in the question, the
+stakes high for words of danger and else those of the neighbours. What is not likely stays unknown.
+"""
 
 from collections.abc import Sequence
 from dataclasses import replace
 from typing import Final
 
-from arenalab.predictor.lexicon import EMOTIONS, HIGH_STAKES
+from arenalab.predictor.lexicon import HIGH_STAKES
 from arenalab.predictor.neighbourhood import FloatArray, Query, Situation
 from arenalab.predictor.phrase import parse, stem
+from arenalab.predictor.sentiment import emotion_of
 
 # An inferred value needs this share of the neighbours' weight; less is a guess.
 MIN_SHARE: Final = 0.5
 
-_EMOTION_OF: Final = {stem(word): emotion for emotion, words in EMOTIONS.items() for word in words}
 _HIGH: Final = frozenset(stem(word) for word in HIGH_STAKES)
 _HIGH_RANK: Final = 3
 
@@ -31,7 +35,7 @@ def infer_situation(query: Query, neighbours: Sequence[Situation], plain: FloatA
     return replace(
         known,
         domain=known.domain or infer_domain([n.domain for n in neighbours], plain),
-        emotion=known.emotion or infer_emotion(words),
+        emotion=known.emotion or emotion_of(query.text),
         stakes=known.stakes if known.stakes is not None else infer_stakes(words, neighbours, plain),
     )
 
@@ -43,11 +47,6 @@ def infer_domain(domains: Sequence[str], plain: FloatArray) -> str:
         shares[domain] = shares.get(domain, 0.0) + weight
     best = max(shares, key=lambda domain: (shares[domain], domain), default="")
     return best if shares.get(best, 0.0) >= MIN_SHARE else ""
-
-
-def infer_emotion(words: Sequence[str]) -> str:
-    """Returns the emotion of the first word that shows one; empty when none does."""
-    return next((_EMOTION_OF[word] for word in words if word in _EMOTION_OF), "")
 
 
 def infer_stakes(

@@ -16,7 +16,7 @@ Vectors = npt.NDArray[np.float32]
 # Spans asked of search for one question; calibration uses the same number.
 K: Final = 50
 # Steps walked back through previous_spans (completeness is 1 from 5 on).
-TRAJECTORY_DEPTH: Final = 5
+TRAJECTORY_DEPTH: Final = 10
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,6 +46,9 @@ class Memory:
     outcome: str
     situation: Situation = Situation()
     trajectory_depth: int = 0
+    is_fragment: bool = False  # the walk back ended at a span whose own past is not there
+    when_s: float = 0.0  # Unix time at which it began
+    earlier: tuple[str, ...] = ()  # questions of the spans before it, nearest first
     phrase: Phrase = field(init=False, compare=False)
     outcome_key: str = field(init=False, compare=False)
 
@@ -61,6 +64,8 @@ class Query:
     text: str
     situation: Situation = Situation()
     action: str = ""  # expected; empty: any
+    # Actions that mean what is expected, beside those that are spelt like it.
+    accepted: frozenset[str] = frozenset()
 
 
 @dataclass(frozen=True, slots=True)

@@ -3,7 +3,7 @@
 from collections.abc import Sequence
 from dataclasses import dataclass
 from enum import StrEnum
-from typing import Final
+from typing import Final, Protocol
 
 import numpy as np
 
@@ -84,7 +84,19 @@ def ranked_groups(
     ]
 
 
-def method_of(groups: Sequence[Group]) -> Method:
+class Voted(Protocol):
+    """Outcomes that share in the vote: exact ones, or those of one meaning."""
+
+    @property
+    def members(self) -> tuple[int, ...]:
+        """Positions in the neighbourhood."""
+
+    @property
+    def share(self) -> float:
+        """Of the vote, in [0, 1]."""
+
+
+def method_of(groups: Sequence[Voted]) -> Method:
     """Returns what the shares allow."""
     if not groups:
         return Method.NONE
@@ -94,25 +106,27 @@ def method_of(groups: Sequence[Group]) -> Method:
 
 
 def output_of(groups: Sequence[Group], method: Method) -> str:
-    """Returns the output text.
+    """Returns the output as it is calibrated: the best outcome byte for byte, where there is one.
 
-    A majority and a synthesis give the best outcome byte for byte, because an answer that is
-    served must be one that was confirmed; what speaks for others travels beside it, as
-    alternatives and reasoning. An uncertain one lists the options and says so.
+    An answer that is served must hold one that was confirmed; what speaks for others travels
+    beside it.
     """
     match method:
         case Method.NONE:
             return NOTHING_TEXT
         case Method.UNCERTAIN:
-            options = "\n".join(
-                f"- {group.outcome} ({group.share:.0%})" for group in groups[:MAX_OPTIONS]
-            )
-            return f"Memory is uncertain; past outcomes were:\n{options}"
+            return options_of([(group.outcome, group.share) for group in groups])
         case _:
             return groups[0].outcome
 
 
-def reasoning_of(groups: Sequence[Group], method: Method, similarity: float) -> str:
+def options_of(options: Sequence[tuple[str, float]]) -> str:
+    """Returns the text of an uncertain output: it says so and lists the first options."""
+    lines = "\n".join(f"- {outcome} ({share:.0%})" for outcome, share in options[:MAX_OPTIONS])
+    return f"Memory is uncertain; past outcomes were:\n{lines}"
+
+
+def reasoning_of(groups: Sequence[Voted], method: Method, similarity: float) -> str:
     """Returns one or two sentences on how the outcome was found."""
     if method is Method.NONE:
         return "No span with an outcome was found."

@@ -78,16 +78,19 @@ class Peers:
             return ()
         return response.spans
 
+    async def embed(self, texts: Sequence[str]) -> Vectors:
+        """Returns the vectors of texts that will hardly come again, shape (n, d)."""
+        response = await self._search.Embed(
+            search_pb.EmbedRequest(texts=texts), timeout=self._config.search_timeout_s
+        )
+        return np.frombuffer(response.vectors, dtype="<f4").reshape(-1, response.dimension)
+
     async def vectors(self, texts: Sequence[str]) -> Vectors:
         """Returns the vectors of texts, shape (n, d); those asked for lately are remembered."""
         missing = [text for text in dict.fromkeys(texts) if text not in self._vectors]
         fresh: dict[str, Vectors] = {}
         if missing:
-            response = await self._search.Embed(
-                search_pb.EmbedRequest(texts=missing), timeout=self._config.search_timeout_s
-            )
-            rows = np.frombuffer(response.vectors, dtype="<f4").reshape(-1, response.dimension)
-            fresh = dict(zip(missing, rows, strict=True))
+            fresh = dict(zip(missing, await self.embed(missing), strict=True))
         found = np.stack([fresh[t] if t in fresh else self._vectors[t] for t in texts])
         self._vectors.update(fresh)
         while len(self._vectors) > _MAX_VECTORS:

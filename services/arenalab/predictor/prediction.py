@@ -8,13 +8,16 @@ import numpy as np
 from arenalab.api.common.v1 import filter_pb2, message_pb2, plan_pb2, span_pb2
 from arenalab.api.planner.v1 import planner_service_pb2 as planner_pb
 from arenalab.api.search.v1 import search_service_pb2 as search_pb
-from arenalab.mesh import NotFoundError, scope_for
+from arenalab.mesh import DeadlineError, NotFoundError, NotReadyError, scope_for
 from arenalab.mesh import Reason as ErrorReason
 from arenalab.predictor import wire
+from arenalab.predictor.actions import candidates, compared, spoken
 from arenalab.predictor.appraisal import Appraisal, appraise
 from arenalab.predictor.calibrated import Calibrated
-from arenalab.predictor.conversation import read_conversation
+from arenalab.predictor.conversation import Asked, read_conversation
 from arenalab.predictor.creatures import Creature
+from arenalab.predictor.follow_up import unmentioned
+from arenalab.predictor.meaning import Cluster, cluster, competing
 from arenalab.predictor.neighbourhood import (
     TRAJECTORY_DEPTH,
     K,
@@ -45,12 +48,14 @@ class Question:
 class Reading:
     """What memory holds on a question, before any decision."""
 
+    asked: Asked
     appraisal: Appraisal
     calibrated: Calibrated
     creature: str
     found: search_pb.SearchTextResponse
     plan: plan_pb2.QueryPlan | None
     notes: tuple[str, ...]  # for the reasoning: what was done differently than usual
+    missing: tuple[str, ...] = ()  # words of a follow-up that the evidence does not speak of
 
 
 class Predictor:
@@ -76,7 +81,9 @@ class Predictor:
         asked = read_conversation(wire.user_turns(question.messages))
         wanted = narrowed(creature, question.filter)
         plan = None if wanted is None else await self._plan(question.tenant, creature, wanted)
-        notes = ["The question was read with the turns before it."] if asked.is_joined else []
+        notes = []
+        if asked.is_joined:
+            notes.append(f"The question was read with the turns before it, as {asked.text!r}.")
         if plan is None and wanted is not None:
             notes.append("The planner could not be reached: search chose its own way.")
         request = search_pb.SearchTextRequest(
@@ -92,18 +99,74 @@ class Predictor:
         found = await self._search(creature, request)
         hits = [] if wanted is None else list(found.hits)
         version = await self._versions.get(question.tenant, found.dataset, found.dataset_version)
-        query = await self._query(question, asked.text, found.dataset)
+        accepted: frozenset[str] = frozenset()
+        if question.action and wanted is not None:
+            accepted = await self._accepted(question.action, hits, version)
+            found = await self._search_again(creature, request, found, accepted)
+            hits = list(found.hits)
+            version = await self._versions.get(
+                question.tenant, found.dataset, found.dataset_version
+            )
+        query = await self._query(question, asked.text, found.dataset, accepted)
         hood = await self._neighbourhood(hits, version, asked.extra_text)
         calibrated = version.calibrated
         opinion = await self._opinion(calibrated.views, asked.text, found) if len(hood) else None
+        appraisal = appraise(
+            query, hood, opinion, calibrated.artefact.mixing, calibrated.context_weights
+        )
         return Reading(
-            appraisal=appraise(query, hood, opinion, calibrated.artefact.mixing),
+            asked=asked,
+            appraisal=appraisal,
             calibrated=calibrated,
             creature=creature.name or found.dataset,
             found=found,
             plan=plan,
             notes=tuple(notes),
+            missing=unmentioned(asked, appraisal),
         )
+
+    async def clusters(self, appraisal: Appraisal) -> list[Cluster]:
+        """Returns the outcomes of an appraisal by meaning; by their words without search."""
+        texts = competing(appraisal.groups)
+        vectors = await self._vectors_of(texts)
+        return cluster(appraisal.groups, texts, vectors, is_mixed=appraisal.is_mixed)
+
+    async def _vectors_of(self, texts: Sequence[str]) -> Vectors | None:
+        if not texts:
+            return None
+        try:
+            return await self._peers.vectors(texts)
+        except (NotReadyError, DeadlineError):
+            return None
+
+    async def _accepted(
+        self, action: str, hits: Sequence[search_pb.Hit], version: LoadedVersion
+    ) -> frozenset[str]:
+        """Returns the actions of the version and of what was found that answer to one."""
+        known = version.actions.union(hit.span.did for hit in hits)
+        meant = compared(action, known)
+        vectors = await self._vectors_of([spoken(one) for one in (action, *meant)])
+        return frozenset(candidates(action, known, meant, vectors))
+
+    async def _search_again(
+        self,
+        creature: Creature,
+        request: search_pb.SearchTextRequest,
+        found: search_pb.SearchTextResponse,
+        accepted: frozenset[str],
+    ) -> search_pb.SearchTextResponse:
+        """Returns the spans nearest among those of accepted actions.
+
+        The nearest of all may hardly hold any of them.
+        """
+        if not accepted or all(hit.span.did in accepted for hit in found.hits):
+            return found
+        again = search_pb.SearchTextRequest()
+        again.CopyFrom(request)
+        again.ClearField("plan")  # of another filter; search makes its own
+        allowed = request.filter.actions or accepted
+        again.filter.actions[:] = sorted(accepted.intersection(allowed))
+        return await self._search(creature, again) if again.filter.actions else found
 
     async def _plan(
         self, tenant: str, creature: Creature, wanted: filter_pb2.SpanFilter
@@ -124,11 +187,13 @@ class Predictor:
         except NotFoundError as error:
             raise _unknown(creature, error) from error
 
-    async def _query(self, question: Question, text: str, dataset: str) -> Query:
+    async def _query(
+        self, question: Question, text: str, dataset: str, accepted: frozenset[str]
+    ) -> Query:
         previous = question.context.previous_spans
         earlier = await self._peers.spans(question.tenant, dataset, previous) if previous else ()
         situation = wire.situation_of(question.context, earlier, question.action)
-        return Query(text, situation, question.action)
+        return Query(text, situation, question.action, accepted)
 
     async def _opinion(
         self, views: Views | None, text: str, found: search_pb.SearchTextResponse

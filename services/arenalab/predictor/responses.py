@@ -1,19 +1,24 @@
 """A reading turned into a response, and into the trace."""
 
+from collections.abc import Sequence
 from dataclasses import replace
 
 from arenalab.api.common.v1 import answer_pb2
 from arenalab.api.predictor.v1 import predictor_service_pb2 as pb
 from arenalab.mesh import annotate
 from arenalab.mesh import telemetry as names
-from arenalab.predictor import wire
-from arenalab.predictor.decision import Abstention, abstain_from_part, decide
-from arenalab.predictor.outcomes import output_of, reasoning_of
+from arenalab.predictor import evidence, wire
+from arenalab.predictor.abstaining import Case, refuse
+from arenalab.predictor.meaning import Cluster
+from arenalab.predictor.outcomes import reasoning_of
 from arenalab.predictor.prediction import Reading
+from arenalab.predictor.synthesis import Synthesis, synthesise
 
 
-def prediction_response(reading: Reading, request: pb.PredictRequest) -> pb.PredictResponse:
-    """Returns the response to a request that was read."""
+def prediction_response(
+    reading: Reading, clusters: Sequence[Cluster], request: pb.PredictRequest
+) -> pb.PredictResponse:
+    """Returns the response to a request that was read; `clusters` are its outcomes by meaning."""
     appraisal, calibrated, found = reading.appraisal, reading.calibrated, reading.found
     confidence, features = calibrated.confidence(appraisal)
     kind = wire.kind_of(request)
@@ -21,21 +26,34 @@ def prediction_response(reading: Reading, request: pb.PredictRequest) -> pb.Pred
     bound = calibrated.bound(request.alpha, request.delta, kind, group)
     if found.missing_shards:
         bound = replace(bound, threshold=None)
-        abstention: Abstention | None = abstain_from_part(found.missing_shards)
-    else:
-        abstention = decide(appraisal, confidence, bound)
-    similarities = appraisal.neighbourhood.similarities
-    top = float(similarities[0]) if len(similarities) else 0.0
-    notes = (reasoning_of(appraisal.groups, appraisal.method, top), *reading.notes)
+    synthesis = synthesise(appraisal, clusters)
+    refusal = refuse(
+        Case(
+            asked=reading.asked,
+            appraisal=appraisal,
+            synthesis=synthesis,
+            confidence=confidence,
+            bound=bound,
+            group=group,
+            missing_words=reading.missing,
+            missing_shards=found.missing_shards,
+            fresh_after_s=_fresh_after_s(request),
+        )
+    )
     return pb.PredictResponse(
-        output=output_of(appraisal.groups, appraisal.method),
+        output=synthesis.output,
+        sentences=evidence.sentences_of(synthesis),
         confidence=confidence,
-        method=wire.METHODS[appraisal.method],
-        abstention=wire.abstention_of(abstention) if abstention else None,
+        method=wire.METHODS[synthesis.method],
+        abstention=evidence.abstention_of(appraisal, refusal.abstention, refusal.data)
+        if refusal
+        else None,
         guarantee=wire.guarantee_of(bound, calibrated.artefact.basis, group),
-        evidence=wire.evidence_of(appraisal, request.max_evidence or wire.DEFAULT_EVIDENCE),
-        alternatives=wire.alternatives_of(appraisal.groups, appraisal.method),
-        reasoning=" ".join(notes),
+        evidence=evidence.evidence_of(
+            appraisal, synthesis, request.max_evidence or wire.DEFAULT_EVIDENCE
+        ),
+        alternatives=evidence.alternatives_of(appraisal, synthesis),
+        reasoning=_reasoning(reading, synthesis),
         trajectories_used=int((appraisal.weights > 0).sum()),
         inferred_context=wire.context_of(appraisal.situation, request.context.previous_spans),
         creature=reading.creature,
@@ -46,6 +64,22 @@ def prediction_response(reading: Reading, request: pb.PredictRequest) -> pb.Pred
         features=features,
         outcome_set=wire.outcome_set_of(appraisal, calibrated, bound.alpha),
     )
+
+
+def _fresh_after_s(request: pb.PredictRequest) -> float | None:
+    if not request.HasField("fresh_after"):
+        return None
+    return request.fresh_after.seconds + request.fresh_after.nanos / 1e9
+
+
+def _reasoning(reading: Reading, synthesis: Synthesis) -> str:
+    similarities = reading.appraisal.neighbourhood.similarities
+    top = float(similarities[0]) if len(similarities) else 0.0
+    notes = [reasoning_of(synthesis.clusters, synthesis.method, top)]
+    wordings = len(synthesis.clusters[0].groups) if synthesis.clusters else 1
+    if wordings > 1:
+        notes.append(f"The best outcome was told in {wordings} wordings.")
+    return " ".join([*notes, *reading.notes])
 
 
 def annotate_prediction(response: pb.PredictResponse) -> None:

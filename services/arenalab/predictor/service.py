@@ -7,12 +7,13 @@ from typing import Final
 
 import grpc
 
+from arenalab.api.common.v1 import answer_pb2
 from arenalab.api.predictor.v1 import predictor_service_pb2 as pb
 from arenalab.api.predictor.v1 import predictor_service_pb2_grpc as pb_grpc
 from arenalab.api.search.v1 import search_service_pb2 as search_pb
 from arenalab.mesh import InvalidInputError, Telemetry, tenant_of
 from arenalab.mesh import Reason as ErrorReason
-from arenalab.predictor import wire
+from arenalab.predictor import support, wire
 from arenalab.predictor.artefact import load_artefact
 from arenalab.predictor.calibrated import Calibrated
 from arenalab.predictor.calibrating import Calibrator, Example
@@ -24,7 +25,9 @@ from arenalab.predictor.peers import Peers
 from arenalab.predictor.prediction import Predictor, Question
 from arenalab.predictor.responses import annotate_prediction, prediction_response
 from arenalab.predictor.risk_call import RiskCoverage
+from arenalab.predictor.sentences import sentences_of
 from arenalab.predictor.slices import creature_filter
+from arenalab.predictor.synthesis import Traced
 from arenalab.predictor.training_job import TrainingJob, train_apart
 from arenalab.predictor.versions import Versions
 
@@ -68,7 +71,8 @@ class PredictorService(pb_grpc.PredictorServiceServicer):
             filter=request.filter,
         )
         reading = await self._predictor.read(question)
-        response = prediction_response(reading, request)
+        clusters = await self._predictor.clusters(reading.appraisal)
+        response = prediction_response(reading, clusters, request)
         annotate_prediction(response)
         self._telemetry.metrics.confidence.observe(response.confidence)
         return response
@@ -77,6 +81,7 @@ class PredictorService(pb_grpc.PredictorServiceServicer):
         self, request: pb.TrainCalibrationRequest, context: grpc.ServicerContext
     ) -> pb.TrainCalibrationResponse:
         wire.check_risk(request.alpha, request.delta)
+        weighting = wire.check_weighting(request.context_weighting)
         staged = StagedName(
             datasets_dir=str(self._datasets_dir),
             tenant=tenant_of(request.scope),
@@ -88,6 +93,7 @@ class PredictorService(pb_grpc.PredictorServiceServicer):
                 **asdict(staged),
                 alpha=request.alpha or DEFAULT_ALPHA,
                 delta=request.delta or DEFAULT_DELTA,
+                weighting=weighting.value,
             )
         )
         certificate = await certify_apart(staged, files, self._peers.vectors)
@@ -96,6 +102,30 @@ class PredictorService(pb_grpc.PredictorServiceServicer):
         summary.contrast.CopyFrom(contrast_of(certificate))
         return pb.TrainCalibrationResponse(
             artefact=files.artefact, summary=summary, views=files.views
+        )
+
+    async def CheckSupport(
+        self, request: pb.CheckSupportRequest, context: grpc.ServicerContext
+    ) -> pb.CheckSupportResponse:
+        wire.check_support(request)
+        sentences = sentences_of(request.text)
+        known = [Traced(one.text, tuple(one.span_ids)) for one in request.evidence]
+        vectors = await self._peers.embed(support.texts_of(sentences, known))
+        checked = support.check(sentences, known, vectors)
+        return pb.CheckSupportResponse(
+            sentences=[
+                pb.CheckedSentence(
+                    sentence=answer_pb2.Sentence(
+                        text=one.sentence.text, span_ids=one.sentence.span_ids
+                    ),
+                    supported=one.is_supported,
+                    overlap=one.overlap,
+                    similarity=one.similarity,
+                    unsupported_terms=one.foreign,
+                )
+                for one in checked
+            ],
+            supported=all(one.is_supported for one in checked),
         )
 
     async def Calibrate(

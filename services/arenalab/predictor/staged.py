@@ -42,6 +42,7 @@ def memory_of(span: Span, trajectory: Sequence[Span]) -> Memory:
             (*(earlier.did for earlier in reversed(trajectory)), span.did),
         ),
         trajectory_depth=len(trajectory),
+        earlier=tuple(one.this for one in trajectory),
     )
 
 

@@ -8,6 +8,8 @@ from threadpoolctl import threadpool_limits
 
 from arenalab.predictor.artefact import Artefact, Basis, Pairs, Summary
 from arenalab.predictor.confidence import Bend, ConfidenceModel, calibrated_model, fit_model
+from arenalab.predictor.context_match import Weights
+from arenalab.predictor.context_weights import Choice, LearnedWeights, learn_weights
 from arenalab.predictor.guarantee import DEFAULT_ALPHA, DEFAULT_DELTA, BoolArray, IntArray
 from arenalab.predictor.holdout import (
     FOLDS,
@@ -38,7 +40,12 @@ class Trained:
     views: Views | None
 
 
-def train(corpus: Corpus, alpha: float = DEFAULT_ALPHA, delta: float = DEFAULT_DELTA) -> Trained:
+def train(
+    corpus: Corpus,
+    alpha: float = DEFAULT_ALPHA,
+    delta: float = DEFAULT_DELTA,
+    weighting: Choice = Choice.AUTO,
+) -> Trained:
     """Returns the calibration of a corpus; the same corpus gives the same one.
 
     Where there is too little to learn from, the model is absent and so is every threshold: an
@@ -52,16 +59,19 @@ def train(corpus: Corpus, alpha: float = DEFAULT_ALPHA, delta: float = DEFAULT_D
     import sklearn.linear_model  # noqa: F401
 
     with threadpool_limits(limits=1):
-        return _train(corpus, alpha, delta)
+        return _train(corpus, alpha, delta, weighting)
 
 
-def _train(corpus: Corpus, alpha: float, delta: float) -> Trained:
+def _train(corpus: Corpus, alpha: float, delta: float, weighting: Choice) -> Trained:
     corpus = _usable(corpus)
+    # First: all that is learnt after depends on them.
+    context = learn_weights(corpus, weighting)
     views = views_of(corpus)
     holdout = Holdout(corpus)
-    mixing = holdout.mixing() if views is not None else None
-    examples, recorded = examples_of(corpus, holdout, mixing), agreement(corpus.memories)
-    fitted = _cross_fit(corpus, examples, recorded, mixing)
+    mixing = holdout.mixing(context.used) if views is not None else None
+    examples = examples_of(corpus, holdout, mixing, context.used)
+    recorded = agreement(corpus.memories)
+    fitted = _cross_fit(corpus, examples, recorded, mixing, context.used)
     artefact = calibration(
         fitted.model,
         fitted.pairs,
@@ -71,6 +81,7 @@ def _train(corpus: Corpus, alpha: float, delta: float) -> Trained:
         delta=delta,
         recorded=recorded,
         mixing=mixing,
+        context=context,
     )
     return Trained(artefact, views)
 
@@ -93,7 +104,7 @@ def _usable(corpus: Corpus) -> Corpus:
 
 
 def _cross_fit(
-    corpus: Corpus, examples: Examples, recorded: float, mixing: Mixing | None
+    corpus: Corpus, examples: Examples, recorded: float, mixing: Mixing | None, weights: Weights
 ) -> _Fitted:
     """Returns a model of all examples, with every question scored by one that has not seen it.
 
@@ -102,7 +113,7 @@ def _cross_fit(
     """
     turns = [examples]
     if len(examples.span_ids) < ALL_TURNS_BELOW:
-        turns += [pseudo_traffic(corpus, turn, mixing) for turn in range(1, FOLDS)]
+        turns += [pseudo_traffic(corpus, turn, mixing, weights) for turn in range(1, FOLDS)]
     features = np.concatenate([turn.features for turn in turns])
     correct = np.concatenate([turn.correct for turn in turns])
     folds = np.concatenate([_buckets(turn) for turn in turns])
@@ -152,6 +163,7 @@ def calibration(
     recorded: float,
     mixing: Mixing | None,
     bend: Bend | None = None,
+    context: LearnedWeights | None = None,
 ) -> Artefact:
     """Returns an artefact whose summary is that of its pairs."""
     # A question that is never served has no calibrated confidence to judge.
@@ -164,4 +176,4 @@ def calibration(
         brier=brier(confidences, correct),
         bins=tuple(bins),
     )
-    return Artefact(model, pairs, summary, basis, alpha, delta, recorded, mixing, bend)
+    return Artefact(model, pairs, summary, basis, alpha, delta, recorded, mixing, bend, context)

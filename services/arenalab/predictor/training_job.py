@@ -13,6 +13,7 @@ from typing import Final
 from arenalab.dataset import DatasetStore
 from arenalab.predictor.apart import refusals_on_stderr, run_apart
 from arenalab.predictor.artefact import dump_artefact
+from arenalab.predictor.context_weights import Choice
 
 _LENGTH_BYTES: Final = 8
 
@@ -27,6 +28,7 @@ class TrainingJob:
     staging: str
     alpha: float
     delta: float
+    weighting: str = Choice.AUTO.value
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,7 +52,7 @@ def run_job(job: TrainingJob) -> TrainedFiles:
 
     store = DatasetStore(Path(job.datasets_dir))
     corpus = read_corpus(store.open_staging(job.tenant, job.dataset, job.staging))
-    trained = train(corpus, job.alpha, job.delta)
+    trained = train(corpus, job.alpha, job.delta, Choice(job.weighting))
     return TrainedFiles(dump_artefact(trained.artefact), dump_views(trained.views))
 
 

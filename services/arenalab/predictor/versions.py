@@ -2,12 +2,13 @@
 
 import asyncio
 from collections import OrderedDict
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from typing import Final
 
 import numpy as np
 import numpy.typing as npt
 
+from arenalab.atomic import Span
 from arenalab.dataset import DatasetStore, DatasetVersion
 from arenalab.mesh import PreconditionError
 from arenalab.mesh import Reason as ErrorReason
@@ -53,7 +54,9 @@ class LoadedVersion:
         """
         name = version.manifest.name
         self.vectors: Vectors = version.embeddings()
-        self.rows = SpanRows(span.id for span in version.spans())
+        actions: set[str] = set()
+        self.rows = SpanRows(_noting(version.spans(), actions))
+        self.actions = frozenset(actions)
         try:
             own = load_artefact(version.calibration())
             self.views = load_views(version.views())
@@ -117,6 +120,13 @@ class Versions:
     def _load(self, tenant: str, dataset: str, version: str) -> LoadedVersion:
         override = self._overrides.load(tenant, dataset, version)
         return LoadedVersion(self._store.open(tenant, dataset, version), override)
+
+
+def _noting(spans: Iterable[Span], actions: set[str]) -> Iterator[str]:
+    # Ids and actions in one pass: the spans are read from disk.
+    for span in spans:
+        actions.add(span.did)
+        yield span.id
 
 
 def _packed(span_id: str) -> bytes:

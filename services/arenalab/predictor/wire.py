@@ -1,6 +1,7 @@
 """Between protobuf and the domain."""
 
 from collections.abc import Sequence
+from dataclasses import asdict
 from typing import Final
 
 import numpy as np
@@ -13,10 +14,11 @@ from arenalab.mesh import Reason as ErrorReason
 from arenalab.predictor.appraisal import Appraisal
 from arenalab.predictor.artefact import Artefact, Basis
 from arenalab.predictor.calibrated import Calibrated
-from arenalab.predictor.decision import Abstention, Reason
+from arenalab.predictor.context_match import FIXED
+from arenalab.predictor.context_weights import Choice, LearnedWeights
 from arenalab.predictor.guarantee import Bound, Kind
-from arenalab.predictor.neighbourhood import Memory, Situation, situation_with
-from arenalab.predictor.outcomes import Group, Method
+from arenalab.predictor.neighbourhood import TRAJECTORY_DEPTH, Memory, Situation, situation_with
+from arenalab.predictor.outcomes import Method
 from arenalab.predictor.prediction_sets import prediction_set
 
 MAX_MESSAGES: Final = 256
@@ -24,6 +26,9 @@ MAX_CONTENT_BYTES: Final = 262_144
 MAX_EVIDENCE: Final = 50
 DEFAULT_EVIDENCE: Final = 5
 MAX_RISK: Final = 0.5
+MAX_NANOS: Final = 999_999_999
+MAX_CHECKED_BYTES: Final = 32_768
+MAX_CHECKED_EVIDENCE: Final = 256
 
 METHODS: Final = {
     Method.MAJORITY: answer_pb2.ANSWER_METHOD_MAJORITY,
@@ -31,12 +36,10 @@ METHODS: Final = {
     Method.UNCERTAIN: answer_pb2.ANSWER_METHOD_UNCERTAIN,
     Method.NONE: answer_pb2.ANSWER_METHOD_NONE,
 }
-_REASONS: Final = {
-    Reason.NO_SUPPORT: answer_pb2.ABSTAIN_REASON_NO_SUPPORT,
-    Reason.CONFLICTING_OUTCOMES: answer_pb2.ABSTAIN_REASON_CONFLICTING_OUTCOMES,
-    Reason.OUT_OF_SCOPE: answer_pb2.ABSTAIN_REASON_OUT_OF_SCOPE,
-    Reason.CONTRAST_CLASH: answer_pb2.ABSTAIN_REASON_CONTRAST_CLASH,
-    Reason.GUARANTEE_VOID: answer_pb2.ABSTAIN_REASON_GUARANTEE_VOID,
+CHOICES: Final = {
+    answer_pb2.CONTEXT_WEIGHTING_UNSPECIFIED: Choice.AUTO,
+    answer_pb2.CONTEXT_WEIGHTING_FIXED: Choice.FIXED,
+    answer_pb2.CONTEXT_WEIGHTING_LEARNED: Choice.LEARNED,
 }
 _BASES: Final = {
     Basis.DATASET_HOLDOUT: answer_pb2.CALIBRATION_BASIS_DATASET_HOLDOUT,
@@ -72,15 +75,56 @@ def check_request(request: pb.PredictRequest) -> None:
         raise InvalidInputError(
             "the last user message must not be blank", ErrorReason.EMPTY_TEXT, field="messages"
         )
-    if request.context.stakes not in span_pb2.Stakes.values():
-        raise _refused("context.stakes", "be one of its values", request.context.stakes)
+    for enum, field, value in (
+        (span_pb2.Stakes, "context.stakes", request.context.stakes),
+        (answer_pb2.GuaranteeKind, "guarantee_kind", request.guarantee_kind),
+        (answer_pb2.GuaranteeScope, "guarantee_scope", request.guarantee_scope),
+    ):
+        if value not in enum.values():
+            raise _refused(field, "be one of its values", value)
     check_risk(request.alpha, request.delta)
-    if request.guarantee_kind not in answer_pb2.GuaranteeKind.values():
-        raise _refused("guarantee_kind", "be one of its values", request.guarantee_kind)
-    if request.guarantee_scope not in answer_pb2.GuaranteeScope.values():
-        raise _refused("guarantee_scope", "be one of its values", request.guarantee_scope)
+    if not 0 <= request.fresh_after.nanos <= MAX_NANOS:
+        raise _refused("fresh_after.nanos", f"be in [0, {MAX_NANOS}]", request.fresh_after.nanos)
     if request.max_evidence > MAX_EVIDENCE:
         raise _refused("max_evidence", f"be at most {MAX_EVIDENCE}", request.max_evidence)
+
+
+def check_support(request: pb.CheckSupportRequest) -> None:
+    """Checks every range that the proto documents.
+
+    Raises:
+        InvalidInputError: A field is outside its range, or a text is blank.
+    """
+    texts = [("text", request.text)]
+    texts += [(f"evidence[{n}].text", one.text) for n, one in enumerate(request.evidence)]
+    for field, text in texts:
+        if not text.strip():
+            raise InvalidInputError(
+                f"{field} must not be blank", ErrorReason.EMPTY_TEXT, field=field
+            )
+        if len(text.encode()) > MAX_CHECKED_BYTES:
+            raise InvalidInputError(
+                f"{field} must be at most {MAX_CHECKED_BYTES} bytes",
+                ErrorReason.TOO_LARGE,
+                field=field,
+                limit=str(MAX_CHECKED_BYTES),
+            )
+    if not 1 <= len(request.evidence) <= MAX_CHECKED_EVIDENCE:
+        raise _refused(
+            "evidence", f"hold 1 to {MAX_CHECKED_EVIDENCE} sentences", len(request.evidence)
+        )
+
+
+def check_weighting(weighting: int) -> Choice:
+    """Returns where the context weights come from.
+
+    Raises:
+        InvalidInputError: It is none of the enum's values.
+    """
+    for value, choice in CHOICES.items():
+        if value == weighting:
+            return choice
+    raise _refused("context_weighting", "be one of its values", weighting)
 
 
 def check_risk(alpha: float, delta: float) -> None:
@@ -128,39 +172,22 @@ def memory_of(hit: search_pb.Hit) -> Memory | None:
         outcome=outcome,
         situation=situation_of(span.context, tuple(reversed(hit.trajectory)), span.did),
         trajectory_depth=len(hit.trajectory),
+        is_fragment=_is_fragment(span, hit.trajectory),
+        when_s=span.when.seconds + span.when.nanos / 1e9,
+        earlier=tuple(earlier.this for earlier in hit.trajectory),
     )
 
 
-def evidence_of(appraisal: Appraisal, limit: int) -> list[answer_pb2.Evidence]:
-    """Returns the evidence by descending weight, at most `limit`."""
-    hood = appraisal.neighbourhood
-    supporting = set(appraisal.groups[0].members) if appraisal.groups else set()
-    order = sorted(range(len(hood)), key=lambda at: (-appraisal.weights[at], at))
-    return [
-        answer_pb2.Evidence(
-            span_id=hood.memories[at].span_id,
-            question=hood.memories[at].question,
-            outcome=hood.memories[at].outcome,
-            similarity=float(hood.similarities[at]),
-            context_similarity=float(appraisal.context[at]),
-            weight=max(0.0, float(appraisal.weights[at])),
-            domain=hood.memories[at].situation.domain,
-            trajectory_depth=hood.memories[at].trajectory_depth,
-            supports=at in supporting,
-        )
-        for at in order[:limit]
-    ]
+def _is_fragment(span: span_pb2.Span, trajectory: Sequence[span_pb2.Span]) -> bool:
+    """Whether the walk back ended where a span names earlier ones that are not there.
 
-
-def alternatives_of(groups: Sequence[Group], method: Method) -> list[answer_pb2.Alternative]:
-    """Returns the outcomes beside the output that hold a share of the vote."""
-    # An uncertain output is a list of options: none of them is the output itself.
-    others = groups if method is Method.UNCERTAIN else groups[1:]
-    return [
-        answer_pb2.Alternative(outcome=group.outcome, share=group.share, support=len(group.members))
-        for group in others
-        if group.share > 0
-    ]
+    A walk that ended at its depth, or where a cycle closes, is no fragment.
+    """
+    if len(trajectory) >= TRAJECTORY_DEPTH:
+        return False
+    walked = {span.id, *(earlier.id for earlier in trajectory)}
+    named = (trajectory[-1] if trajectory else span).context.previous_spans
+    return any(span_id not in walked for span_id in named)
 
 
 def guarantee_of(
@@ -219,15 +246,6 @@ def outcome_set_of(
     )
 
 
-def abstention_of(abstention: Abstention) -> answer_pb2.Abstention:
-    """Returns an abstention."""
-    return answer_pb2.Abstention(
-        reason=_REASONS[abstention.reason],
-        explanation=abstention.explanation,
-        wanted=abstention.wanted,
-    )
-
-
 def context_of(situation: Situation, previous: Sequence[str]) -> span_pb2.SpanContext:
     """Returns the context that was matched against."""
     return span_pb2.SpanContext(
@@ -246,6 +264,20 @@ def summary_of(artefact: Artefact, bound: Bound) -> answer_pb2.CalibrationSummar
         expected_calibration_error=artefact.summary.expected_calibration_error,
         brier=artefact.summary.brier,
         examples=artefact.summary.examples,
+        context_weights=None if artefact.context is None else _context_weights(artefact.context),
+    )
+
+
+def _context_weights(weights: LearnedWeights) -> answer_pb2.ContextWeights:
+    return answer_pb2.ContextWeights(
+        fixed=answer_pb2.FactorWeights(**asdict(FIXED)),
+        learned=None
+        if weights.learned is None
+        else answer_pb2.FactorWeights(**asdict(weights.learned)),
+        uses_learned=weights.learned is not None and weights.uses_learned,
+        fixed_auc=weights.fixed_auc,
+        learned_auc=weights.learned_auc,
+        questions=weights.questions,
     )
 
 

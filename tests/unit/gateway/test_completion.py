@@ -2,6 +2,7 @@ import json
 from typing import Any
 
 import pytest
+from google.protobuf.timestamp_pb2 import Timestamp
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -33,16 +34,29 @@ def test_nothing_known_is_said_as_null_not_invented() -> None:
         "dataset_version",
         "creature",
         "reasoning",
+        "rephrasing",
     ):
         assert told[name] is None
-    assert told["evidence"] == []
+    assert told["evidence"] == told["sentences"] == []
     assert told["timings_ms"] == {}
 
 
 def test_everything_known_is_said() -> None:
     finished = pb.AnswerFinished(
         abstention=answer_pb2.Abstention(
-            reason=answer_pb2.ABSTAIN_REASON_CONTRAST_CLASH, explanation="e", wanted="w"
+            reason=answer_pb2.ABSTAIN_REASON_CONTRAST_CLASH,
+            explanation="e",
+            wanted="w",
+            nearest=[answer_pb2.Evidence(span_id="s1", when=Timestamp(seconds=1))],
+            data=[
+                answer_pb2.WantedData(
+                    kind=answer_pb2.WANTED_KIND_SPANS, count=3, outcome="o", terms=["never"]
+                )
+            ],
+        ),
+        sentences=[answer_pb2.Sentence(text="One.", span_ids=["s1"])],
+        rephrasing=pb.Rephrasing(
+            status=pb.REPHRASING_STATUS_UNSUPPORTED, provider="local", unsupported=["Two."]
         ),
         guarantee=answer_pb2.Guarantee(
             status=answer_pb2.GUARANTEE_STATUS_VOID,
@@ -51,14 +65,31 @@ def test_everything_known_is_said() -> None:
             group="banking",
         ),
         outcome_set=answer_pb2.OutcomeSet(outcomes=["o", "p"], coverage=0.95, calibration_size=200),
-        alternatives=[answer_pb2.Alternative(outcome="o", share=0.5, support=2)],
+        alternatives=[
+            answer_pb2.Alternative(outcome="o", share=0.5, support=2, span_ids=["s2"], wordings=1)
+        ],
         creatures_asked=[pb.CreatureVote(creature="faq", confidence=0.5, answered=True)],
         plan=plan_pb2.QueryPlan(engine=plan_pb2.ENGINE_EXACT, candidates=5),
         receipt=receipt_pb2.Receipt(leaf_index=2**60, leaf=b"{}", leaf_hash=b"\0" * 32),
     )
     finished.timings.ledger.FromMicroseconds(1500)
     told = extension(finished)
-    assert told["abstain"] == {"reason": "contrast_clash", "explanation": "e", "wanted": "w"}
+    abstain = told["abstain"]
+    assert (abstain["reason"], abstain["explanation"]) == ("contrast_clash", "e")
+    assert abstain["nearest"][0]["when"] == "1970-01-01T00:00:01Z"
+    assert abstain["data"] == [
+        {
+            "kind": "spans",
+            "count": 3,
+            "outcome": "o",
+            "domain": None,
+            "action": None,
+            "terms": ["never"],
+        }
+    ]
+    assert told["sentences"] == [{"text": "One.", "span_ids": ["s1"]}]
+    assert told["rephrasing"]["status"] == "unsupported"
+    assert told["rephrasing"]["unsupported"] == ["Two."]
     assert told["guarantee"]["status"] == "void"
     assert told["guarantee"]["kind"] == "high_probability"
     assert told["guarantee"]["scope"] == "group"
@@ -69,7 +100,9 @@ def test_everything_known_is_said() -> None:
         "coverage": 0.95,
         "calibration_size": 200,
     }
-    assert told["alternatives"] == [{"outcome": "o", "share": 0.5, "support": 2}]
+    assert told["alternatives"] == [
+        {"outcome": "o", "share": 0.5, "support": 2, "span_ids": ["s2"], "wordings": 1}
+    ]
     assert told["creatures_asked"][0]["creature"] == "faq"
     assert told["plan"]["engine"] == "exact"
     assert told["receipt"]["leaf_index"] == 2**60

@@ -220,6 +220,8 @@ def test_the_extension_object_is_read() -> None:
             "ledger": "best_effort",
             "creatures": ["a", "b"],
             "max_evidence": 9,
+            "max_age_s": 86_400,
+            "rephrase": "llm",
             "strict": True,
             "context": {"environment": "banking", "stakes": "high", "emotional_state": "calm"},
         }
@@ -234,6 +236,8 @@ def test_the_extension_object_is_read() -> None:
         ledger="best_effort",
         creatures=("a", "b"),
         max_evidence=9,
+        max_age_s=86_400,
+        rephrase="llm",
         strict=True,
         context=Context(environment="banking", stakes="high", emotional_state="calm"),
     )
@@ -253,6 +257,8 @@ def test_the_extension_object_is_read() -> None:
         ({"guarantee_scope": 1}, "arenalab.guarantee_scope"),
         ({"guarantee_scope": "domain"}, "arenalab.guarantee_scope"),
         ({"max_evidence": 51}, "arenalab.max_evidence"),
+        ({"max_age_s": 0}, "arenalab.max_age_s"),
+        ({"rephrase": "always"}, "arenalab.rephrase"),
         ({"creatures": [""]}, "arenalab.creatures[0]"),
         ({"context": {"stakes": "huge"}}, "arenalab.context.stakes"),
         ({"context": {"mood": "x"}}, "arenalab.context.mood"),

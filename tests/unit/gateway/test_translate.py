@@ -36,6 +36,8 @@ def test_what_is_said_arrives() -> None:
             "max_evidence": 3,
             "guarantee_kind": "expectation",
             "guarantee_scope": "group",
+            "max_age_s": 1.5,
+            "rephrase": "llm",
             "context": {"environment": "banking", "stakes": "low"},
         },
     }
@@ -53,6 +55,8 @@ def test_what_is_said_arrives() -> None:
     assert request.policy.max_evidence == 3
     assert request.policy.guarantee_kind == answer_pb2.GUARANTEE_KIND_EXPECTATION
     assert request.policy.guarantee_scope == answer_pb2.GUARANTEE_SCOPE_GROUP
+    assert request.policy.max_age.ToMilliseconds() == 1500
+    assert request.policy.rephrase == pb.REPHRASE_POLICY_LLM
     assert request.context.environment == "banking"
     assert request.context.stakes == span_pb2.STAKES_LOW
 

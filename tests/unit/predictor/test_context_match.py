@@ -1,25 +1,34 @@
+import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
 from arenalab.predictor.context_match import (
+    FIXED,
     ActionMatch,
+    Weights,
     completeness,
-    context_similarity,
+    context_similarities,
     domain_similarity,
+    emotion_similarity,
     match_action,
 )
-from arenalab.predictor.edit import edit_distance, edit_similarity
 from arenalab.predictor.neighbourhood import Situation
 
-WORDS = st.text("abc", max_size=8)
 SITUATIONS = st.builds(
     Situation,
     domain=st.sampled_from(["", "a", "a/b", "a/c", "d"]),
-    emotion=st.sampled_from(["", "worried", "pleased"]),
+    emotion=st.sampled_from(["", "worried", "pleased", "negative", "grue"]),
     stakes=st.sampled_from([None, 1, 2, 3]),
     actions=st.lists(st.sampled_from("xyz"), max_size=4).map(tuple),
 )
+
+
+def context_similarity(
+    query: Situation, past: Situation, semantic: float, weights: Weights = FIXED
+) -> float:
+    """Returns the similarity to one past situation."""
+    return float(context_similarities(query, [past], np.array([semantic]), weights)[0])
 
 
 def test_every_factor_has_its_weight() -> None:
@@ -75,9 +84,25 @@ def test_context_similarity_is_symmetric_and_a_share(
     assert context_similarity(query, query, 1.0) == pytest.approx(1.0)
 
 
-@given(WORDS, WORDS, WORDS)
-def test_edit_distance_is_a_metric(a: str, b: str, c: str) -> None:
-    assert edit_distance(a, b) == edit_distance(b, a)
-    assert (edit_distance(a, b) == 0) == (a == b)
-    assert edit_distance(a, c) <= edit_distance(a, b) + edit_distance(b, c)
-    assert 0.0 <= edit_similarity(a, b) <= 1.0
+def test_other_weights_count_other_factors_and_none_counts_all_alike() -> None:
+    query, past = Situation("a", stakes=3), Situation("b", stakes=3)
+    only_stakes = Weights(0, 0, 1, 0, 0)
+    assert context_similarity(query, past, 0.1, only_stakes) == pytest.approx(1.0)
+    only_actions = Weights(0, 0, 0, 1, 0)
+    assert context_similarity(query, past, 0.1, only_actions) == pytest.approx((0.3 + 1 + 0.1) / 3)
+
+
+def test_rows_of_many_situations_are_those_of_each_alone() -> None:
+    query = Situation("a/b", "worried", 3, ("x", "y"))
+    past = [Situation("a/c"), Situation("a/c"), Situation(), Situation("d", "pleased", 2, ("x",))]
+    semantic = np.array([0.9, 0.2, -0.5, 0.4])
+    together = context_similarities(query, past, semantic)
+    alone = [context_similarity(query, p, s) for p, s in zip(past, semantic, strict=True)]
+    assert together.tolist() == pytest.approx(alone)
+
+
+def test_names_of_one_feeling_are_alike_and_opposite_feelings_are_not() -> None:
+    assert emotion_similarity("frustrated", "negative") > 0.9
+    assert emotion_similarity("frustrated", "pleased") == 0.0
+    assert emotion_similarity("grue", "grue") == 1.0
+    assert emotion_similarity("grue", "pleased") == 0.0

@@ -2,6 +2,7 @@ import numpy as np
 
 from arenalab.predictor.inference import infer_situation
 from arenalab.predictor.neighbourhood import Query, Situation
+from arenalab.predictor.sentiment import emotion_of
 
 PLAIN = np.array([0.5, 0.3, 0.2])
 NEIGHBOURS = [
@@ -23,9 +24,16 @@ def test_a_domain_without_half_of_the_weight_is_a_guess() -> None:
 
 
 def test_words_show_emotion_and_danger() -> None:
-    query = Query("this is urgent: our production is down")
+    query = Query("I am so frustrated: our production is down")
     inferred = infer_situation(query, [Situation()] * 3, PLAIN)
-    assert (inferred.emotion, inferred.stakes) == ("urgent", 3)
+    assert (inferred.emotion, inferred.stakes) == ("negative", 3)
+
+
+def test_a_negation_turns_a_feeling_round_and_a_named_thing_is_none() -> None:
+    assert emotion_of("I am happy with the new card") == "positive"
+    assert emotion_of("I am not happy with the new card") == "negative"
+    assert emotion_of("how do I freeze my account") == ""
+    assert emotion_of("") == ""
 
 
 def test_what_the_caller_states_is_never_changed() -> None:

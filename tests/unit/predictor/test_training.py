@@ -149,7 +149,9 @@ def test_an_artefact_survives_its_json(artefact: Artefact) -> None:
 @pytest.mark.parametrize(
     ("old", "new"),
     [
-        (b"arenalab.calibration/2", b"other"),
+        (b"arenalab.calibration/3", b"other"),
+        (b"arenalab.calibration/3", b"arenalab.calibration/2"),
+        (b'"context":', b'"contexts":'),
         (b'"features_version":', b'"features_version":9'),
         (b'"model":', b'"modell":'),
         (b'"basis":"dataset_holdout"', b'"basis":"hearsay"'),

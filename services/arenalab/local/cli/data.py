@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Annotated, Final
 
 import typer
+from google.protobuf import json_format
 from rich.progress import (
     BarColumn,
     MofNCompleteColumn,
@@ -170,6 +171,21 @@ async def _parts(header: pb.IngestHeader, file: Path) -> AsyncIterator[pb.Ingest
             yield pb.IngestRequest(chunk=chunk)
 
 
+class ContextWeights(StrEnum):
+    """Where the weights of the context similarity come from."""
+
+    AUTO = "auto"
+    FIXED = "fixed"
+    LEARNED = "learned"
+
+
+_WEIGHTINGS: Final = {
+    ContextWeights.AUTO: answer_pb2.CONTEXT_WEIGHTING_UNSPECIFIED,
+    ContextWeights.FIXED: answer_pb2.CONTEXT_WEIGHTING_FIXED,
+    ContextWeights.LEARNED: answer_pb2.CONTEXT_WEIGHTING_LEARNED,
+}
+
+
 @command
 async def publish(
     name: Annotated[str, typer.Argument(help="The dataset to publish.")],
@@ -179,6 +195,9 @@ async def publish(
         bool,
         typer.Option(help="Publish even if too many changed questions are answered as before."),
     ] = False,
+    context_weights: Annotated[
+        ContextWeights, typer.Option(help="auto: learned ones where they prove better.")
+    ] = ContextWeights.AUTO,
     as_json: JsonOption = False,
     home: HomeOption = None,
 ) -> None:
@@ -191,6 +210,7 @@ async def publish(
         alpha=settings.alpha,
         delta=settings.delta,
         force=force,
+        context_weighting=_WEIGHTINGS[context_weights],
     )
     async with mesh_for(found) as mesh:
         result = await run_publish(mesh.addresses["curator"], request, quiet=as_json)
@@ -249,6 +269,25 @@ def show_published(result: pb.PublishResult) -> None:
     )
     out.print(describe_guarantee(result))
     out.print(describe_contrast(result.calibration))
+    out.print(describe_weights(result.calibration.context_weights))
+
+
+def describe_weights(weights: answer_pb2.ContextWeights) -> str:
+    """Returns the weights of the context similarity, those in use first, in one sentence."""
+    fixed = f"fixed {_factors(weights.fixed)}"
+    if not weights.HasField("learned"):
+        return f"context weights: {fixed}; too little to learn others from"
+    learned = f"learned {_factors(weights.learned)}"
+    first, then = (learned, fixed) if weights.uses_learned else (fixed, learned)
+    return (
+        f"context weights: {first}; not in use: {then} (AUC on {weights.questions:,} held-out "
+        f"questions: fixed {weights.fixed_auc:.3f}, learned {weights.learned_auc:.3f})"
+    )
+
+
+def _factors(weights: answer_pb2.FactorWeights) -> str:
+    names = ("domain", "emotion", "stakes", "actions", "semantic")
+    return ", ".join(f"{name} {getattr(weights, name):.2f}" for name in names)
 
 
 def describe_guarantee(result: pb.PublishResult) -> str:
@@ -317,6 +356,11 @@ def _published(result: pb.PublishResult) -> dict[str, object]:
         "threshold": guarantee.threshold if guarantee.HasField("threshold") else None,
         "coverage": result.calibration.coverage,
         "contrast": _contrast(result.calibration),
+        "context_weights": json_format.MessageToDict(
+            result.calibration.context_weights,
+            preserving_proto_field_name=True,
+            always_print_fields_with_no_presence=True,
+        ),
         "ledger_index": result.ledger_index,
     }
 

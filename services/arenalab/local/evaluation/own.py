@@ -65,6 +65,7 @@ class OwnFitted:
                 self._neighbourhood(asked, at),
                 opinion,
                 self.calibrated.artefact.mixing,
+                self.calibrated.context_weights,
             )
             outcomes.append(appraisal.groups[0].outcome if appraisal.groups else "")
             confidence[at], _ = self.calibrated.confidence(appraisal)

@@ -6,6 +6,7 @@ What an answer from memory rests on: evidence, guarantee, abstention."""
 from collections import abc as _abc
 from google.protobuf import descriptor as _descriptor
 from google.protobuf import message as _message
+from google.protobuf import timestamp_pb2 as _timestamp_pb2
 from google.protobuf.internal import containers as _containers
 from google.protobuf.internal import enum_type_wrapper as _enum_type_wrapper
 import builtins as _builtins
@@ -150,7 +151,9 @@ class _AbstainReasonEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_Abstain
     ABSTAIN_REASON_UNSPECIFIED: _AbstainReason.ValueType  # 0
     """ABSTAIN_REASON_UNSPECIFIED means that an answer was served."""
     ABSTAIN_REASON_NO_SUPPORT: _AbstainReason.ValueType  # 1
-    """ABSTAIN_REASON_NO_SUPPORT: no span passed the filters, or none has an outcome."""
+    """ABSTAIN_REASON_NO_SUPPORT: no span passed the filters, none has an outcome, or
+    none speaks of what a follow-up question asks about.
+    """
     ABSTAIN_REASON_CONFLICTING_OUTCOMES: _AbstainReason.ValueType  # 2
     """ABSTAIN_REASON_CONFLICTING_OUTCOMES: near spans disagree about the outcome."""
     ABSTAIN_REASON_OUT_OF_SCOPE: _AbstainReason.ValueType  # 3
@@ -165,7 +168,8 @@ class _AbstainReasonEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_Abstain
     """ABSTAIN_REASON_GUARANTEE_VOID: no threshold satisfies the bound."""
     ABSTAIN_REASON_UNSUPPORTED_REQUEST: _AbstainReason.ValueType  # 7
     """ABSTAIN_REASON_UNSUPPORTED_REQUEST: memory cannot honour the request, e.g.
-    images, tools or a forced output schema.
+    images, tools, a forced output schema, or a question that points at something
+    which the conversation does not name ("what about the other one?").
     """
     ABSTAIN_REASON_NOT_READY: _AbstainReason.ValueType  # 8
     """ABSTAIN_REASON_NOT_READY: the services that hold the memory could not be reached."""
@@ -176,7 +180,9 @@ class AbstainReason(_AbstainReason, metaclass=_AbstainReasonEnumTypeWrapper):
 ABSTAIN_REASON_UNSPECIFIED: AbstainReason.ValueType  # 0
 """ABSTAIN_REASON_UNSPECIFIED means that an answer was served."""
 ABSTAIN_REASON_NO_SUPPORT: AbstainReason.ValueType  # 1
-"""ABSTAIN_REASON_NO_SUPPORT: no span passed the filters, or none has an outcome."""
+"""ABSTAIN_REASON_NO_SUPPORT: no span passed the filters, none has an outcome, or
+none speaks of what a follow-up question asks about.
+"""
 ABSTAIN_REASON_CONFLICTING_OUTCOMES: AbstainReason.ValueType  # 2
 """ABSTAIN_REASON_CONFLICTING_OUTCOMES: near spans disagree about the outcome."""
 ABSTAIN_REASON_OUT_OF_SCOPE: AbstainReason.ValueType  # 3
@@ -191,11 +197,40 @@ ABSTAIN_REASON_GUARANTEE_VOID: AbstainReason.ValueType  # 6
 """ABSTAIN_REASON_GUARANTEE_VOID: no threshold satisfies the bound."""
 ABSTAIN_REASON_UNSUPPORTED_REQUEST: AbstainReason.ValueType  # 7
 """ABSTAIN_REASON_UNSUPPORTED_REQUEST: memory cannot honour the request, e.g.
-images, tools or a forced output schema.
+images, tools, a forced output schema, or a question that points at something
+which the conversation does not name ("what about the other one?").
 """
 ABSTAIN_REASON_NOT_READY: AbstainReason.ValueType  # 8
 """ABSTAIN_REASON_NOT_READY: the services that hold the memory could not be reached."""
 Global___AbstainReason: _TypeAlias = AbstainReason  # noqa: Y015
+
+class _WantedKind:
+    ValueType = _typing.NewType("ValueType", _builtins.int)
+    V: _TypeAlias = ValueType  # noqa: Y015
+
+class _WantedKindEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_WantedKind.ValueType], _builtins.type):
+    DESCRIPTOR: _descriptor.EnumDescriptor
+    WANTED_KIND_UNSPECIFIED: _WantedKind.ValueType  # 0
+    """WANTED_KIND_UNSPECIFIED is never sent."""
+    WANTED_KIND_SPANS: _WantedKind.ValueType  # 1
+    """WANTED_KIND_SPANS: spans with a confirmed outcome, in the dataset."""
+    WANTED_KIND_LABELS: _WantedKind.ValueType  # 2
+    """WANTED_KIND_LABELS: labelled questions, through Calibrate."""
+    WANTED_KIND_CONTEXT: _WantedKind.ValueType  # 3
+    """WANTED_KIND_CONTEXT: turns of the conversation that say what is meant."""
+
+class WantedKind(_WantedKind, metaclass=_WantedKindEnumTypeWrapper):
+    """WantedKind is what kind of data is missing."""
+
+WANTED_KIND_UNSPECIFIED: WantedKind.ValueType  # 0
+"""WANTED_KIND_UNSPECIFIED is never sent."""
+WANTED_KIND_SPANS: WantedKind.ValueType  # 1
+"""WANTED_KIND_SPANS: spans with a confirmed outcome, in the dataset."""
+WANTED_KIND_LABELS: WantedKind.ValueType  # 2
+"""WANTED_KIND_LABELS: labelled questions, through Calibrate."""
+WANTED_KIND_CONTEXT: WantedKind.ValueType  # 3
+"""WANTED_KIND_CONTEXT: turns of the conversation that say what is meant."""
+Global___WantedKind: _TypeAlias = WantedKind  # noqa: Y015
 
 class _AnswerMethod:
     ValueType = _typing.NewType("ValueType", _builtins.int)
@@ -208,7 +243,9 @@ class _AnswerMethodEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_AnswerMe
     ANSWER_METHOD_MAJORITY: _AnswerMethod.ValueType  # 1
     """ANSWER_METHOD_MAJORITY: one outcome holds more than 70 % of the weighted vote."""
     ANSWER_METHOD_SYNTHESIS: _AnswerMethod.ValueType  # 2
-    """ANSWER_METHOD_SYNTHESIS: the best outcome of 40 to 70 %, with its alternatives."""
+    """ANSWER_METHOD_SYNTHESIS: the best outcome of 40 to 70 %, word for word and first,
+    then what its other wordings add, with its alternatives.
+    """
     ANSWER_METHOD_UNCERTAIN: _AnswerMethod.ValueType  # 3
     """ANSWER_METHOD_UNCERTAIN: no outcome reaches 40 %; the options are listed."""
     ANSWER_METHOD_NONE: _AnswerMethod.ValueType  # 4
@@ -224,7 +261,9 @@ ANSWER_METHOD_UNSPECIFIED: AnswerMethod.ValueType  # 0
 ANSWER_METHOD_MAJORITY: AnswerMethod.ValueType  # 1
 """ANSWER_METHOD_MAJORITY: one outcome holds more than 70 % of the weighted vote."""
 ANSWER_METHOD_SYNTHESIS: AnswerMethod.ValueType  # 2
-"""ANSWER_METHOD_SYNTHESIS: the best outcome of 40 to 70 %, with its alternatives."""
+"""ANSWER_METHOD_SYNTHESIS: the best outcome of 40 to 70 %, word for word and first,
+then what its other wordings add, with its alternatives.
+"""
 ANSWER_METHOD_UNCERTAIN: AnswerMethod.ValueType  # 3
 """ANSWER_METHOD_UNCERTAIN: no outcome reaches 40 %; the options are listed."""
 ANSWER_METHOD_NONE: AnswerMethod.ValueType  # 4
@@ -232,6 +271,34 @@ ANSWER_METHOD_NONE: AnswerMethod.ValueType  # 4
 ANSWER_METHOD_LLM: AnswerMethod.ValueType  # 5
 """ANSWER_METHOD_LLM: a fallback provider wrote it."""
 Global___AnswerMethod: _TypeAlias = AnswerMethod  # noqa: Y015
+
+class _ContextWeighting:
+    ValueType = _typing.NewType("ValueType", _builtins.int)
+    V: _TypeAlias = ValueType  # noqa: Y015
+
+class _ContextWeightingEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_ContextWeighting.ValueType], _builtins.type):
+    DESCRIPTOR: _descriptor.EnumDescriptor
+    CONTEXT_WEIGHTING_UNSPECIFIED: _ContextWeighting.ValueType  # 0
+    """CONTEXT_WEIGHTING_UNSPECIFIED takes the learned ones where they are better on
+    held-out spans by more than chance allows, else the fixed ones.
+    """
+    CONTEXT_WEIGHTING_FIXED: _ContextWeighting.ValueType  # 1
+    """CONTEXT_WEIGHTING_FIXED takes the fixed ones."""
+    CONTEXT_WEIGHTING_LEARNED: _ContextWeighting.ValueType  # 2
+    """CONTEXT_WEIGHTING_LEARNED takes the learned ones wherever there are any."""
+
+class ContextWeighting(_ContextWeighting, metaclass=_ContextWeightingEnumTypeWrapper):
+    """ContextWeighting is where the weights of the context similarity come from."""
+
+CONTEXT_WEIGHTING_UNSPECIFIED: ContextWeighting.ValueType  # 0
+"""CONTEXT_WEIGHTING_UNSPECIFIED takes the learned ones where they are better on
+held-out spans by more than chance allows, else the fixed ones.
+"""
+CONTEXT_WEIGHTING_FIXED: ContextWeighting.ValueType  # 1
+"""CONTEXT_WEIGHTING_FIXED takes the fixed ones."""
+CONTEXT_WEIGHTING_LEARNED: ContextWeighting.ValueType  # 2
+"""CONTEXT_WEIGHTING_LEARNED takes the learned ones wherever there are any."""
+Global___ContextWeighting: _TypeAlias = ContextWeighting  # noqa: Y015
 
 @_typing.final
 class Evidence(_message.Message):
@@ -247,6 +314,9 @@ class Evidence(_message.Message):
     WEIGHT_FIELD_NUMBER: _builtins.int
     DOMAIN_FIELD_NUMBER: _builtins.int
     TRAJECTORY_DEPTH_FIELD_NUMBER: _builtins.int
+    TRAJECTORY_COMPLETENESS_FIELD_NUMBER: _builtins.int
+    TRAJECTORY_IS_FRAGMENT_FIELD_NUMBER: _builtins.int
+    WHEN_FIELD_NUMBER: _builtins.int
     SUPPORTS_FIELD_NUMBER: _builtins.int
     span_id: _builtins.str
     """span_id of the span."""
@@ -264,8 +334,20 @@ class Evidence(_message.Message):
     """domain of the span. Empty means not known."""
     trajectory_depth: _builtins.int
     """trajectory_depth is how many earlier spans could be walked back to, in [0, 10]."""
+    trajectory_completeness: _builtins.float
+    """trajectory_completeness is the confidence that the trajectory is whole: a fifth
+    for each step walked back, at most 1.
+    """
+    trajectory_is_fragment: _builtins.bool
+    """trajectory_is_fragment is true when the walk back ended at a span that names
+    earlier ones which memory does not hold.
+    """
     supports: _builtins.bool
     """supports is true when the span voted for the served output."""
+    @_builtins.property
+    def when(self) -> _timestamp_pb2.Timestamp:
+        """when the span's action began."""
+
     def __init__(
         self,
         *,
@@ -277,15 +359,49 @@ class Evidence(_message.Message):
         weight: _builtins.float = ...,
         domain: _builtins.str = ...,
         trajectory_depth: _builtins.int = ...,
+        trajectory_completeness: _builtins.float = ...,
+        trajectory_is_fragment: _builtins.bool = ...,
+        when: _timestamp_pb2.Timestamp | None = ...,
         supports: _builtins.bool = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = _typing.Literal["when", b"when"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["context_similarity", b"context_similarity", "domain", b"domain", "outcome", b"outcome", "question", b"question", "similarity", b"similarity", "span_id", b"span_id", "supports", b"supports", "trajectory_depth", b"trajectory_depth", "weight", b"weight"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["context_similarity", b"context_similarity", "domain", b"domain", "outcome", b"outcome", "question", b"question", "similarity", b"similarity", "span_id", b"span_id", "supports", b"supports", "trajectory_completeness", b"trajectory_completeness", "trajectory_depth", b"trajectory_depth", "trajectory_is_fragment", b"trajectory_is_fragment", "weight", b"weight", "when", b"when"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
 Global___Evidence: _TypeAlias = Evidence  # noqa: Y015
+
+@_typing.final
+class Sentence(_message.Message):
+    """Sentence is a piece of an answer and the spans that say it."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    TEXT_FIELD_NUMBER: _builtins.int
+    SPAN_IDS_FIELD_NUMBER: _builtins.int
+    text: _builtins.str
+    """text of the sentence, as the answer words it."""
+    @_builtins.property
+    def span_ids(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]:
+        """span_ids are the spans whose outcome holds it, by descending weight, at most 5.
+        For a sentence that a model reworded: the spans that hold what it says. Empty
+        means that no span does.
+        """
+
+    def __init__(
+        self,
+        *,
+        text: _builtins.str = ...,
+        span_ids: _abc.Iterable[_builtins.str] | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["span_ids", b"span_ids", "text", b"text"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___Sentence: _TypeAlias = Sentence  # noqa: Y015
 
 @_typing.final
 class Alternative(_message.Message):
@@ -296,24 +412,36 @@ class Alternative(_message.Message):
     OUTCOME_FIELD_NUMBER: _builtins.int
     SHARE_FIELD_NUMBER: _builtins.int
     SUPPORT_FIELD_NUMBER: _builtins.int
+    SPAN_IDS_FIELD_NUMBER: _builtins.int
+    WORDINGS_FIELD_NUMBER: _builtins.int
     outcome: _builtins.str
-    """outcome is the text."""
+    """outcome is the text: of several wordings with one meaning, the one with the most
+    votes.
+    """
     share: _builtins.float
     """share of the weighted vote, or where the version has views of its outcomes the
     probability that vote and views together give it, in [0, 1].
     """
     support: _builtins.int
     """support is the number of spans that voted for it."""
+    wordings: _builtins.int
+    """wordings is how many different texts were taken for one meaning, at least 1."""
+    @_builtins.property
+    def span_ids(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]:
+        """span_ids are the spans that voted for it, by descending weight, at most 5."""
+
     def __init__(
         self,
         *,
         outcome: _builtins.str = ...,
         share: _builtins.float = ...,
         support: _builtins.int = ...,
+        span_ids: _abc.Iterable[_builtins.str] | None = ...,
+        wordings: _builtins.int = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["outcome", b"outcome", "share", b"share", "support", b"support"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["outcome", b"outcome", "share", b"share", "span_ids", b"span_ids", "support", b"support", "wordings", b"wordings"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
@@ -448,26 +576,84 @@ class Abstention(_message.Message):
     REASON_FIELD_NUMBER: _builtins.int
     EXPLANATION_FIELD_NUMBER: _builtins.int
     WANTED_FIELD_NUMBER: _builtins.int
+    NEAREST_FIELD_NUMBER: _builtins.int
+    DATA_FIELD_NUMBER: _builtins.int
     reason: Global___AbstainReason.ValueType
     """reason code."""
     explanation: _builtins.str
     """explanation in one sentence, with the figures that decided."""
     wanted: _builtins.str
-    """wanted says what data would settle it."""
+    """wanted says what data would settle it, for people."""
+    @_builtins.property
+    def nearest(self) -> _containers.RepeatedCompositeFieldContainer[Global___Evidence]:
+        """nearest evidence by descending similarity, at most 3, whatever `max_evidence` is."""
+
+    @_builtins.property
+    def data(self) -> _containers.RepeatedCompositeFieldContainer[Global___WantedData]:
+        """data that would settle it, for programs. Empty where no data would."""
+
     def __init__(
         self,
         *,
         reason: Global___AbstainReason.ValueType = ...,
         explanation: _builtins.str = ...,
         wanted: _builtins.str = ...,
+        nearest: _abc.Iterable[Global___Evidence] | None = ...,
+        data: _abc.Iterable[Global___WantedData] | None = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["explanation", b"explanation", "reason", b"reason", "wanted", b"wanted"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["data", b"data", "explanation", b"explanation", "nearest", b"nearest", "reason", b"reason", "wanted", b"wanted"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
 Global___Abstention: _TypeAlias = Abstention  # noqa: Y015
+
+@_typing.final
+class WantedData(_message.Message):
+    """WantedData says which data is missing, and how much of it."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    KIND_FIELD_NUMBER: _builtins.int
+    COUNT_FIELD_NUMBER: _builtins.int
+    OUTCOME_FIELD_NUMBER: _builtins.int
+    DOMAIN_FIELD_NUMBER: _builtins.int
+    ACTION_FIELD_NUMBER: _builtins.int
+    TERMS_FIELD_NUMBER: _builtins.int
+    kind: Global___WantedKind.ValueType
+    """kind of data."""
+    count: _builtins.int
+    """count is the least number that can settle it, at least 1. More may be needed:
+    it assumes that what is added agrees with itself.
+    """
+    outcome: _builtins.str
+    """outcome that lacks support. Empty means any, or one that is not known yet."""
+    domain: _builtins.str
+    """domain that lacks spans. Empty means not known."""
+    action: _builtins.str
+    """action that lacks spans. Empty means any."""
+    @_builtins.property
+    def terms(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]:
+        """terms of the question that no near span mentions."""
+
+    def __init__(
+        self,
+        *,
+        kind: Global___WantedKind.ValueType = ...,
+        count: _builtins.int = ...,
+        outcome: _builtins.str = ...,
+        domain: _builtins.str = ...,
+        action: _builtins.str = ...,
+        terms: _abc.Iterable[_builtins.str] | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["action", b"action", "count", b"count", "domain", b"domain", "kind", b"kind", "outcome", b"outcome", "terms", b"terms"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___WantedData: _TypeAlias = WantedData  # noqa: Y015
 
 @_typing.final
 class CalibrationSummary(_message.Message):
@@ -481,6 +667,7 @@ class CalibrationSummary(_message.Message):
     BRIER_FIELD_NUMBER: _builtins.int
     EXAMPLES_FIELD_NUMBER: _builtins.int
     CONTRAST_FIELD_NUMBER: _builtins.int
+    CONTEXT_WEIGHTS_FIELD_NUMBER: _builtins.int
     coverage: _builtins.float
     """coverage is the share of calibration questions served, in [0, 1]."""
     expected_calibration_error: _builtins.float
@@ -499,6 +686,10 @@ class CalibrationSummary(_message.Message):
         delta. Absent where it was not measured with these thresholds, as after Calibrate.
         """
 
+    @_builtins.property
+    def context_weights(self) -> Global___ContextWeights:
+        """context_weights of the version's context similarity."""
+
     def __init__(
         self,
         *,
@@ -508,10 +699,11 @@ class CalibrationSummary(_message.Message):
         brier: _builtins.float = ...,
         examples: _builtins.int = ...,
         contrast: Global___ContrastCertificate | None = ...,
+        context_weights: Global___ContextWeights | None = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _typing.Literal["contrast", b"contrast", "guarantee", b"guarantee"]  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = _typing.Literal["context_weights", b"context_weights", "contrast", b"contrast", "guarantee", b"guarantee"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["brier", b"brier", "contrast", b"contrast", "coverage", b"coverage", "examples", b"examples", "expected_calibration_error", b"expected_calibration_error", "guarantee", b"guarantee"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["brier", b"brier", "context_weights", b"context_weights", "contrast", b"contrast", "coverage", b"coverage", "examples", b"examples", "expected_calibration_error", b"expected_calibration_error", "guarantee", b"guarantee"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
@@ -637,3 +829,89 @@ class ContrastExample(_message.Message):
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
 Global___ContrastExample: _TypeAlias = ContrastExample  # noqa: Y015
+
+@_typing.final
+class ContextWeights(_message.Message):
+    """ContextWeights are the weights of the context similarity, fixed and learned."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    FIXED_FIELD_NUMBER: _builtins.int
+    LEARNED_FIELD_NUMBER: _builtins.int
+    USES_LEARNED_FIELD_NUMBER: _builtins.int
+    FIXED_AUC_FIELD_NUMBER: _builtins.int
+    LEARNED_AUC_FIELD_NUMBER: _builtins.int
+    QUESTIONS_FIELD_NUMBER: _builtins.int
+    uses_learned: _builtins.bool
+    """uses_learned is true when the learned ones are in use."""
+    fixed_auc: _builtins.float
+    """fixed_auc is how often, among the spans nearest to a held-out question, one with
+    its outcome has a greater context similarity than one without, in [0, 1].
+    """
+    learned_auc: _builtins.float
+    """learned_auc is the same under the learned weights."""
+    questions: _builtins.int
+    """questions that both were compared on."""
+    @_builtins.property
+    def fixed(self) -> Global___FactorWeights:
+        """fixed weights."""
+
+    @_builtins.property
+    def learned(self) -> Global___FactorWeights:
+        """learned weights. Absent when the dataset has too little to learn from."""
+
+    def __init__(
+        self,
+        *,
+        fixed: Global___FactorWeights | None = ...,
+        learned: Global___FactorWeights | None = ...,
+        uses_learned: _builtins.bool = ...,
+        fixed_auc: _builtins.float = ...,
+        learned_auc: _builtins.float = ...,
+        questions: _builtins.int = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["fixed", b"fixed", "learned", b"learned"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["fixed", b"fixed", "fixed_auc", b"fixed_auc", "learned", b"learned", "learned_auc", b"learned_auc", "questions", b"questions", "uses_learned", b"uses_learned"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___ContextWeights: _TypeAlias = ContextWeights  # noqa: Y015
+
+@_typing.final
+class FactorWeights(_message.Message):
+    """FactorWeights are weights of the five factors, each at least 0, summing to 1."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    DOMAIN_FIELD_NUMBER: _builtins.int
+    EMOTION_FIELD_NUMBER: _builtins.int
+    STAKES_FIELD_NUMBER: _builtins.int
+    ACTIONS_FIELD_NUMBER: _builtins.int
+    SEMANTIC_FIELD_NUMBER: _builtins.int
+    domain: _builtins.float
+    """domain weight; 0.30 of the fixed ones."""
+    emotion: _builtins.float
+    """emotion weight; 0.10 of the fixed ones."""
+    stakes: _builtins.float
+    """stakes weight; 0.15 of the fixed ones."""
+    actions: _builtins.float
+    """actions weight; 0.25 of the fixed ones."""
+    semantic: _builtins.float
+    """semantic weight; 0.20 of the fixed ones."""
+    def __init__(
+        self,
+        *,
+        domain: _builtins.float = ...,
+        emotion: _builtins.float = ...,
+        stakes: _builtins.float = ...,
+        actions: _builtins.float = ...,
+        semantic: _builtins.float = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["actions", b"actions", "domain", b"domain", "emotion", b"emotion", "semantic", b"semantic", "stakes", b"stakes"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___FactorWeights: _TypeAlias = FactorWeights  # noqa: Y015

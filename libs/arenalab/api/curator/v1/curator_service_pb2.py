@@ -27,7 +27,7 @@ from arenalab.api.common.v1 import scope_pb2 as arenalab_dot_api_dot_common_dot_
 from google.protobuf import timestamp_pb2 as google_dot_protobuf_dot_timestamp__pb2
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n-arenalab/api/curator/v1/curator_service.proto\x12\x17\x61renalab.api.curator.v1\x1a#arenalab/api/common/v1/answer.proto\x1a\"arenalab/api/common/v1/scope.proto\x1a\x1fgoogle/protobuf/timestamp.proto\"a\n\rIngestRequest\x12\x37\n\x06header\x18\x01 \x01(\x0b\x32%.arenalab.api.curator.v1.IngestHeaderH\x00\x12\x0f\n\x05\x63hunk\x18\x02 \x01(\x0cH\x00\x42\x06\n\x04part\"\xf0\x02\n\x0cIngestHeader\x12,\n\x05scope\x18\x01 \x01(\x0b\x32\x1d.arenalab.api.common.v1.Scope\x12\x0f\n\x07\x64\x61taset\x18\x02 \x01(\t\x12\x35\n\x06\x66ormat\x18\x03 \x01(\x0e\x32%.arenalab.api.curator.v1.IngestFormat\x12\x11\n\tfile_name\x18\x04 \x01(\t\x12\x12\n\nsize_bytes\x18\x05 \x01(\x04\x12-\n\tfile_time\x18\x06 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12\x0e\n\x06splits\x18\x07 \x03(\t\x12\x43\n\x07\x64omains\x18\x08 \x03(\x0b\x32\x32.arenalab.api.curator.v1.IngestHeader.DomainsEntry\x12\x0f\n\x07replace\x18\t \x01(\x08\x1a.\n\x0c\x44omainsEntry\x12\x0b\n\x03key\x18\x01 \x01(\t\x12\r\n\x05value\x18\x02 \x01(\t:\x02\x38\x01\"\xc2\x01\n\x0eIngestResponse\x12;\n\x08progress\x18\x01 \x01(\x0b\x32\'.arenalab.api.curator.v1.IngestProgressH\x00\x12\x31\n\x06reject\x18\x02 \x01(\x0b\x32\x1f.arenalab.api.curator.v1.RejectH\x00\x12\x37\n\x06result\x18\x03 \x01(\x0b\x32%.arenalab.api.curator.v1.IngestResultH\x00\x42\x07\n\x05\x65vent\"H\n\x0eIngestProgress\x12\x12\n\nread_bytes\x18\x01 \x01(\x04\x12\x10\n\x08\x61\x63\x63\x65pted\x18\x02 \x01(\x04\x12\x10\n\x08rejected\x18\x03 \x01(\x04\"&\n\x06Reject\x12\x0c\n\x04line\x18\x01 \x01(\x04\x12\x0e\n\x06reason\x18\x02 \x01(\t\"\x8f\x01\n\x0cIngestResult\x12\x0c\n\x04rows\x18\x01 \x01(\x04\x12\x10\n\x08\x61\x63\x63\x65pted\x18\x02 \x01(\x04\x12\x12\n\nduplicates\x18\x03 \x01(\x04\x12\x10\n\x08rejected\x18\x04 \x01(\x04\x12\x0f\n\x07skipped\x18\x05 \x01(\x04\x12\x13\n\x0breject_file\x18\x06 \x01(\t\x12\x13\n\x0btotal_spans\x18\x07 \x01(\x04\"\xa9\x01\n\x0ePublishRequest\x12,\n\x05scope\x18\x01 \x01(\x0b\x32\x1d.arenalab.api.common.v1.Scope\x12\x0f\n\x07\x64\x61taset\x18\x02 \x01(\t\x12\x13\n\x0bmin_quality\x18\x03 \x01(\x01\x12\r\n\x05\x61lpha\x18\x04 \x01(\x01\x12\r\n\x05\x64\x65lta\x18\x05 \x01(\x01\x12\x16\n\x0emax_per_domain\x18\x06 \x01(\r\x12\r\n\x05\x66orce\x18\x07 \x01(\x08\"\x92\x01\n\x0fPublishResponse\x12<\n\x08progress\x18\x01 \x01(\x0b\x32(.arenalab.api.curator.v1.PublishProgressH\x00\x12\x38\n\x06result\x18\x02 \x01(\x0b\x32&.arenalab.api.curator.v1.PublishResultH\x00\x42\x07\n\x05\x65vent\"=\n\x0fPublishProgress\x12\r\n\x05stage\x18\x01 \x01(\t\x12\x0c\n\x04\x64one\x18\x02 \x01(\x04\x12\r\n\x05total\x18\x03 \x01(\x04\"\xfe\x01\n\rPublishResult\x12\x0f\n\x07\x64\x61taset\x18\x01 \x01(\t\x12\x17\n\x0f\x64\x61taset_version\x18\x02 \x01(\t\x12\r\n\x05spans\x18\x03 \x01(\x04\x12\x37\n\x07quality\x18\x04 \x01(\x0b\x32&.arenalab.api.curator.v1.QualityReport\x12\x12\n\nduplicates\x18\x05 \x01(\x04\x12\x10\n\x08left_out\x18\x06 \x01(\x04\x12?\n\x0b\x63\x61libration\x18\x07 \x01(\x0b\x32*.arenalab.api.common.v1.CalibrationSummary\x12\x14\n\x0cledger_index\x18\x08 \x01(\x04\"\x83\x01\n\rQualityReport\x12\x34\n\x04mean\x18\x01 \x01(\x0b\x32&.arenalab.api.curator.v1.QualityScores\x12\x0f\n\x07\x64iamond\x18\x02 \x01(\x04\x12\x18\n\x10needs_enrichment\x18\x03 \x01(\x04\x12\x11\n\tdiscarded\x18\x04 \x01(\x04\"\x7f\n\rQualityScores\x12\x14\n\x0c\x63ompleteness\x18\x01 \x01(\x01\x12\x12\n\nprovenance\x18\x02 \x01(\x01\x12\x0e\n\x06impact\x18\x03 \x01(\x01\x12\x12\n\nuniqueness\x18\x04 \x01(\x01\x12\x11\n\tcoherence\x18\x05 \x01(\x01\x12\r\n\x05total\x18\x06 \x01(\x01\"C\n\x13ListDatasetsRequest\x12,\n\x05scope\x18\x01 \x01(\x0b\x32\x1d.arenalab.api.common.v1.Scope\"J\n\x14ListDatasetsResponse\x12\x32\n\x08\x64\x61tasets\x18\x01 \x03(\x0b\x32 .arenalab.api.curator.v1.Dataset\"i\n\x07\x44\x61taset\x12\x0c\n\x04name\x18\x01 \x01(\t\x12\x15\n\rworking_spans\x18\x02 \x01(\x04\x12\x39\n\x08versions\x18\x03 \x03(\x0b\x32\'.arenalab.api.curator.v1.DatasetVersion\"`\n\x0e\x44\x61tasetVersion\x12\x0f\n\x07version\x18\x01 \x01(\t\x12\r\n\x05spans\x18\x02 \x01(\x04\x12.\n\nbuild_time\x18\x03 \x01(\x0b\x32\x1a.google.protobuf.Timestamp*\x98\x01\n\x0cIngestFormat\x12\x1d\n\x19INGEST_FORMAT_UNSPECIFIED\x10\x00\x12\x17\n\x13INGEST_FORMAT_SPANS\x10\x01\x12\x18\n\x14INGEST_FORMAT_QA_CSV\x10\x02\x12\x1a\n\x16INGEST_FORMAT_CLINC150\x10\x03\x12\x1a\n\x16INGEST_FORMAT_STACKFAQ\x10\x04\x32\xc2\x02\n\x0e\x43uratorService\x12_\n\x06Ingest\x12&.arenalab.api.curator.v1.IngestRequest\x1a\'.arenalab.api.curator.v1.IngestResponse\"\x00(\x01\x30\x01\x12`\n\x07Publish\x12\'.arenalab.api.curator.v1.PublishRequest\x1a(.arenalab.api.curator.v1.PublishResponse\"\x00\x30\x01\x12m\n\x0cListDatasets\x12,.arenalab.api.curator.v1.ListDatasetsRequest\x1a-.arenalab.api.curator.v1.ListDatasetsResponse\"\x00\x62\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n-arenalab/api/curator/v1/curator_service.proto\x12\x17\x61renalab.api.curator.v1\x1a#arenalab/api/common/v1/answer.proto\x1a\"arenalab/api/common/v1/scope.proto\x1a\x1fgoogle/protobuf/timestamp.proto\"a\n\rIngestRequest\x12\x37\n\x06header\x18\x01 \x01(\x0b\x32%.arenalab.api.curator.v1.IngestHeaderH\x00\x12\x0f\n\x05\x63hunk\x18\x02 \x01(\x0cH\x00\x42\x06\n\x04part\"\xf0\x02\n\x0cIngestHeader\x12,\n\x05scope\x18\x01 \x01(\x0b\x32\x1d.arenalab.api.common.v1.Scope\x12\x0f\n\x07\x64\x61taset\x18\x02 \x01(\t\x12\x35\n\x06\x66ormat\x18\x03 \x01(\x0e\x32%.arenalab.api.curator.v1.IngestFormat\x12\x11\n\tfile_name\x18\x04 \x01(\t\x12\x12\n\nsize_bytes\x18\x05 \x01(\x04\x12-\n\tfile_time\x18\x06 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12\x0e\n\x06splits\x18\x07 \x03(\t\x12\x43\n\x07\x64omains\x18\x08 \x03(\x0b\x32\x32.arenalab.api.curator.v1.IngestHeader.DomainsEntry\x12\x0f\n\x07replace\x18\t \x01(\x08\x1a.\n\x0c\x44omainsEntry\x12\x0b\n\x03key\x18\x01 \x01(\t\x12\r\n\x05value\x18\x02 \x01(\t:\x02\x38\x01\"\xc2\x01\n\x0eIngestResponse\x12;\n\x08progress\x18\x01 \x01(\x0b\x32\'.arenalab.api.curator.v1.IngestProgressH\x00\x12\x31\n\x06reject\x18\x02 \x01(\x0b\x32\x1f.arenalab.api.curator.v1.RejectH\x00\x12\x37\n\x06result\x18\x03 \x01(\x0b\x32%.arenalab.api.curator.v1.IngestResultH\x00\x42\x07\n\x05\x65vent\"H\n\x0eIngestProgress\x12\x12\n\nread_bytes\x18\x01 \x01(\x04\x12\x10\n\x08\x61\x63\x63\x65pted\x18\x02 \x01(\x04\x12\x10\n\x08rejected\x18\x03 \x01(\x04\"&\n\x06Reject\x12\x0c\n\x04line\x18\x01 \x01(\x04\x12\x0e\n\x06reason\x18\x02 \x01(\t\"\x8f\x01\n\x0cIngestResult\x12\x0c\n\x04rows\x18\x01 \x01(\x04\x12\x10\n\x08\x61\x63\x63\x65pted\x18\x02 \x01(\x04\x12\x12\n\nduplicates\x18\x03 \x01(\x04\x12\x10\n\x08rejected\x18\x04 \x01(\x04\x12\x0f\n\x07skipped\x18\x05 \x01(\x04\x12\x13\n\x0breject_file\x18\x06 \x01(\t\x12\x13\n\x0btotal_spans\x18\x07 \x01(\x04\"\xee\x01\n\x0ePublishRequest\x12,\n\x05scope\x18\x01 \x01(\x0b\x32\x1d.arenalab.api.common.v1.Scope\x12\x0f\n\x07\x64\x61taset\x18\x02 \x01(\t\x12\x13\n\x0bmin_quality\x18\x03 \x01(\x01\x12\r\n\x05\x61lpha\x18\x04 \x01(\x01\x12\r\n\x05\x64\x65lta\x18\x05 \x01(\x01\x12\x16\n\x0emax_per_domain\x18\x06 \x01(\r\x12\r\n\x05\x66orce\x18\x07 \x01(\x08\x12\x43\n\x11\x63ontext_weighting\x18\x14 \x01(\x0e\x32(.arenalab.api.common.v1.ContextWeighting\"\x92\x01\n\x0fPublishResponse\x12<\n\x08progress\x18\x01 \x01(\x0b\x32(.arenalab.api.curator.v1.PublishProgressH\x00\x12\x38\n\x06result\x18\x02 \x01(\x0b\x32&.arenalab.api.curator.v1.PublishResultH\x00\x42\x07\n\x05\x65vent\"=\n\x0fPublishProgress\x12\r\n\x05stage\x18\x01 \x01(\t\x12\x0c\n\x04\x64one\x18\x02 \x01(\x04\x12\r\n\x05total\x18\x03 \x01(\x04\"\xfe\x01\n\rPublishResult\x12\x0f\n\x07\x64\x61taset\x18\x01 \x01(\t\x12\x17\n\x0f\x64\x61taset_version\x18\x02 \x01(\t\x12\r\n\x05spans\x18\x03 \x01(\x04\x12\x37\n\x07quality\x18\x04 \x01(\x0b\x32&.arenalab.api.curator.v1.QualityReport\x12\x12\n\nduplicates\x18\x05 \x01(\x04\x12\x10\n\x08left_out\x18\x06 \x01(\x04\x12?\n\x0b\x63\x61libration\x18\x07 \x01(\x0b\x32*.arenalab.api.common.v1.CalibrationSummary\x12\x14\n\x0cledger_index\x18\x08 \x01(\x04\"\x83\x01\n\rQualityReport\x12\x34\n\x04mean\x18\x01 \x01(\x0b\x32&.arenalab.api.curator.v1.QualityScores\x12\x0f\n\x07\x64iamond\x18\x02 \x01(\x04\x12\x18\n\x10needs_enrichment\x18\x03 \x01(\x04\x12\x11\n\tdiscarded\x18\x04 \x01(\x04\"\x7f\n\rQualityScores\x12\x14\n\x0c\x63ompleteness\x18\x01 \x01(\x01\x12\x12\n\nprovenance\x18\x02 \x01(\x01\x12\x0e\n\x06impact\x18\x03 \x01(\x01\x12\x12\n\nuniqueness\x18\x04 \x01(\x01\x12\x11\n\tcoherence\x18\x05 \x01(\x01\x12\r\n\x05total\x18\x06 \x01(\x01\"C\n\x13ListDatasetsRequest\x12,\n\x05scope\x18\x01 \x01(\x0b\x32\x1d.arenalab.api.common.v1.Scope\"J\n\x14ListDatasetsResponse\x12\x32\n\x08\x64\x61tasets\x18\x01 \x03(\x0b\x32 .arenalab.api.curator.v1.Dataset\"i\n\x07\x44\x61taset\x12\x0c\n\x04name\x18\x01 \x01(\t\x12\x15\n\rworking_spans\x18\x02 \x01(\x04\x12\x39\n\x08versions\x18\x03 \x03(\x0b\x32\'.arenalab.api.curator.v1.DatasetVersion\"`\n\x0e\x44\x61tasetVersion\x12\x0f\n\x07version\x18\x01 \x01(\t\x12\r\n\x05spans\x18\x02 \x01(\x04\x12.\n\nbuild_time\x18\x03 \x01(\x0b\x32\x1a.google.protobuf.Timestamp*\x98\x01\n\x0cIngestFormat\x12\x1d\n\x19INGEST_FORMAT_UNSPECIFIED\x10\x00\x12\x17\n\x13INGEST_FORMAT_SPANS\x10\x01\x12\x18\n\x14INGEST_FORMAT_QA_CSV\x10\x02\x12\x1a\n\x16INGEST_FORMAT_CLINC150\x10\x03\x12\x1a\n\x16INGEST_FORMAT_STACKFAQ\x10\x04\x32\xc2\x02\n\x0e\x43uratorService\x12_\n\x06Ingest\x12&.arenalab.api.curator.v1.IngestRequest\x1a\'.arenalab.api.curator.v1.IngestResponse\"\x00(\x01\x30\x01\x12`\n\x07Publish\x12\'.arenalab.api.curator.v1.PublishRequest\x1a(.arenalab.api.curator.v1.PublishResponse\"\x00\x30\x01\x12m\n\x0cListDatasets\x12,.arenalab.api.curator.v1.ListDatasetsRequest\x1a-.arenalab.api.curator.v1.ListDatasetsResponse\"\x00\x62\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
@@ -36,8 +36,8 @@ if not _descriptor._USE_C_DESCRIPTORS:
   DESCRIPTOR._loaded_options = None
   _globals['_INGESTHEADER_DOMAINSENTRY']._loaded_options = None
   _globals['_INGESTHEADER_DOMAINSENTRY']._serialized_options = b'8\001'
-  _globals['_INGESTFORMAT']._serialized_start=2362
-  _globals['_INGESTFORMAT']._serialized_end=2514
+  _globals['_INGESTFORMAT']._serialized_start=2431
+  _globals['_INGESTFORMAT']._serialized_end=2583
   _globals['_INGESTREQUEST']._serialized_start=180
   _globals['_INGESTREQUEST']._serialized_end=277
   _globals['_INGESTHEADER']._serialized_start=280
@@ -53,25 +53,25 @@ if not _descriptor._USE_C_DESCRIPTORS:
   _globals['_INGESTRESULT']._serialized_start=962
   _globals['_INGESTRESULT']._serialized_end=1105
   _globals['_PUBLISHREQUEST']._serialized_start=1108
-  _globals['_PUBLISHREQUEST']._serialized_end=1277
-  _globals['_PUBLISHRESPONSE']._serialized_start=1280
-  _globals['_PUBLISHRESPONSE']._serialized_end=1426
-  _globals['_PUBLISHPROGRESS']._serialized_start=1428
-  _globals['_PUBLISHPROGRESS']._serialized_end=1489
-  _globals['_PUBLISHRESULT']._serialized_start=1492
-  _globals['_PUBLISHRESULT']._serialized_end=1746
-  _globals['_QUALITYREPORT']._serialized_start=1749
-  _globals['_QUALITYREPORT']._serialized_end=1880
-  _globals['_QUALITYSCORES']._serialized_start=1882
-  _globals['_QUALITYSCORES']._serialized_end=2009
-  _globals['_LISTDATASETSREQUEST']._serialized_start=2011
-  _globals['_LISTDATASETSREQUEST']._serialized_end=2078
-  _globals['_LISTDATASETSRESPONSE']._serialized_start=2080
-  _globals['_LISTDATASETSRESPONSE']._serialized_end=2154
-  _globals['_DATASET']._serialized_start=2156
-  _globals['_DATASET']._serialized_end=2261
-  _globals['_DATASETVERSION']._serialized_start=2263
-  _globals['_DATASETVERSION']._serialized_end=2359
-  _globals['_CURATORSERVICE']._serialized_start=2517
-  _globals['_CURATORSERVICE']._serialized_end=2839
+  _globals['_PUBLISHREQUEST']._serialized_end=1346
+  _globals['_PUBLISHRESPONSE']._serialized_start=1349
+  _globals['_PUBLISHRESPONSE']._serialized_end=1495
+  _globals['_PUBLISHPROGRESS']._serialized_start=1497
+  _globals['_PUBLISHPROGRESS']._serialized_end=1558
+  _globals['_PUBLISHRESULT']._serialized_start=1561
+  _globals['_PUBLISHRESULT']._serialized_end=1815
+  _globals['_QUALITYREPORT']._serialized_start=1818
+  _globals['_QUALITYREPORT']._serialized_end=1949
+  _globals['_QUALITYSCORES']._serialized_start=1951
+  _globals['_QUALITYSCORES']._serialized_end=2078
+  _globals['_LISTDATASETSREQUEST']._serialized_start=2080
+  _globals['_LISTDATASETSREQUEST']._serialized_end=2147
+  _globals['_LISTDATASETSRESPONSE']._serialized_start=2149
+  _globals['_LISTDATASETSRESPONSE']._serialized_end=2223
+  _globals['_DATASET']._serialized_start=2225
+  _globals['_DATASET']._serialized_end=2330
+  _globals['_DATASETVERSION']._serialized_start=2332
+  _globals['_DATASETVERSION']._serialized_end=2428
+  _globals['_CURATORSERVICE']._serialized_start=2586
+  _globals['_CURATORSERVICE']._serialized_end=2908
 # @@protoc_insertion_point(module_scope)

@@ -323,6 +323,7 @@ class PublishRequest(_message.Message):
     DELTA_FIELD_NUMBER: _builtins.int
     MAX_PER_DOMAIN_FIELD_NUMBER: _builtins.int
     FORCE_FIELD_NUMBER: _builtins.int
+    CONTEXT_WEIGHTING_FIELD_NUMBER: _builtins.int
     dataset: _builtins.str
     """dataset name. Required."""
     min_quality: _builtins.float
@@ -337,6 +338,8 @@ class PublishRequest(_message.Message):
     """force publishes a version even if its share of false accepts on minimal pairs is
     above alpha. The figures are in its manifest all the same.
     """
+    context_weighting: _answer_pb2.ContextWeighting.ValueType
+    """context_weighting of the version's calibration."""
     @_builtins.property
     def scope(self) -> _scope_pb2.Scope:
         """scope of the dataset."""
@@ -351,10 +354,11 @@ class PublishRequest(_message.Message):
         delta: _builtins.float = ...,
         max_per_domain: _builtins.int = ...,
         force: _builtins.bool = ...,
+        context_weighting: _answer_pb2.ContextWeighting.ValueType = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["scope", b"scope"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["alpha", b"alpha", "dataset", b"dataset", "delta", b"delta", "force", b"force", "max_per_domain", b"max_per_domain", "min_quality", b"min_quality", "scope", b"scope"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["alpha", b"alpha", "context_weighting", b"context_weighting", "dataset", b"dataset", "delta", b"delta", "force", b"force", "max_per_domain", b"max_per_domain", "min_quality", b"min_quality", "scope", b"scope"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 

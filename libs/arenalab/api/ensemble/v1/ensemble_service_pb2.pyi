@@ -103,6 +103,34 @@ durably and sealed later.
 """
 Global___LedgerPolicy: _TypeAlias = LedgerPolicy  # noqa: Y015
 
+class _RephrasePolicy:
+    ValueType = _typing.NewType("ValueType", _builtins.int)
+    V: _TypeAlias = ValueType  # noqa: Y015
+
+class _RephrasePolicyEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_RephrasePolicy.ValueType], _builtins.type):
+    DESCRIPTOR: _descriptor.EnumDescriptor
+    REPHRASE_POLICY_UNSPECIFIED: _RephrasePolicy.ValueType  # 0
+    """REPHRASE_POLICY_UNSPECIFIED means REPHRASE_POLICY_NEVER."""
+    REPHRASE_POLICY_NEVER: _RephrasePolicy.ValueType  # 1
+    """REPHRASE_POLICY_NEVER serves the words of the spans."""
+    REPHRASE_POLICY_LLM: _RephrasePolicy.ValueType  # 2
+    """REPHRASE_POLICY_LLM lets a fallback provider reword them. What it says is served
+    only when the spans support every sentence of it, else the words of the spans.
+    """
+
+class RephrasePolicy(_RephrasePolicy, metaclass=_RephrasePolicyEnumTypeWrapper):
+    """RephrasePolicy says who words a memory answer."""
+
+REPHRASE_POLICY_UNSPECIFIED: RephrasePolicy.ValueType  # 0
+"""REPHRASE_POLICY_UNSPECIFIED means REPHRASE_POLICY_NEVER."""
+REPHRASE_POLICY_NEVER: RephrasePolicy.ValueType  # 1
+"""REPHRASE_POLICY_NEVER serves the words of the spans."""
+REPHRASE_POLICY_LLM: RephrasePolicy.ValueType  # 2
+"""REPHRASE_POLICY_LLM lets a fallback provider reword them. What it says is served
+only when the spans support every sentence of it, else the words of the spans.
+"""
+Global___RephrasePolicy: _TypeAlias = RephrasePolicy  # noqa: Y015
+
 class _Route:
     ValueType = _typing.NewType("ValueType", _builtins.int)
     V: _TypeAlias = ValueType  # noqa: Y015
@@ -134,6 +162,42 @@ ROUTE_ABSTAIN: Route.ValueType  # 3
 ROUTE_PROVIDER: Route.ValueType  # 4
 """ROUTE_PROVIDER: a provider, because the model name asked for it."""
 Global___Route: _TypeAlias = Route  # noqa: Y015
+
+class _RephrasingStatus:
+    ValueType = _typing.NewType("ValueType", _builtins.int)
+    V: _TypeAlias = ValueType  # noqa: Y015
+
+class _RephrasingStatusEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_RephrasingStatus.ValueType], _builtins.type):
+    DESCRIPTOR: _descriptor.EnumDescriptor
+    REPHRASING_STATUS_UNSPECIFIED: _RephrasingStatus.ValueType  # 0
+    """REPHRASING_STATUS_UNSPECIFIED is never sent."""
+    REPHRASING_STATUS_SERVED: _RephrasingStatus.ValueType  # 1
+    """REPHRASING_STATUS_SERVED: the spans support every sentence, and the text is it."""
+    REPHRASING_STATUS_UNSUPPORTED: _RephrasingStatus.ValueType  # 2
+    """REPHRASING_STATUS_UNSUPPORTED: a sentence lacked support, and the text is that of
+    the spans.
+    """
+    REPHRASING_STATUS_FAILED: _RephrasingStatus.ValueType  # 3
+    """REPHRASING_STATUS_FAILED: no provider answered, or the check could not be made,
+    and the text is that of the spans.
+    """
+
+class RephrasingStatus(_RephrasingStatus, metaclass=_RephrasingStatusEnumTypeWrapper):
+    """RephrasingStatus is what became of a rephrasing."""
+
+REPHRASING_STATUS_UNSPECIFIED: RephrasingStatus.ValueType  # 0
+"""REPHRASING_STATUS_UNSPECIFIED is never sent."""
+REPHRASING_STATUS_SERVED: RephrasingStatus.ValueType  # 1
+"""REPHRASING_STATUS_SERVED: the spans support every sentence, and the text is it."""
+REPHRASING_STATUS_UNSUPPORTED: RephrasingStatus.ValueType  # 2
+"""REPHRASING_STATUS_UNSUPPORTED: a sentence lacked support, and the text is that of
+the spans.
+"""
+REPHRASING_STATUS_FAILED: RephrasingStatus.ValueType  # 3
+"""REPHRASING_STATUS_FAILED: no provider answered, or the check could not be made,
+and the text is that of the spans.
+"""
+Global___RephrasingStatus: _TypeAlias = RephrasingStatus  # noqa: Y015
 
 @_typing.final
 class AnswerRequest(_message.Message):
@@ -234,6 +298,8 @@ class AnswerPolicy(_message.Message):
     MAX_EVIDENCE_FIELD_NUMBER: _builtins.int
     GUARANTEE_KIND_FIELD_NUMBER: _builtins.int
     GUARANTEE_SCOPE_FIELD_NUMBER: _builtins.int
+    MAX_AGE_FIELD_NUMBER: _builtins.int
+    REPHRASE_FIELD_NUMBER: _builtins.int
     strategy: Global___Strategy.ValueType
     """strategy over creatures."""
     fallback: Global___FallbackPolicy.ValueType
@@ -252,9 +318,17 @@ class AnswerPolicy(_message.Message):
     """guarantee_kind to decide by. UNSPECIFIED means HIGH_PROBABILITY."""
     guarantee_scope: _answer_pb2.GuaranteeScope.ValueType
     """guarantee_scope to decide by. UNSPECIFIED means ALL."""
+    rephrase: Global___RephrasePolicy.ValueType
+    """rephrase memory answers."""
     @_builtins.property
     def creatures(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]:
         """creatures to ask, in order. Empty means all of the scope."""
+
+    @_builtins.property
+    def max_age(self) -> _duration_pb2.Duration:
+        """max_age of the newest span that a memory answer rests on, more than 0. Absent
+        means that any age will do.
+        """
 
     def __init__(
         self,
@@ -268,10 +342,12 @@ class AnswerPolicy(_message.Message):
         max_evidence: _builtins.int = ...,
         guarantee_kind: _answer_pb2.GuaranteeKind.ValueType = ...,
         guarantee_scope: _answer_pb2.GuaranteeScope.ValueType = ...,
+        max_age: _duration_pb2.Duration | None = ...,
+        rephrase: Global___RephrasePolicy.ValueType = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = _typing.Literal["max_age", b"max_age"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["alpha", b"alpha", "creatures", b"creatures", "delta", b"delta", "fallback", b"fallback", "guarantee_kind", b"guarantee_kind", "guarantee_scope", b"guarantee_scope", "ledger", b"ledger", "max_evidence", b"max_evidence", "strategy", b"strategy"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["alpha", b"alpha", "creatures", b"creatures", "delta", b"delta", "fallback", b"fallback", "guarantee_kind", b"guarantee_kind", "guarantee_scope", b"guarantee_scope", "ledger", b"ledger", "max_age", b"max_age", "max_evidence", b"max_evidence", "rephrase", b"rephrase", "strategy", b"strategy"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
@@ -456,6 +532,8 @@ class AnswerFinished(_message.Message):
     CREATURES_ASKED_FIELD_NUMBER: _builtins.int
     CONTENT_SALT_FIELD_NUMBER: _builtins.int
     OUTCOME_SET_FIELD_NUMBER: _builtins.int
+    SENTENCES_FIELD_NUMBER: _builtins.int
+    REPHRASING_FIELD_NUMBER: _builtins.int
     prediction_id: _builtins.str
     """prediction_id as in AnswerStarted."""
     model: _builtins.str
@@ -525,6 +603,16 @@ class AnswerFinished(_message.Message):
         when several creatures were asked: choosing among them voids the stated share.
         """
 
+    @_builtins.property
+    def sentences(self) -> _containers.RepeatedCompositeFieldContainer[_answer_pb2.Sentence]:
+        """sentences of a memory answer in order, each with the spans that it rests on.
+        Empty for other routes.
+        """
+
+    @_builtins.property
+    def rephrasing(self) -> Global___Rephrasing:
+        """rephrasing of a memory answer. Absent when none was tried."""
+
     def __init__(
         self,
         *,
@@ -550,14 +638,56 @@ class AnswerFinished(_message.Message):
         creatures_asked: _abc.Iterable[Global___CreatureVote] | None = ...,
         content_salt: _builtins.bytes = ...,
         outcome_set: _answer_pb2.OutcomeSet | None = ...,
+        sentences: _abc.Iterable[_answer_pb2.Sentence] | None = ...,
+        rephrasing: Global___Rephrasing | None = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _typing.Literal["abstention", b"abstention", "guarantee", b"guarantee", "outcome_set", b"outcome_set", "plan", b"plan", "receipt", b"receipt", "timings", b"timings", "usage", b"usage"]  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = _typing.Literal["abstention", b"abstention", "guarantee", b"guarantee", "outcome_set", b"outcome_set", "plan", b"plan", "receipt", b"receipt", "rephrasing", b"rephrasing", "timings", b"timings", "usage", b"usage"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["abstention", b"abstention", "alternatives", b"alternatives", "confidence", b"confidence", "content_salt", b"content_salt", "creature", b"creature", "creatures_asked", b"creatures_asked", "dataset_version", b"dataset_version", "evidence", b"evidence", "finish_reason", b"finish_reason", "guarantee", b"guarantee", "method", b"method", "model", b"model", "outcome_set", b"outcome_set", "plan", b"plan", "prediction_id", b"prediction_id", "provider", b"provider", "provider_model", b"provider_model", "reasoning", b"reasoning", "receipt", b"receipt", "route", b"route", "timings", b"timings", "usage", b"usage"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["abstention", b"abstention", "alternatives", b"alternatives", "confidence", b"confidence", "content_salt", b"content_salt", "creature", b"creature", "creatures_asked", b"creatures_asked", "dataset_version", b"dataset_version", "evidence", b"evidence", "finish_reason", b"finish_reason", "guarantee", b"guarantee", "method", b"method", "model", b"model", "outcome_set", b"outcome_set", "plan", b"plan", "prediction_id", b"prediction_id", "provider", b"provider", "provider_model", b"provider_model", "reasoning", b"reasoning", "receipt", b"receipt", "rephrasing", b"rephrasing", "route", b"route", "sentences", b"sentences", "timings", b"timings", "usage", b"usage"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
 Global___AnswerFinished: _TypeAlias = AnswerFinished  # noqa: Y015
+
+@_typing.final
+class Rephrasing(_message.Message):
+    """Rephrasing says how a memory answer was reworded."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    STATUS_FIELD_NUMBER: _builtins.int
+    PROVIDER_FIELD_NUMBER: _builtins.int
+    PROVIDER_MODEL_FIELD_NUMBER: _builtins.int
+    UNSUPPORTED_FIELD_NUMBER: _builtins.int
+    EXPLANATION_FIELD_NUMBER: _builtins.int
+    status: Global___RephrasingStatus.ValueType
+    """status of it."""
+    provider: _builtins.str
+    """provider that was asked. Empty when none answered."""
+    provider_model: _builtins.str
+    """provider_model that was asked. Empty when none answered."""
+    explanation: _builtins.str
+    """explanation in one sentence."""
+    @_builtins.property
+    def unsupported(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]:
+        """unsupported sentences of the rephrasing that was not served."""
+
+    def __init__(
+        self,
+        *,
+        status: Global___RephrasingStatus.ValueType = ...,
+        provider: _builtins.str = ...,
+        provider_model: _builtins.str = ...,
+        unsupported: _abc.Iterable[_builtins.str] | None = ...,
+        explanation: _builtins.str = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["explanation", b"explanation", "provider", b"provider", "provider_model", b"provider_model", "status", b"status", "unsupported", b"unsupported"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___Rephrasing: _TypeAlias = Rephrasing  # noqa: Y015
 
 @_typing.final
 class CreatureVote(_message.Message):

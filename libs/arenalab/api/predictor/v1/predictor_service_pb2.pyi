@@ -12,6 +12,7 @@ from arenalab.api.common.v1 import span_pb2 as _span_pb2
 from collections import abc as _abc
 from google.protobuf import descriptor as _descriptor
 from google.protobuf import message as _message
+from google.protobuf import timestamp_pb2 as _timestamp_pb2
 from google.protobuf.internal import containers as _containers
 import builtins as _builtins
 import sys
@@ -41,6 +42,7 @@ class PredictRequest(_message.Message):
     MAX_EVIDENCE_FIELD_NUMBER: _builtins.int
     GUARANTEE_KIND_FIELD_NUMBER: _builtins.int
     GUARANTEE_SCOPE_FIELD_NUMBER: _builtins.int
+    FRESH_AFTER_FIELD_NUMBER: _builtins.int
     creature: _builtins.str
     """creature to ask. Empty means the one of the dataset published last."""
     action: _builtins.str
@@ -77,6 +79,13 @@ class PredictRequest(_message.Message):
     def filter(self) -> _filter_pb2.SpanFilter:
         """filter in addition to the creature's own."""
 
+    @_builtins.property
+    def fresh_after(self) -> _timestamp_pb2.Timestamp:
+        """fresh_after is when the newest span for the output must have begun at the
+        earliest: an output that rests on older ones alone is stale. Absent means that
+        any age will do. Unlike `filter.not_before`, older spans still vote.
+        """
+
     def __init__(
         self,
         *,
@@ -91,10 +100,11 @@ class PredictRequest(_message.Message):
         max_evidence: _builtins.int = ...,
         guarantee_kind: _answer_pb2.GuaranteeKind.ValueType = ...,
         guarantee_scope: _answer_pb2.GuaranteeScope.ValueType = ...,
+        fresh_after: _timestamp_pb2.Timestamp | None = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _typing.Literal["context", b"context", "filter", b"filter", "scope", b"scope"]  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = _typing.Literal["context", b"context", "filter", b"filter", "fresh_after", b"fresh_after", "scope", b"scope"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["action", b"action", "alpha", b"alpha", "context", b"context", "creature", b"creature", "delta", b"delta", "filter", b"filter", "guarantee_kind", b"guarantee_kind", "guarantee_scope", b"guarantee_scope", "max_evidence", b"max_evidence", "messages", b"messages", "scope", b"scope"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["action", b"action", "alpha", b"alpha", "context", b"context", "creature", b"creature", "delta", b"delta", "filter", b"filter", "fresh_after", b"fresh_after", "guarantee_kind", b"guarantee_kind", "guarantee_scope", b"guarantee_scope", "max_evidence", b"max_evidence", "messages", b"messages", "scope", b"scope"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
@@ -127,6 +137,7 @@ class PredictResponse(_message.Message):
         def WhichOneof(self, oneof_group: _Never) -> None: ...
 
     OUTPUT_FIELD_NUMBER: _builtins.int
+    SENTENCES_FIELD_NUMBER: _builtins.int
     CONFIDENCE_FIELD_NUMBER: _builtins.int
     METHOD_FIELD_NUMBER: _builtins.int
     ABSTENTION_FIELD_NUMBER: _builtins.int
@@ -167,6 +178,13 @@ class PredictResponse(_message.Message):
     query_tokens: _builtins.int
     """query_tokens is the number of tokens of the question, as the embedder cuts it."""
     @_builtins.property
+    def sentences(self) -> _containers.RepeatedCompositeFieldContainer[_answer_pb2.Sentence]:
+        """sentences of `output` in order, each with the spans that it is taken from; at
+        most 64, of which the last then holds the rest. Empty for outputs that are no
+        answer (UNCERTAIN and NONE).
+        """
+
+    @_builtins.property
     def abstention(self) -> _answer_pb2.Abstention:
         """abstention is absent when the output may be served."""
 
@@ -180,7 +198,9 @@ class PredictResponse(_message.Message):
 
     @_builtins.property
     def alternatives(self) -> _containers.RepeatedCompositeFieldContainer[_answer_pb2.Alternative]:
-        """alternatives by descending share, without the output itself."""
+        """alternatives by descending share, without the output itself. Outcomes that mean
+        the same in other words are one.
+        """
 
     @_builtins.property
     def inferred_context(self) -> _span_pb2.SpanContext:
@@ -204,6 +224,7 @@ class PredictResponse(_message.Message):
         self,
         *,
         output: _builtins.str = ...,
+        sentences: _abc.Iterable[_answer_pb2.Sentence] | None = ...,
         confidence: _builtins.float = ...,
         method: _answer_pb2.AnswerMethod.ValueType = ...,
         abstention: _answer_pb2.Abstention | None = ...,
@@ -224,7 +245,7 @@ class PredictResponse(_message.Message):
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["abstention", b"abstention", "guarantee", b"guarantee", "inferred_context", b"inferred_context", "outcome_set", b"outcome_set", "plan", b"plan"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["abstention", b"abstention", "alternatives", b"alternatives", "confidence", b"confidence", "creature", b"creature", "dataset", b"dataset", "dataset_version", b"dataset_version", "evidence", b"evidence", "exact", b"exact", "features", b"features", "guarantee", b"guarantee", "inferred_context", b"inferred_context", "method", b"method", "outcome_set", b"outcome_set", "output", b"output", "plan", b"plan", "query_tokens", b"query_tokens", "reasoning", b"reasoning", "trajectories_used", b"trajectories_used"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["abstention", b"abstention", "alternatives", b"alternatives", "confidence", b"confidence", "creature", b"creature", "dataset", b"dataset", "dataset_version", b"dataset_version", "evidence", b"evidence", "exact", b"exact", "features", b"features", "guarantee", b"guarantee", "inferred_context", b"inferred_context", "method", b"method", "outcome_set", b"outcome_set", "output", b"output", "plan", b"plan", "query_tokens", b"query_tokens", "reasoning", b"reasoning", "sentences", b"sentences", "trajectories_used", b"trajectories_used"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
@@ -241,6 +262,7 @@ class TrainCalibrationRequest(_message.Message):
     ALPHA_FIELD_NUMBER: _builtins.int
     DELTA_FIELD_NUMBER: _builtins.int
     SCOPE_FIELD_NUMBER: _builtins.int
+    CONTEXT_WEIGHTING_FIELD_NUMBER: _builtins.int
     dataset: _builtins.str
     """dataset name."""
     staging: _builtins.str
@@ -251,6 +273,8 @@ class TrainCalibrationRequest(_message.Message):
     """alpha is the default risk, in (0, 0.5]. 0 means 0.05."""
     delta: _builtins.float
     """delta is the default failure probability, in (0, 0.5]. 0 means 0.05."""
+    context_weighting: _answer_pb2.ContextWeighting.ValueType
+    """context_weighting to use."""
     @_builtins.property
     def scope(self) -> _scope_pb2.Scope:
         """scope of the dataset."""
@@ -263,14 +287,115 @@ class TrainCalibrationRequest(_message.Message):
         alpha: _builtins.float = ...,
         delta: _builtins.float = ...,
         scope: _scope_pb2.Scope | None = ...,
+        context_weighting: _answer_pb2.ContextWeighting.ValueType = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["scope", b"scope"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["alpha", b"alpha", "dataset", b"dataset", "delta", b"delta", "scope", b"scope", "staging", b"staging"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["alpha", b"alpha", "context_weighting", b"context_weighting", "dataset", b"dataset", "delta", b"delta", "scope", b"scope", "staging", b"staging"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
 Global___TrainCalibrationRequest: _TypeAlias = TrainCalibrationRequest  # noqa: Y015
+
+@_typing.final
+class CheckSupportRequest(_message.Message):
+    """CheckSupportRequest asks whether a text says only what the evidence says."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    TEXT_FIELD_NUMBER: _builtins.int
+    EVIDENCE_FIELD_NUMBER: _builtins.int
+    text: _builtins.str
+    """text to check, at most 32,768 bytes. Never blank."""
+    @_builtins.property
+    def evidence(self) -> _containers.RepeatedCompositeFieldContainer[_answer_pb2.Sentence]:
+        """evidence to check against, 1 to 256 sentences, none blank, each at most 32,768
+        bytes.
+        """
+
+    def __init__(
+        self,
+        *,
+        text: _builtins.str = ...,
+        evidence: _abc.Iterable[_answer_pb2.Sentence] | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["evidence", b"evidence", "text", b"text"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___CheckSupportRequest: _TypeAlias = CheckSupportRequest  # noqa: Y015
+
+@_typing.final
+class CheckSupportResponse(_message.Message):
+    """CheckSupportResponse gives a verdict on each sentence."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    SENTENCES_FIELD_NUMBER: _builtins.int
+    SUPPORTED_FIELD_NUMBER: _builtins.int
+    supported: _builtins.bool
+    """supported is true when every sentence is."""
+    @_builtins.property
+    def sentences(self) -> _containers.RepeatedCompositeFieldContainer[Global___CheckedSentence]:
+        """sentences of the text in order, at most 64."""
+
+    def __init__(
+        self,
+        *,
+        sentences: _abc.Iterable[Global___CheckedSentence] | None = ...,
+        supported: _builtins.bool = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["sentences", b"sentences", "supported", b"supported"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___CheckSupportResponse: _TypeAlias = CheckSupportResponse  # noqa: Y015
+
+@_typing.final
+class CheckedSentence(_message.Message):
+    """CheckedSentence is one sentence and what supports it."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    SENTENCE_FIELD_NUMBER: _builtins.int
+    SUPPORTED_FIELD_NUMBER: _builtins.int
+    OVERLAP_FIELD_NUMBER: _builtins.int
+    SIMILARITY_FIELD_NUMBER: _builtins.int
+    UNSUPPORTED_TERMS_FIELD_NUMBER: _builtins.int
+    supported: _builtins.bool
+    """supported by the evidence."""
+    overlap: _builtins.float
+    """overlap is the share of its words that the evidence holds, in [0, 1]."""
+    similarity: _builtins.float
+    """similarity is the largest cosine with a sentence of the evidence, in [-1, 1]."""
+    @_builtins.property
+    def sentence(self) -> _answer_pb2.Sentence:
+        """sentence with the spans of the evidence that support it best."""
+
+    @_builtins.property
+    def unsupported_terms(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]:
+        """unsupported_terms are numbers and names that the evidence does not hold."""
+
+    def __init__(
+        self,
+        *,
+        sentence: _answer_pb2.Sentence | None = ...,
+        supported: _builtins.bool = ...,
+        overlap: _builtins.float = ...,
+        similarity: _builtins.float = ...,
+        unsupported_terms: _abc.Iterable[_builtins.str] | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["sentence", b"sentence"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["overlap", b"overlap", "sentence", b"sentence", "similarity", b"similarity", "supported", b"supported", "unsupported_terms", b"unsupported_terms"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___CheckedSentence: _TypeAlias = CheckedSentence  # noqa: Y015
 
 @_typing.final
 class TrainCalibrationResponse(_message.Message):

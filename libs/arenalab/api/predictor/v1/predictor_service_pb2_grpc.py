@@ -56,6 +56,11 @@ class PredictorServiceStub:
                 request_serializer=arenalab_dot_api_dot_predictor_dot_v1_dot_predictor__service__pb2.GetRiskCoverageRequest.SerializeToString,
                 response_deserializer=arenalab_dot_api_dot_predictor_dot_v1_dot_predictor__service__pb2.GetRiskCoverageResponse.FromString,
                 _registered_method=True)
+        self.CheckSupport = channel.unary_unary(
+                '/arenalab.api.predictor.v1.PredictorService/CheckSupport',
+                request_serializer=arenalab_dot_api_dot_predictor_dot_v1_dot_predictor__service__pb2.CheckSupportRequest.SerializeToString,
+                response_deserializer=arenalab_dot_api_dot_predictor_dot_v1_dot_predictor__service__pb2.CheckSupportResponse.FromString,
+                _registered_method=True)
         self.ListCreatures = channel.unary_unary(
                 '/arenalab.api.predictor.v1.PredictorService/ListCreatures',
                 request_serializer=arenalab_dot_api_dot_predictor_dot_v1_dot_predictor__service__pb2.ListCreaturesRequest.SerializeToString,
@@ -119,6 +124,18 @@ class PredictorServiceServicer:
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
+    def CheckSupport(self, request, context):
+        """CheckSupport says which sentences of a text the evidence supports, and by what.
+
+        A sentence is supported when one sentence of the evidence means nearly the same,
+        and the evidence holds its numbers, its names and most of its words, with the
+        same negations. Errors: INVALID_ARGUMENT (INVALID_ARGUMENT, EMPTY_TEXT,
+        TOO_LARGE); UNAVAILABLE (NOT_READY) when search cannot be reached.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
     def ListCreatures(self, request, context):
         """ListCreatures returns the specialists of a scope.
         """
@@ -148,6 +165,11 @@ def add_PredictorServiceServicer_to_server(servicer, server):
                     servicer.GetRiskCoverage,
                     request_deserializer=arenalab_dot_api_dot_predictor_dot_v1_dot_predictor__service__pb2.GetRiskCoverageRequest.FromString,
                     response_serializer=arenalab_dot_api_dot_predictor_dot_v1_dot_predictor__service__pb2.GetRiskCoverageResponse.SerializeToString,
+            ),
+            'CheckSupport': grpc.unary_unary_rpc_method_handler(
+                    servicer.CheckSupport,
+                    request_deserializer=arenalab_dot_api_dot_predictor_dot_v1_dot_predictor__service__pb2.CheckSupportRequest.FromString,
+                    response_serializer=arenalab_dot_api_dot_predictor_dot_v1_dot_predictor__service__pb2.CheckSupportResponse.SerializeToString,
             ),
             'ListCreatures': grpc.unary_unary_rpc_method_handler(
                     servicer.ListCreatures,
@@ -265,6 +287,33 @@ class PredictorService:
             '/arenalab.api.predictor.v1.PredictorService/GetRiskCoverage',
             arenalab_dot_api_dot_predictor_dot_v1_dot_predictor__service__pb2.GetRiskCoverageRequest.SerializeToString,
             arenalab_dot_api_dot_predictor_dot_v1_dot_predictor__service__pb2.GetRiskCoverageResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def CheckSupport(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/arenalab.api.predictor.v1.PredictorService/CheckSupport',
+            arenalab_dot_api_dot_predictor_dot_v1_dot_predictor__service__pb2.CheckSupportRequest.SerializeToString,
+            arenalab_dot_api_dot_predictor_dot_v1_dot_predictor__service__pb2.CheckSupportResponse.FromString,
             options,
             channel_credentials,
             insecure,

@@ -70,6 +70,14 @@ class PredictorServiceStub:
     is not there; FAILED_PRECONDITION (NO_DATASET) before anything is published;
     DATA_LOSS (CORRUPT_DATASET); UNAVAILABLE (NOT_READY) when search cannot be reached.
     """
+    CheckSupport: _grpc.UnaryUnaryMultiCallable[_predictor_service_pb2.CheckSupportRequest, _predictor_service_pb2.CheckSupportResponse]
+    """CheckSupport says which sentences of a text the evidence supports, and by what.
+
+    A sentence is supported when one sentence of the evidence means nearly the same,
+    and the evidence holds its numbers, its names and most of its words, with the
+    same negations. Errors: INVALID_ARGUMENT (INVALID_ARGUMENT, EMPTY_TEXT,
+    TOO_LARGE); UNAVAILABLE (NOT_READY) when search cannot be reached.
+    """
     ListCreatures: _grpc.UnaryUnaryMultiCallable[_predictor_service_pb2.ListCreaturesRequest, _predictor_service_pb2.ListCreaturesResponse]
     """ListCreatures returns the specialists of a scope."""
 
@@ -114,6 +122,14 @@ class PredictorServiceAsyncStub(PredictorServiceStub):
     INVALID_ARGUMENT (INVALID_ARGUMENT); NOT_FOUND (UNKNOWN_MODEL) for a creature that
     is not there; FAILED_PRECONDITION (NO_DATASET) before anything is published;
     DATA_LOSS (CORRUPT_DATASET); UNAVAILABLE (NOT_READY) when search cannot be reached.
+    """
+    CheckSupport: _aio.UnaryUnaryMultiCallable[_predictor_service_pb2.CheckSupportRequest, _predictor_service_pb2.CheckSupportResponse]  # type: ignore[assignment]
+    """CheckSupport says which sentences of a text the evidence supports, and by what.
+
+    A sentence is supported when one sentence of the evidence means nearly the same,
+    and the evidence holds its numbers, its names and most of its words, with the
+    same negations. Errors: INVALID_ARGUMENT (INVALID_ARGUMENT, EMPTY_TEXT,
+    TOO_LARGE); UNAVAILABLE (NOT_READY) when search cannot be reached.
     """
     ListCreatures: _aio.UnaryUnaryMultiCallable[_predictor_service_pb2.ListCreaturesRequest, _predictor_service_pb2.ListCreaturesResponse]  # type: ignore[assignment]
     """ListCreatures returns the specialists of a scope."""
@@ -180,6 +196,20 @@ class PredictorServiceServicer(metaclass=_abc_1.ABCMeta):
         INVALID_ARGUMENT (INVALID_ARGUMENT); NOT_FOUND (UNKNOWN_MODEL) for a creature that
         is not there; FAILED_PRECONDITION (NO_DATASET) before anything is published;
         DATA_LOSS (CORRUPT_DATASET); UNAVAILABLE (NOT_READY) when search cannot be reached.
+        """
+
+    @_abc_1.abstractmethod
+    def CheckSupport(
+        self,
+        request: _predictor_service_pb2.CheckSupportRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_predictor_service_pb2.CheckSupportResponse, _abc.Awaitable[_predictor_service_pb2.CheckSupportResponse]]:
+        """CheckSupport says which sentences of a text the evidence supports, and by what.
+
+        A sentence is supported when one sentence of the evidence means nearly the same,
+        and the evidence holds its numbers, its names and most of its words, with the
+        same negations. Errors: INVALID_ARGUMENT (INVALID_ARGUMENT, EMPTY_TEXT,
+        TOO_LARGE); UNAVAILABLE (NOT_READY) when search cannot be reached.
         """
 
     @_abc_1.abstractmethod
