@@ -133,6 +133,21 @@ def _quality(results: Results) -> Iterator[str]:
     yield "|---|---|---|---|---|---|---|"
     for one in results.everyone:
         yield f"| {one.name} | {' | '.join(quality_cells(one))} |"
+    before = before_labels(results.own)
+    if before:
+        yield ""
+        yield before
+
+
+def before_labels(one: ContenderResults) -> str:
+    """Returns a sentence on the confidence before labels calibrated it; empty where none did."""
+    ece, brier = one.quality.unlabelled_ece, one.quality.unlabelled_brier
+    if ece is None or brier is None:
+        return ""
+    return (
+        f"{one.name} before any label, as just published: ECE {ece:.3f}, Brier {brier:.3f}. "
+        "Labels bend its confidence and change no order."
+    )
 
 
 def quality_cells(one: ContenderResults, *, intervals: bool = True) -> list[str]:

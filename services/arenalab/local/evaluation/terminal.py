@@ -8,7 +8,7 @@ from rich.table import Column, Table
 
 from arenalab.local.charts import Chart
 from arenalab.local.evaluation.curves import risk_coverage
-from arenalab.local.evaluation.report import other_promises, percent, quality_cells
+from arenalab.local.evaluation.report import before_labels, other_promises, percent, quality_cells
 from arenalab.local.evaluation.resampling import AlphaFigures
 from arenalab.local.evaluation.results import FLATTERY, Results
 from arenalab.predictor.guarantee import Kind
@@ -27,6 +27,8 @@ def show(results: Results, console: Console) -> None:
     for sentence in other_promises(results):
         console.print(sentence, markup=False)
     console.print(_quality(results))
+    if before := before_labels(results.own):
+        console.print(before, markup=False)
     if "alphas" not in results.not_computed:
         for line in plot_lines(results):
             console.print(line, markup=False)
