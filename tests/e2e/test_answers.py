@@ -78,6 +78,29 @@ def test_the_same_question_has_the_same_confidence_twice(mesh: Any) -> None:
     assert first["receipt"]["leaf_index"] < second["receipt"]["leaf_index"]
 
 
+def test_kind_and_scope_of_the_guarantee_reach_memory(mesh: Any) -> None:
+    question = QUESTIONS[1]["question"]
+    usual = _ask(mesh, question).model_extra["arenalab"]
+    assert (usual["guarantee"]["kind"], usual["guarantee"]["scope"]) == ("high_probability", "all")
+    assert usual["outcome_set"]["coverage"] == pytest.approx(1 - usual["guarantee"]["alpha"])
+    assert usual["outcome_set"]["outcomes"]
+    chosen = {"alpha": 0.1, "guarantee_kind": "expectation", "guarantee_scope": "group"}
+    answer = _ask(mesh, question, extra_body={"arenalab": chosen}).model_extra["arenalab"]
+    guarantee = answer["guarantee"]
+    assert answer["route"] == "memory", answer["abstain"]
+    assert (guarantee["kind"], guarantee["scope"]) == ("expectation", "group")
+    assert guarantee["group"] == answer["evidence"][0]["domain"]
+    assert guarantee["calibration_size"] < usual["guarantee"]["calibration_size"]
+    assert answer["outcome_set"]["coverage"] == pytest.approx(0.9)
+
+
+def test_a_guarantee_that_is_none_is_refused(mesh: Any) -> None:
+    with pytest.raises(openai.BadRequestError) as caught:
+        _ask(mesh, "How?", extra_body={"arenalab": {"guarantee_kind": "certain"}})
+    assert caught.value.param == "arenalab.guarantee_kind"
+    assert "'high_probability', 'expectation'" in caught.value.message
+
+
 def test_a_receipt_with_another_answer_does_not_verify(mesh: Any) -> None:
     answer = _ask(mesh, QUESTIONS[0]["question"]).model_extra["arenalab"]
     receipt = receipt_from_json(answer["receipt"])

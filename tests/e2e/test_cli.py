@@ -11,6 +11,8 @@ from pathlib import Path
 
 import pytest
 
+from arenalab.local.charts import has_matplotlib
+
 pytestmark = pytest.mark.slow
 BUILTIN = Path(str(resources.files("arenalab.curator.builtin") / "arenalab.ndjson"))
 ARENALAB = Path(sys.executable).parent / "arenalab"
@@ -193,3 +195,49 @@ def test_a_home_that_is_no_text_is_told_in_one_line(tmp_path: Path) -> None:
     )
     assert done.returncode == 1
     assert b"Traceback" not in done.stderr
+
+
+def test_risk_coverage_is_a_table_a_curve_and_a_folder(up: Path, tmp_path: Path) -> None:
+    shown = _run(up, "risk-coverage", "help", "--groups", "--out", str(tmp_path / "new"))
+    assert shown.returncode == 0, shown.stderr
+    for part in ("high_probability", "expectation", "+5 points", "risk by coverage", "by domain"):
+        assert part in shown.stdout
+    report = json.loads((tmp_path / "new/risk_coverage.json").read_text())
+    assert len(report["rows"]) == 8
+    if has_matplotlib():
+        assert (tmp_path / "new/risk_coverage.png").read_bytes().startswith(b"\x89PNG")
+    else:
+        assert "pip install 'arenalab[eval]'" in shown.stderr
+
+
+def test_risk_coverage_prints_one_object(up: Path) -> None:
+    asked = ("--alpha", "0.2", "--alpha", "0.05", "--kind", "expectation", "--fallback-cost", "1")
+    shown = _run(up, "risk-coverage", *asked, "--json")
+    assert shown.returncode == 0, shown.stderr
+    report = json.loads(shown.stdout)
+    assert report["dataset"] == "help"
+    assert [(row["alpha"], row["kind"]) for row in report["rows"]] == [
+        (0.05, "expectation"),
+        (0.2, "expectation"),
+    ]
+    for row in report["rows"]:
+        assert row["bound"] <= row["alpha"]
+        assert row["coverage"] == row["served"] / row["calibration_size"]
+        assert row["saved_usd_per_thousand"] == pytest.approx(1_000 * row["coverage"], abs=1e-6)
+    assert report["points"][-1]["served"] <= report["calibration_size"]
+    assert report["limits"]
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (("nobody",), "there is no creature 'nobody'"),
+        (("--alpha", "0.7"), "alphas[0] must be in (0, 0.5]"),
+        (("--fallback-cost", "-1"), "fallback-cost must be in [0, 1000]"),
+    ],
+)
+def test_what_has_no_curve_is_one_line(up: Path, arguments: tuple[str, ...], message: str) -> None:
+    refused = _run(up, "risk-coverage", *arguments)
+    assert refused.returncode == 1
+    assert message in refused.stderr
+    assert "Traceback" not in refused.stderr

@@ -48,6 +48,7 @@ def _answers(output: str, confidence: float) -> predictor_pb.PredictResponse:
         guarantee=VALID,
         evidence=[answer_pb2.Evidence(span_id="s1", question="q", outcome=output, similarity=0.9)],
         dataset_version="ab" * 32,
+        outcome_set=answer_pb2.OutcomeSet(outcomes=[output], coverage=0.95, calibration_size=200),
     )
 
 
@@ -354,6 +355,38 @@ async def test_choosing_among_creatures_weakens_the_guarantee(world: World) -> N
     assert finished.guarantee.status == answer_pb2.GUARANTEE_STATUS_DEGRADED
 
 
+async def test_the_guarantee_that_the_caller_chose_is_asked_for(world: World) -> None:
+    policy = pb.AnswerPolicy(
+        alpha=0.1,
+        guarantee_kind=answer_pb2.GUARANTEE_KIND_EXPECTATION,
+        guarantee_scope=answer_pb2.GUARANTEE_SCOPE_GROUP,
+    )
+    await world.ask(policy=policy)
+    await world.ask()
+    chosen, default = world.predictor.requests
+    assert chosen.alpha == 0.1
+    assert chosen.guarantee_kind == answer_pb2.GUARANTEE_KIND_EXPECTATION
+    assert chosen.guarantee_scope == answer_pb2.GUARANTEE_SCOPE_GROUP
+    assert default.guarantee_kind == answer_pb2.GUARANTEE_KIND_UNSPECIFIED
+    assert default.guarantee_scope == answer_pb2.GUARANTEE_SCOPE_UNSPECIFIED
+
+
+async def test_the_outcome_set_is_told_also_when_memory_abstains(world: World) -> None:
+    _, finished, _ = await world.ask()
+    assert list(finished.outcome_set.outcomes) == ["Like this."]
+    assert finished.outcome_set.coverage == 0.95
+    world.predictor.says["faq"] = _abstains()
+    _, finished, _ = await world.ask(model="arenalab/memory-only")
+    assert list(finished.outcome_set.outcomes) == ["perhaps"]
+
+
+async def test_a_choice_among_creatures_has_no_outcome_set(world: World) -> None:
+    world.predictor.says["other"] = _answers("Or so.", 0.95)
+    _, finished, _ = await world.ask()
+    assert len(finished.creatures_asked) == 2
+    assert not finished.HasField("outcome_set")
+
+
 async def test_a_cascade_stops_at_the_first_sure_creature(world: World) -> None:
     world.predictor.says = {
         "unsure": _answers("Unsure.", 0.5),
@@ -421,6 +454,8 @@ async def test_a_stop_sequence_cuts_a_memory_answer(world: World) -> None:
         (_question(policy=pb.AnswerPolicy(alpha=0.7)), "policy.alpha"),
         (_question(policy=pb.AnswerPolicy(delta=float("nan"))), "policy.delta"),
         (_question(policy=pb.AnswerPolicy(max_evidence=51)), "policy.max_evidence"),
+        (_question(policy=pb.AnswerPolicy(guarantee_kind=9)), "policy.guarantee_kind"),  # type: ignore[arg-type]
+        (_question(policy=pb.AnswerPolicy(guarantee_scope=9)), "policy.guarantee_scope"),  # type: ignore[arg-type]
         (_question(sampling=pb.Sampling(stop=["a"] * 5)), "sampling.stop"),
         (_question("x" * 262_145), "messages[0].content"),
         (_question(messages=[message_pb2.Message(content="x")]), "messages[0].role"),

@@ -90,9 +90,11 @@ def _from_memory() -> list[pb.AnswerResponse]:
         calibration_size=100,
         risk_upper_bound=0.04,
         basis=answer_pb2.CALIBRATION_BASIS_DATASET_HOLDOUT,
+        scope=answer_pb2.GUARANTEE_SCOPE_ALL,
     )
     finished = _finished(
         pb.ROUTE_MEMORY,
+        outcome_set=answer_pb2.OutcomeSet(outcomes=["Two words."], coverage=0.95),
         guarantee=guarantee,
         dataset_version=VERSION,
         creature="faq",
@@ -311,6 +313,10 @@ async def test_an_answer_from_memory_comes_with_what_vouches_for_it(mesh: Mesh) 
     assert extension["abstain"] is None
     assert extension["guarantee"]["status"] == "valid"
     assert extension["guarantee"]["basis"] == "dataset_holdout"
+    assert extension["guarantee"]["kind"] == "high_probability"
+    assert (extension["guarantee"]["scope"], extension["guarantee"]["group"]) == ("all", None)
+    assert extension["outcome_set"]["outcomes"] == ["Two words."]
+    assert extension["outcome_set"]["coverage"] == 0.95
     assert extension["evidence"][0]["span_id"] == "s1"
     assert receipt_from_json(extension["receipt"]).leaf_index == 7
 
@@ -341,7 +347,13 @@ async def test_the_request_reaches_the_ensemble_whole(mesh: Mesh) -> None:
             "max_completion_tokens": 9,
             "stop": "END",
             "user": "u1",
-            "arenalab": {"alpha": 0.02, "fallback": "never", "context": {"stakes": "high"}},
+            "arenalab": {
+                "alpha": 0.02,
+                "fallback": "never",
+                "guarantee_kind": "expectation",
+                "guarantee_scope": "group",
+                "context": {"stakes": "high"},
+            },
         },
     )
     asked = mesh.ensemble.asked[-1]
@@ -353,6 +365,8 @@ async def test_the_request_reaches_the_ensemble_whole(mesh: Mesh) -> None:
     assert asked.request_id == "mine-1"
     assert asked.user == "u1"
     assert asked.policy.alpha == 0.02
+    assert asked.policy.guarantee_kind == answer_pb2.GUARANTEE_KIND_EXPECTATION
+    assert asked.policy.guarantee_scope == answer_pb2.GUARANTEE_SCOPE_GROUP
     assert asked.policy.fallback == pb.FALLBACK_POLICY_NEVER
     assert asked.sampling.max_tokens == 9
     assert list(asked.sampling.stop) == ["END"]

@@ -12,7 +12,7 @@ from arenalab.api.common.v1 import answer_pb2
 from arenalab.api.ensemble.v1 import ensemble_service_pb2 as pb
 from arenalab.api.fallback.v1 import fallback_service_pb2 as fallback_pb
 from arenalab.ensemble.memory import Memory
-from arenalab.ensemble.opinions import degrade, guarantee_of_choice
+from arenalab.ensemble.opinions import degrade, guarantee_of_choice, outcome_set_of_choice
 from arenalab.ensemble.peers import Peers
 from arenalab.ensemble.rephrasing import rephrase, sentences_within
 from arenalab.ensemble.sealing import Sealer, entry_for
@@ -157,6 +157,8 @@ class Answering:
         finished.creature = said.creature or chosen.creature
         finished.dataset_version = said.dataset_version
         finished.guarantee.CopyFrom(guarantee_of_choice(chosen, asked))
+        if (outcomes := outcome_set_of_choice(chosen, asked)) is not None:
+            finished.outcome_set.CopyFrom(outcomes)
         if said.HasField("plan"):
             finished.plan.CopyFrom(said.plan)
         finished.creatures_asked.extend(

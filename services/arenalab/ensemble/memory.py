@@ -73,6 +73,8 @@ class Memory:
             alpha=policy.alpha,
             delta=policy.delta,
             max_evidence=policy.max_evidence,
+            guarantee_kind=policy.guarantee_kind,
+            guarantee_scope=policy.guarantee_scope,
         )
         if policy.HasField("max_age"):
             oldest_s = self._now_s() - policy.max_age.seconds - policy.max_age.nanos / 1e9

@@ -61,6 +61,19 @@ def guarantee_of_choice(chosen: Opinion, asked: Sequence[Opinion]) -> answer_pb2
     return guarantee
 
 
+def outcome_set_of_choice(
+    chosen: Opinion, asked: Sequence[Opinion]
+) -> answer_pb2.OutcomeSet | None:
+    """Returns the outcome set that holds after choosing among `asked`; None where none does.
+
+    Its coverage speaks of every question that a creature is asked: not of those alone in
+    which it is the most confident of several.
+    """
+    if len(asked) > 1 or not chosen.response.HasField("outcome_set"):
+        return None
+    return chosen.response.outcome_set
+
+
 def degrade(guarantee: answer_pb2.Guarantee) -> None:
     """Marks a valid bound as one that is no longer proven for what is served."""
     if guarantee.status == answer_pb2.GUARANTEE_STATUS_VALID:

@@ -5,7 +5,7 @@ from typing import Final, TypeVar
 
 import grpc
 
-from arenalab.api.common.v1 import message_pb2
+from arenalab.api.common.v1 import answer_pb2, message_pb2
 from arenalab.api.ensemble.v1 import ensemble_service_pb2 as pb
 from arenalab.api.ensemble.v1 import ensemble_service_pb2_grpc as pb_grpc
 from arenalab.api.fallback.v1 import fallback_service_pb2 as fallback_pb
@@ -117,6 +117,12 @@ def check(request: pb.AnswerRequest) -> None:
     for name, value in (("alpha", policy.alpha), ("delta", policy.delta)):
         if not 0 <= value <= MAX_ALPHA:  # NaN fails too
             raise _out_of_range(f"policy.{name}", f"be in (0, {MAX_ALPHA}], or 0", value)
+    for name, chosen, known in (
+        ("guarantee_kind", policy.guarantee_kind, answer_pb2.GuaranteeKind.values()),
+        ("guarantee_scope", policy.guarantee_scope, answer_pb2.GuaranteeScope.values()),
+    ):
+        if chosen not in known:
+            raise _out_of_range(f"policy.{name}", "be one of its values", chosen)
     age = policy.max_age
     if policy.HasField("max_age") and (age.seconds, age.nanos) <= (0, 0):
         raise _out_of_range("policy.max_age", "be more than 0", f"{age.seconds} s")

@@ -119,6 +119,7 @@ _BY_REASON: Final[dict[Reason, _Row]] = {
     # These wait for an operator: retrying in seconds cannot help.
     Reason.NO_DATASET: _Row(503, "no_dataset", should_retry=False),
     Reason.NOT_CALIBRATED: _Row(503, "not_calibrated", should_retry=False),
+    Reason.CONTRAST_RISK: _Row(503, "contrast_risk", should_retry=False),
     Reason.EMBEDDER_MISMATCH: _Row(503, "embedder_mismatch", should_retry=False),
     Reason.STORAGE_FULL: _Row(503, "storage_full", should_retry=False),
     Reason.MISSING_KEY: _Row(

@@ -27,6 +27,7 @@ METHODS: Final = _names(answer_pb2.AnswerMethod, "ANSWER_METHOD_")
 REASONS: Final = _names(answer_pb2.AbstainReason, "ABSTAIN_REASON_")
 STATUSES: Final = _names(answer_pb2.GuaranteeStatus, "GUARANTEE_STATUS_")
 KINDS: Final = _names(answer_pb2.GuaranteeKind, "GUARANTEE_KIND_")
+SCOPES: Final = _names(answer_pb2.GuaranteeScope, "GUARANTEE_SCOPE_")
 BASES: Final = _names(answer_pb2.CalibrationBasis, "CALIBRATION_BASIS_")
 WANTED: Final = _names(answer_pb2.WantedKind, "WANTED_KIND_")
 REPHRASINGS: Final = _names(pb.RephrasingStatus, "REPHRASING_STATUS_")
@@ -52,6 +53,7 @@ def extension(finished: pb.AnswerFinished) -> dict[str, Any]:
         "alternatives": [_alternative(item) for item in finished.alternatives],
         "abstain": _abstention(finished),
         "guarantee": _guarantee(finished.guarantee),
+        "outcome_set": _outcome_set(finished),
         "creature": finished.creature or None,
         "creatures_asked": [
             {"creature": vote.creature, "confidence": vote.confidence, "answered": vote.answered}
@@ -155,6 +157,8 @@ def _guarantee(guarantee: answer_pb2.Guarantee) -> dict[str, Any]:
     return {
         "status": name_of(STATUSES, guarantee.status),
         "kind": name_of(KINDS, guarantee.kind),
+        "scope": name_of(SCOPES, guarantee.scope),
+        "group": guarantee.group or None,
         "alpha": guarantee.alpha,
         "delta": guarantee.delta,
         "threshold": guarantee.threshold if guarantee.HasField("threshold") else None,
@@ -164,6 +168,17 @@ def _guarantee(guarantee: answer_pb2.Guarantee) -> dict[str, Any]:
         "risk_upper_bound": guarantee.risk_upper_bound,
         "basis": name_of(BASES, guarantee.basis),
         "limits": LIMITS,
+    }
+
+
+def _outcome_set(finished: pb.AnswerFinished) -> dict[str, Any] | None:
+    if not finished.HasField("outcome_set"):
+        return None
+    found = finished.outcome_set
+    return {
+        "outcomes": list(found.outcomes),
+        "coverage": found.coverage,
+        "calibration_size": found.calibration_size,
     }
 
 

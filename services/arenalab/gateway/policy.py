@@ -14,12 +14,15 @@ MAX_AGE_S: Final = 315_576_000_000  # ten thousand years, as the wire takes
 STRATEGIES: Final = ("single_best", "cascade")
 FALLBACKS: Final = ("llm", "never")
 LEDGERS: Final = ("required", "best_effort")
+GUARANTEE_KINDS: Final = ("high_probability", "expectation")
+GUARANTEE_SCOPES: Final = ("all", "group")
 REPHRASES: Final = ("never", "llm")
 STAKES: Final = ("low", "medium", "high")
 _KNOWN: Final = frozenset(
     {
         "alpha", "delta", "strategy", "fallback", "ledger", "creatures", "max_evidence",
-        "max_age_s", "rephrase", "strict", "refusal", "context",
+        "strict", "refusal", "context", "guarantee_kind", "guarantee_scope",
+        "max_age_s", "rephrase",
     }
 )  # fmt: skip
 _KNOWN_CONTEXT: Final = frozenset({"environment", "stakes", "emotional_state"})
@@ -40,6 +43,8 @@ class Policy:
 
     alpha: float | None = None
     delta: float | None = None
+    guarantee_kind: str | None = None
+    guarantee_scope: str | None = None
     strategy: str | None = None
     fallback: str | None = None
     ledger: str | None = None
@@ -70,6 +75,8 @@ def parse_policy(value: Any) -> Policy:
     return Policy(
         alpha=fields.number("alpha", 0, MAX_RISK, above_low=True),
         delta=fields.number("delta", 0, MAX_RISK, above_low=True),
+        guarantee_kind=fields.choice("guarantee_kind", GUARANTEE_KINDS),
+        guarantee_scope=fields.choice("guarantee_scope", GUARANTEE_SCOPES),
         strategy=fields.choice("strategy", STRATEGIES),
         fallback=fields.choice("fallback", FALLBACKS),
         ledger=fields.choice("ledger", LEDGERS),

@@ -2,7 +2,7 @@
 
 from typing import Final
 
-from arenalab.api.common.v1 import message_pb2, span_pb2
+from arenalab.api.common.v1 import answer_pb2, message_pb2, span_pb2
 from arenalab.api.ensemble.v1 import ensemble_service_pb2 as pb
 from arenalab.gateway.openai import ChatRequest, Sampling
 from arenalab.gateway.policy import Context, Policy
@@ -28,6 +28,16 @@ _LEDGERS: Final = {
     "required": pb.LEDGER_POLICY_REQUIRED,
     "best_effort": pb.LEDGER_POLICY_BEST_EFFORT,
     None: pb.LEDGER_POLICY_UNSPECIFIED,
+}
+_KINDS: Final = {
+    "high_probability": answer_pb2.GUARANTEE_KIND_HIGH_PROBABILITY,
+    "expectation": answer_pb2.GUARANTEE_KIND_EXPECTATION,
+    None: answer_pb2.GUARANTEE_KIND_UNSPECIFIED,
+}
+_SCOPES: Final = {
+    "all": answer_pb2.GUARANTEE_SCOPE_ALL,
+    "group": answer_pb2.GUARANTEE_SCOPE_GROUP,
+    None: answer_pb2.GUARANTEE_SCOPE_UNSPECIFIED,
 }
 _REPHRASES: Final = {
     "never": pb.REPHRASE_POLICY_NEVER,
@@ -72,6 +82,8 @@ def _policy(policy: Policy) -> pb.AnswerPolicy:
         ledger=_LEDGERS[policy.ledger],
         alpha=policy.alpha or 0,
         delta=policy.delta or 0,
+        guarantee_kind=_KINDS[policy.guarantee_kind],
+        guarantee_scope=_SCOPES[policy.guarantee_scope],
         creatures=policy.creatures,
         max_evidence=policy.max_evidence or 0,
         rephrase=_REPHRASES[policy.rephrase],

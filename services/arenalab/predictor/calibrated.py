@@ -10,7 +10,7 @@ from arenalab.predictor.artefact import Artefact
 from arenalab.predictor.confidence import logit_of
 from arenalab.predictor.context_match import FIXED, Weights
 from arenalab.predictor.features import NAMES, features_of
-from arenalab.predictor.guarantee import Bound, Kind, bound_of, group_bounds
+from arenalab.predictor.guarantee import Bound, Kind, bound_of, group_bounds, void_bound
 from arenalab.predictor.prediction_sets import set_level
 from arenalab.predictor.prior import prior_score
 from arenalab.predictor.recorded import is_recorded
@@ -69,7 +69,7 @@ class Calibrated:
             groups = group_bounds(pairs.confidences, pairs.correct, pairs.groups, *key)
             _keep(self._groups, key, groups)
         size = sum(name == group for name in pairs.groups) if group else 0
-        return groups.get(group) or Bound(key[0], key[1], None, size, kind=kind)
+        return groups.get(group) or void_bound(key[0], key[1], size, kind)
 
     def set_level(self, epsilon: float) -> float | None:
         """Returns the level of prediction sets that hold the right outcome but for `epsilon`."""

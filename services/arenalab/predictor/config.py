@@ -19,6 +19,9 @@ class PredictorConfig:
     search_timeout_s: float = 5.0
     planner_timeout_s: float = 1.0  # without a plan, search has its own default
     max_calibrating: int = 8  # questions in flight in one Calibrate call
+    # What a question costs that a provider answers, for the savings that GetRiskCoverage states:
+    # 500 tokens read and 250 written, at 2 and 8 US dollars a million.
+    fallback_cost_usd_micros: int = 3_000
 
     def __post_init__(self) -> None:
         for name in ("search_timeout_s", "planner_timeout_s"):
@@ -26,3 +29,5 @@ class PredictorConfig:
                 raise ConfigError(f"PREDICTOR_{name.upper()} must be > 0")
         if self.max_calibrating < 1:
             raise ConfigError("PREDICTOR_MAX_CALIBRATING must be >= 1")
+        if self.fallback_cost_usd_micros < 0:
+            raise ConfigError("PREDICTOR_FALLBACK_COST_USD_MICROS must be >= 0")

@@ -103,11 +103,12 @@ def fewest_that_can_pass(alpha: float, delta: float, errors: int = 0) -> int:
     return low
 
 
-@lru_cache(maxsize=256)
-def sequence_positions(size: int, alpha: float, delta: float) -> tuple[int, ...]:
+@lru_cache(maxsize=128)
+def sequence_positions(size: int, alpha: float, delta: float) -> IntArray:
     """Returns how many of `size` questions each hypothesis of the sequence is about, ascending.
 
-    Empty where not even questions without an error would pass.
+    Empty where not even questions without an error would pass. Kept for the sizes and risks asked
+    for last, and therefore read-only.
     """
     allowed = START_ERRORS
     while allowed and START_SHARE * fewest_that_can_pass(alpha, delta, allowed) > size:
@@ -118,7 +119,9 @@ def sequence_positions(size: int, alpha: float, delta: float) -> tuple[int, ...]
         found.append(at)
         allowed += 1
         at = _next_position(at, allowed, alpha, delta)
-    return tuple(found)
+    positions = np.array(found, dtype=np.intp)
+    positions.flags.writeable = False
+    return positions
 
 
 def _next_position(at: int, allowed: int, alpha: float, delta: float) -> int:
@@ -135,6 +138,11 @@ def _next_position(at: int, allowed: int, alpha: float, delta: float) -> int:
         else:
             high = middle
     return high
+
+
+def void_bound(alpha: float, delta: float, size: int, kind: Kind) -> Bound:
+    """Returns the bound of so many questions that allow no threshold."""
+    return Bound(alpha, delta if kind is Kind.HIGH_PROBABILITY else 0.0, None, size, kind=kind)
 
 
 def bound_of(
@@ -155,8 +163,8 @@ def bound_of(
         kind: What is controlled.
     """
     size = len(confidences)
-    delta = delta if kind is Kind.HIGH_PROBABILITY else 0.0
-    void = Bound(alpha, delta, None, size, kind=kind)
+    void = void_bound(alpha, delta, size, kind)
+    delta = void.delta
     ranked, errors, ends = ranked_errors(confidences, correct)
     if not len(ends):
         return void
@@ -191,7 +199,7 @@ def _last_rejected(
     ends: IntArray, errors: IntArray, size: int, alpha: float, delta: float
 ) -> int | None:
     """Returns the last position whose hypothesis is rejected; None when none is."""
-    grid = np.array(sequence_positions(size, alpha, delta), dtype=np.intp)
+    grid = sequence_positions(size, alpha, delta)
     if not len(grid) or ends[-1] + 1 < grid[0]:
         return None
     # Equal confidences are admitted together, so that a position moves to the last of them.

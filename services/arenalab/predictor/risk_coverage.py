@@ -16,7 +16,10 @@ from arenalab.predictor.guarantee import (
 from arenalab.predictor.neighbourhood import FloatArray
 
 POINTS: Final = 100
-_MOST_LABELS: Final = 64  # times the present ones
+FEWEST_LABELS: Final = 30  # that an estimate of more can rest on
+_MOST_TIMES: Final = 64  # times the present labels
+_MOST_LABELS: Final = 100_000  # a plan for more is none, and looking takes seconds
+_EXACTNESS: Final = 20
 
 
 @dataclass(frozen=True, slots=True)
@@ -71,8 +74,9 @@ def labels_for(
 ) -> int | None:
     """Returns how many more labels like these would serve `gain` more of the traffic.
 
-    An estimate: it takes the present questions several times over. None when not even 64 times
-    as many would do.
+    An estimate, to a twentieth: it takes the present questions several times over. None when
+    there are too few to estimate from, and when more labels alone would not do: the ranking errs
+    too often, or 64 times as many would be needed, or far more than 100,000.
 
     Args:
         confidences: As `bound_of`, and so are `correct`, `alpha`, `delta` and `kind`.
@@ -82,13 +86,34 @@ def labels_for(
         gain: Wanted share of the traffic beyond the present coverage, in (0, 1).
         kind: As above.
     """
-    if not len(confidences):
+    size = len(confidences)
+    if size < FEWEST_LABELS:
         return None
     goal = bound_of(confidences, correct, alpha, delta, kind).coverage + gain
-    times = 2
-    while times <= _MOST_LABELS:
-        many = bound_of(np.tile(confidences, times), np.tile(correct, times), alpha, delta, kind)
-        if many.coverage >= goal:
-            return (times - 1) * len(confidences)
-        times *= 2
-    return None
+    if _limit(confidences, correct, alpha) < goal:
+        return None
+    order = np.argsort(-np.nan_to_num(confidences, nan=0.0), kind="stable")
+    ranked, right = confidences[order], correct[order]
+
+    def reaches(total: int) -> bool:
+        copies = np.diff(np.arange(size + 1) * total // size)  # spread evenly over the ranking
+        many = np.repeat(ranked, copies), np.repeat(right, copies)
+        return bound_of(*many, alpha, delta, kind).coverage >= goal
+
+    low, high = size, 2 * size
+    most = min(_MOST_TIMES * size, max(2 * size, _MOST_LABELS))
+    while not reaches(high):
+        low, high = high, 2 * high
+        if high > most:
+            return None
+    while high - low > max(1, high // _EXACTNESS):
+        middle = (low + high) // 2
+        low, high = (low, middle) if reaches(middle) else (middle, high)
+    return high - size
+
+
+def _limit(confidences: FloatArray, correct: BoolArray, alpha: float) -> float:
+    """Returns the coverage that no number of labels like these goes beyond."""
+    _, errors, ends = ranked_errors(confidences, correct)
+    passing = ends[errors[ends] <= alpha * (ends + 1)]
+    return (int(passing[-1]) + 1) / len(confidences) if len(passing) else 0.0

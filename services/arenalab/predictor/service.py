@@ -24,6 +24,7 @@ from arenalab.predictor.guarantee import DEFAULT_ALPHA, DEFAULT_DELTA
 from arenalab.predictor.peers import Peers
 from arenalab.predictor.prediction import Predictor, Question
 from arenalab.predictor.responses import annotate_prediction, prediction_response
+from arenalab.predictor.risk_call import RiskCoverage
 from arenalab.predictor.sentences import sentences_of
 from arenalab.predictor.slices import creature_filter
 from arenalab.predictor.synthesis import Traced
@@ -41,6 +42,7 @@ class PredictorService(pb_grpc.PredictorServiceServicer):
         *,
         predictor: Predictor,
         calibrator: Calibrator,
+        risk_coverage: RiskCoverage,
         versions: Versions,
         peers: Peers,
         named: tuple[Creature, ...],
@@ -49,6 +51,7 @@ class PredictorService(pb_grpc.PredictorServiceServicer):
     ) -> None:
         self._predictor = predictor
         self._calibrator = calibrator
+        self._risk_coverage = risk_coverage
         self._versions = versions
         self._peers = peers
         self._named = named
@@ -146,6 +149,11 @@ class PredictorService(pb_grpc.PredictorServiceServicer):
             raise failed.exceptions[0] from failed
         summary = wire.summary_of(artefact, Calibrated(artefact).bound())
         return pb.CalibrateResponse(summary=summary, dataset_version=version)
+
+    async def GetRiskCoverage(
+        self, request: pb.GetRiskCoverageRequest, context: grpc.ServicerContext
+    ) -> pb.GetRiskCoverageResponse:
+        return await self._risk_coverage.report(request)
 
     async def ListCreatures(
         self, request: pb.ListCreaturesRequest, context: grpc.ServicerContext

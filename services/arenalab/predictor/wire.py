@@ -193,8 +193,13 @@ def _is_fragment(span: span_pb2.Span, trajectory: Sequence[span_pb2.Span]) -> bo
     return any(span_id not in walked for span_id in named)
 
 
-def guarantee_of(bound: Bound, basis: Basis, group: str | None = None) -> answer_pb2.Guarantee:
-    """Returns a bound, of a group unless that is None; without a threshold it is void."""
+def guarantee_of(
+    bound: Bound, basis: Basis | None, group: str | None = None
+) -> answer_pb2.Guarantee:
+    """Returns a bound, of a group unless that is None; without a threshold it is void.
+
+    Without a basis there is no calibration that it could come from.
+    """
     guarantee = answer_pb2.Guarantee(
         status=answer_pb2.GUARANTEE_STATUS_VOID,
         kind=_KINDS[bound.kind],
@@ -204,7 +209,7 @@ def guarantee_of(bound: Bound, basis: Basis, group: str | None = None) -> answer
         calibration_served=bound.served,
         calibration_errors=bound.errors,
         risk_upper_bound=bound.upper,
-        basis=_BASES[basis],
+        basis=_BASES[basis] if basis else answer_pb2.CALIBRATION_BASIS_UNSPECIFIED,
         scope=answer_pb2.GUARANTEE_SCOPE_ALL if group is None else answer_pb2.GUARANTEE_SCOPE_GROUP,
         group=group or "",
     )

@@ -11,6 +11,7 @@ from arenalab.predictor.creatures import read_creatures
 from arenalab.predictor.overrides import Overrides
 from arenalab.predictor.peers import IDEMPOTENT_PLANNER, Peers
 from arenalab.predictor.prediction import Predictor
+from arenalab.predictor.risk_call import RiskCoverage
 from arenalab.predictor.service import SERVICE_NAME, PredictorService
 from arenalab.predictor.versions import Versions
 from arenalab.sharding import connect_search
@@ -30,6 +31,7 @@ async def running_predictor(config: PredictorConfig, telemetry: Telemetry) -> As
         service = PredictorService(
             predictor=predictor,
             calibrator=Calibrator(predictor, versions, config.max_calibrating),
+            risk_coverage=RiskCoverage(predictor, versions, peers, config.fallback_cost_usd_micros),
             versions=versions,
             peers=peers,
             named=named,

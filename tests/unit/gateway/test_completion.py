@@ -28,6 +28,7 @@ def test_nothing_known_is_said_as_null_not_invented() -> None:
     assert told["guarantee"]["status"] == "none"
     for name in (
         "abstain",
+        "outcome_set",
         "receipt",
         "plan",
         "dataset_version",
@@ -60,7 +61,10 @@ def test_everything_known_is_said() -> None:
         guarantee=answer_pb2.Guarantee(
             status=answer_pb2.GUARANTEE_STATUS_VOID,
             kind=answer_pb2.GUARANTEE_KIND_HIGH_PROBABILITY,
+            scope=answer_pb2.GUARANTEE_SCOPE_GROUP,
+            group="banking",
         ),
+        outcome_set=answer_pb2.OutcomeSet(outcomes=["o", "p"], coverage=0.95, calibration_size=200),
         alternatives=[
             answer_pb2.Alternative(outcome="o", share=0.5, support=2, span_ids=["s2"], wordings=1)
         ],
@@ -88,7 +92,14 @@ def test_everything_known_is_said() -> None:
     assert told["rephrasing"]["unsupported"] == ["Two."]
     assert told["guarantee"]["status"] == "void"
     assert told["guarantee"]["kind"] == "high_probability"
+    assert told["guarantee"]["scope"] == "group"
+    assert told["guarantee"]["group"] == "banking"
     assert told["guarantee"]["threshold"] is None
+    assert told["outcome_set"] == {
+        "outcomes": ["o", "p"],
+        "coverage": 0.95,
+        "calibration_size": 200,
+    }
     assert told["alternatives"] == [
         {"outcome": "o", "share": 0.5, "support": 2, "span_ids": ["s2"], "wordings": 1}
     ]

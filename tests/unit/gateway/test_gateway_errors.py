@@ -54,6 +54,7 @@ def test_an_error_keeps_its_meaning(error: MeshError, status: int, kind: str, co
     ("field", "param"),
     [
         ("policy.alpha", "arenalab.alpha"),
+        ("policy.guarantee_kind", "arenalab.guarantee_kind"),
         ("context.stakes", "arenalab.context.stakes"),
         ("sampling.stop", "stop"),
         ("texts[3]", "input[3]"),

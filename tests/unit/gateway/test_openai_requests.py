@@ -213,6 +213,8 @@ def test_the_extension_object_is_read() -> None:
         {
             "alpha": 0.01,
             "delta": 0.5,
+            "guarantee_kind": "expectation",
+            "guarantee_scope": "group",
             "strategy": "cascade",
             "fallback": "never",
             "ledger": "best_effort",
@@ -227,6 +229,8 @@ def test_the_extension_object_is_read() -> None:
     assert policy == Policy(
         alpha=0.01,
         delta=0.5,
+        guarantee_kind="expectation",
+        guarantee_scope="group",
         strategy="cascade",
         fallback="never",
         ledger="best_effort",
@@ -248,6 +252,10 @@ def test_the_extension_object_is_read() -> None:
         ({"delta": "5 %"}, "arenalab.delta"),
         ({"alhpa": 0.1}, "arenalab.alhpa"),
         ({"strategy": "vote"}, "arenalab.strategy"),
+        ({"guarantee_kind": "certain"}, "arenalab.guarantee_kind"),
+        ({"guarantee_kind": ""}, "arenalab.guarantee_kind"),
+        ({"guarantee_scope": 1}, "arenalab.guarantee_scope"),
+        ({"guarantee_scope": "domain"}, "arenalab.guarantee_scope"),
         ({"max_evidence": 51}, "arenalab.max_evidence"),
         ({"max_age_s": 0}, "arenalab.max_age_s"),
         ({"rephrase": "always"}, "arenalab.rephrase"),

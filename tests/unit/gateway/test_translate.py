@@ -1,6 +1,6 @@
 from google.protobuf.json_format import MessageToDict
 
-from arenalab.api.common.v1 import span_pb2
+from arenalab.api.common.v1 import answer_pb2, span_pb2
 from arenalab.api.ensemble.v1 import ensemble_service_pb2 as pb
 from arenalab.gateway.openai import parse_chat
 from arenalab.gateway.translate import answer_request
@@ -34,6 +34,8 @@ def test_what_is_said_arrives() -> None:
             "ledger": "best_effort",
             "creatures": ["faq"],
             "max_evidence": 3,
+            "guarantee_kind": "expectation",
+            "guarantee_scope": "group",
             "max_age_s": 1.5,
             "rephrase": "llm",
             "context": {"environment": "banking", "stakes": "low"},
@@ -51,6 +53,8 @@ def test_what_is_said_arrives() -> None:
     assert request.policy.fallback == pb.FALLBACK_POLICY_UNSPECIFIED
     assert request.policy.creatures == ["faq"]
     assert request.policy.max_evidence == 3
+    assert request.policy.guarantee_kind == answer_pb2.GUARANTEE_KIND_EXPECTATION
+    assert request.policy.guarantee_scope == answer_pb2.GUARANTEE_SCOPE_GROUP
     assert request.policy.max_age.ToMilliseconds() == 1500
     assert request.policy.rephrase == pb.REPHRASE_POLICY_LLM
     assert request.context.environment == "banking"

@@ -5,7 +5,8 @@ from hypothesis import strategies as st
 
 from arenalab.local.evaluation.baselines import SemanticCache, TopOnePlatt, VoteShare
 from arenalab.local.evaluation.contender import Asked, Memory, Scored, nearest
-from arenalab.local.evaluation.figures import ece
+from arenalab.local.evaluation.figures import ece, quality_of
+from arenalab.local.evaluation.own import OwnContender
 from arenalab.local.evaluation.task import Known, calibration_size, exact_match_key
 
 MEMORY = Memory(
@@ -56,6 +57,27 @@ def test_platt_scaling_is_not_fitted_to_a_handful() -> None:
     score = np.linspace(0.5, 1.0, 12)
     scored = Scored("top1_platt", score, score, score > 0.9, score > 0.9)
     assert TopOnePlatt().finish(scored, 0) is scored
+
+
+def test_labels_make_our_confidence_honest_and_leave_what_is_served() -> None:
+    rng = np.random.default_rng(5)
+    confidence = np.clip(rng.random(2_000), 0.01, 0.99)
+    correct = rng.random(2_000) < confidence**2
+    score = np.where(rng.random(2_000) < 0.1, 0.0, confidence)  # a tenth is never served
+    scored = Scored("arenalab", confidence, score, correct, correct)
+    finished = OwnContender().finish(scored, 0)
+    assert (finished.score == score).all()
+    assert finished.unlabelled is confidence
+    quality = quality_of(finished, 0)
+    assert quality.ece.value is not None
+    assert quality.unlabelled_ece is not None
+    assert quality.ece.value < 0.4 * quality.unlabelled_ece
+
+
+def test_what_learnt_nothing_stays_without_a_confidence() -> None:
+    nothing = np.zeros(100)
+    scored = Scored("arenalab", nothing, nothing, np.arange(100) < 50, np.arange(100) < 50)
+    assert OwnContender().finish(scored, 0) is scored
 
 
 @pytest.mark.parametrize(

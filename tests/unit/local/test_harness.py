@@ -9,9 +9,9 @@ import pytest
 from rich.console import Console
 
 from arenalab.contrast import ContrastKind, ContrastPair
+from arenalab.local.charts import has_matplotlib
 from arenalab.local.evaluation.contender import Memory
 from arenalab.local.evaluation.harness import Options, evaluate, evaluate_choices
-from arenalab.local.evaluation.plots import has_matplotlib
 from arenalab.local.evaluation.report import markdown, write_report
 from arenalab.local.evaluation.results import FLATTERY, Results
 from arenalab.local.evaluation.suites.choices import (

@@ -65,9 +65,13 @@ def _guarantee(answer: Mapping[str, Any]) -> str:
     status = guarantee.get("status") or "none"
     if status in ("none", "unspecified") or guarantee.get("threshold") is None:
         return "none for this answer"
+    how = f"with confidence {1 - guarantee['delta']:.0%}"
+    if guarantee.get("kind") == "expectation":
+        how = "on average"
+    whose = f" in {guarantee['group']}" if guarantee.get("group") else ""
     return (
-        f"{status}: at most {guarantee['alpha']:.0%} of served answers wrong, with confidence "
-        f"{1 - guarantee['delta']:.0%}; served at ≥ {guarantee['threshold']:.3f}"
+        f"{status}: at most {guarantee['alpha']:.3g} of served answers{whose} wrong, {how}; "
+        f"served at ≥ {guarantee['threshold']:.3f}"
     )
 
 

@@ -2,7 +2,17 @@
 
 import typer
 
-from arenalab.local.cli import asking, data, demo, evaluation, explain, ledger, serving, spans
+from arenalab.local.cli import (
+    asking,
+    data,
+    demo,
+    evaluation,
+    explain,
+    ledger,
+    risk_coverage,
+    serving,
+    spans,
+)
 
 app = typer.Typer(
     name="arenalab",
@@ -20,6 +30,7 @@ app.command("status")(serving.status)
 app.command("ask")(asking.ask)
 app.command("demo")(demo.demo)
 app.command("eval")(evaluation.evaluate)
+app.command("risk-coverage")(risk_coverage.risk_coverage)
 app.command("explain")(explain.explain)
 app.command("index")(spans.index)
 app.command("local-llm")(serving.local_llm)

@@ -174,13 +174,13 @@ class _Bars:
 
 
 def _write(results: "Results", folder: Path) -> None:
-    from arenalab.local.evaluation.plots import has_matplotlib
+    from arenalab.local.charts import NO_PICTURES, has_matplotlib
     from arenalab.local.evaluation.report import write_report
 
     for file in write_report(results, folder):
         err.print(f"wrote {file}", markup=False)
     if not has_matplotlib():
-        err.print("no plots: they need `pip install 'arenalab[eval]'`", markup=False)
+        err.print(NO_PICTURES, markup=False)
 
 
 def _check_mesh(suite: str | None, file_format: Format | None) -> None:

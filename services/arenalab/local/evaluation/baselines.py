@@ -5,17 +5,15 @@ is the ranking and the outcome proposed, not the statistics.
 """
 
 from dataclasses import dataclass, replace
-from typing import Final
+from functools import partial
 
 import numpy as np
 
 from arenalab.local.evaluation.contender import Asked, Memory, Proposals, Scored
+from arenalab.local.evaluation.crossfit import cross_fitted
 from arenalab.predictor.guarantee import IntArray
 from arenalab.predictor.neighbourhood import FloatArray
 from arenalab.predictor.vote import similarity_weights
-
-# Answers that are right and wrong, at least: fewer give a slope of chance.
-_MIN_EACH: Final = 5
 
 
 @dataclass(frozen=True)
@@ -63,15 +61,8 @@ class TopOnePlatt(SemanticCache):
 
     def finish(self, scored: Scored, seed: int) -> Scored:
         """Returns the scores with calibrated confidences; as they are where labels are too few."""
-        order = np.random.default_rng([seed, 2]).permutation(len(scored))
-        halves = order[: len(order) // 2], order[len(order) // 2 :]
-        confidence = scored.confidence.copy()
-        for fit, apply in (halves, halves[::-1]):
-            right = int(scored.correct[fit].sum())
-            if min(right, len(fit) - right) < _MIN_EACH:
-                return scored
-            confidence[apply] = _platt(scored, fit, apply)
-        return replace(scored, confidence=confidence)
+        confidence = cross_fitted(scored, seed, partial(_platt, scored))
+        return scored if confidence is None else replace(scored, confidence=confidence)
 
 
 def _platt(scored: Scored, fit: IntArray, apply: IntArray) -> FloatArray:

@@ -58,6 +58,9 @@ class Scored:
     correct: BoolArray  # (n,)
     in_scope: BoolArray  # (n,), memory holds an outcome that would be right
     own_rule: OwnRule | None = None
+    unlabelled: FloatArray | None = (
+        None  # (n,), confidence before labels calibrated it, if they did
+    )
 
     def __len__(self) -> int:
         return len(self.score)

@@ -31,6 +31,9 @@ class Quality:
     auroc: Measured  # right answers above wrong ones
     oos_auroc: Measured  # questions in scope above those out of scope
     accuracy: float  # share of all questions whose proposed outcome is right
+    # The first two before labels calibrated the confidence; None where none did.
+    unlabelled_ece: float | None = None
+    unlabelled_brier: float | None = None
 
 
 def auroc(score: FloatArray, positive: BoolArray) -> float | None:
@@ -75,10 +78,13 @@ def quality_of(scored: Scored, seed: int) -> Quality:
         kept = np.array([one for one in drawn if one is not None])
         return Measured(value, interval_of(kept) if len(kept) else None)
 
+    before = scored.unlabelled
     return Quality(
         ece=measured(ece, scored.correct),
         brier=measured(brier, scored.correct),
         auroc=measured(auroc, scored.correct),
         oos_auroc=measured(auroc, scored.in_scope),
         accuracy=accuracy,
+        unlabelled_ece=None if before is None else ece(before, scored.correct),
+        unlabelled_brier=None if before is None else brier(before, scored.correct),
     )

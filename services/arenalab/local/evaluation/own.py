@@ -6,6 +6,7 @@ views' opinion, the appraisal, the calibrated confidence, and nothing for what i
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
+from functools import partial
 from typing import Final
 
 import numpy as np
@@ -14,9 +15,12 @@ from arenalab.contrast import Asked as AskedOf
 from arenalab.contrast import ContrastPair, contrast_pairs
 from arenalab.local.evaluation import contender
 from arenalab.local.evaluation.contender import Asked, Proposals, Scored
+from arenalab.local.evaluation.crossfit import cross_fitted
 from arenalab.predictor.appraisal import appraise
 from arenalab.predictor.calibrated import Calibrated
+from arenalab.predictor.confidence import fit_bend, logit_of
 from arenalab.predictor.features import NAMES
+from arenalab.predictor.guarantee import IntArray
 from arenalab.predictor.holdout import Corpus
 from arenalab.predictor.neighbourhood import (
     FloatArray,
@@ -106,7 +110,10 @@ class OwnContender:
     """ArenaLab."""
 
     name = "arenalab"
-    described = "ArenaLab's predictor: fitted on the dataset alone, as when a version is published."
+    described = (
+        "ArenaLab's predictor: fitted on the dataset alone, as when a version is published; its "
+        "confidence bent by labels as Calibrate does, cross-fitted on halves of the questions."
+    )
 
     def fit(self, memory: contender.Memory, seed: int) -> OwnFitted:
         """Returns the predictor that publishing these spans would give."""
@@ -120,6 +127,22 @@ class OwnContender:
         return OwnFitted(corpus, Calibrated(trained.artefact, trained.views))
 
     def finish(self, scored: Scored, seed: int) -> Scored:
-        """Returns the scores as they are: no label is used."""
-        del seed
-        return scored
+        """Returns the scores with confidences that labels have bent, in unchanged order.
+
+        As they are where there are too few labels, or nothing was learnt.
+        """
+        if not (scored.confidence > 0.0).any():
+            return scored
+        bent = cross_fitted(scored, seed, partial(_bent, scored))
+        return (
+            scored
+            if bent is None
+            else replace(scored, confidence=bent, unlabelled=scored.confidence)
+        )
+
+
+def _bent(scored: Scored, fit: IntArray, apply: IntArray) -> FloatArray:
+    served = fit[scored.score[fit] > 0.0]
+    bend = fit_bend(logit_of(scored.confidence[served]), scored.correct[served])
+    confidence = scored.confidence[apply]
+    return np.where(confidence > 0.0, bend(logit_of(confidence)), 0.0)

@@ -1,24 +1,18 @@
 """The results as pictures: PNG files by matplotlib, an extra that only this needs."""
 
 from collections.abc import Callable
-from importlib.util import find_spec
 from pathlib import Path
 from typing import Any, Final
 
 import numpy as np
 
+from arenalab.local.charts import draw_png
 from arenalab.local.evaluation.curves import risk_coverage
 from arenalab.local.evaluation.results import Results
 from arenalab.predictor.guarantee import Kind
 from arenalab.predictor.reliability import reliability_bins
 
-_DPI: Final = 120
 _SIZE: Final = (7.0, 4.5)  # inches
-
-
-def has_matplotlib() -> bool:
-    """Whether plots can be drawn."""
-    return find_spec("matplotlib") is not None
 
 
 def draw_plots(results: Results, folder: Path) -> list[Path]:
@@ -33,15 +27,7 @@ def draw_plots(results: Results, folder: Path) -> list[Path]:
 
 
 def _draw(results: Results, draw: Callable[[Results, Any], None], file: Path) -> Path:
-    # The object interface: pyplot keeps global state and looks for a screen.
-    from matplotlib.figure import Figure
-
-    figure = Figure(figsize=_SIZE, layout="constrained")
-    axes = figure.subplots()
-    draw(results, axes)
-    # Without the version in it, the same results give the same file.
-    figure.savefig(file, dpi=_DPI, metadata={"Software": None})
-    return file
+    return draw_png(file, _SIZE, lambda figure: draw(results, figure.subplots()))
 
 
 def _risk_coverage(results: Results, axes: Any) -> None:

@@ -4,9 +4,10 @@ import json
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 
+from arenalab.local.charts import has_matplotlib
 from arenalab.local.evaluation.figures import Measured
 from arenalab.local.evaluation.multiple_choice import ChoiceResults, Rate, VariantResults
-from arenalab.local.evaluation.plots import draw_plots, has_matplotlib
+from arenalab.local.evaluation.plots import draw_plots
 from arenalab.local.evaluation.resampling import OWN_RULE, AlphaFigures, Interval
 from arenalab.local.evaluation.results import FLATTERY, ContenderResults, Results
 
@@ -132,6 +133,21 @@ def _quality(results: Results) -> Iterator[str]:
     yield "|---|---|---|---|---|---|---|"
     for one in results.everyone:
         yield f"| {one.name} | {' | '.join(quality_cells(one))} |"
+    before = before_labels(results.own)
+    if before:
+        yield ""
+        yield before
+
+
+def before_labels(one: ContenderResults) -> str:
+    """Returns a sentence on the confidence before labels calibrated it; empty where none did."""
+    ece, brier = one.quality.unlabelled_ece, one.quality.unlabelled_brier
+    if ece is None or brier is None:
+        return ""
+    return (
+        f"{one.name} before any label, as just published: ECE {ece:.3f}, Brier {brier:.3f}. "
+        "Labels bend its confidence and change no order."
+    )
 
 
 def quality_cells(one: ContenderResults, *, intervals: bool = True) -> list[str]:

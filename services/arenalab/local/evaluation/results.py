@@ -58,6 +58,11 @@ class ContenderResults:
                 for name in ("ece", "brier", "auroc", "oos_auroc")
             },
         }
+        if quality.unlabelled_ece is not None:
+            form["before_labels"] = {
+                "ece": quality.unlabelled_ece,
+                "brier": quality.unlabelled_brier,
+            }
         if self.fixed is not None:
             form["fixed_threshold"] = asdict(self.fixed)
         return form

@@ -3,19 +3,16 @@
 from collections.abc import Iterator
 from typing import Final
 
-import numpy as np
 from rich.console import Console
 from rich.table import Column, Table
 
+from arenalab.local.charts import Chart
 from arenalab.local.evaluation.curves import risk_coverage
-from arenalab.local.evaluation.report import other_promises, percent, quality_cells
+from arenalab.local.evaluation.report import before_labels, other_promises, percent, quality_cells
 from arenalab.local.evaluation.resampling import AlphaFigures
 from arenalab.local.evaluation.results import FLATTERY, Results
 from arenalab.predictor.guarantee import Kind
-from arenalab.predictor.neighbourhood import FloatArray
 
-_WIDTH: Final = 64
-_HEIGHT: Final = 12
 _TOP_RISK: Final = 0.12  # a little above the largest usual alpha
 
 
@@ -30,6 +27,8 @@ def show(results: Results, console: Console) -> None:
     for sentence in other_promises(results):
         console.print(sentence, markup=False)
     console.print(_quality(results))
+    if before := before_labels(results.own):
+        console.print(before, markup=False)
     if "alphas" not in results.not_computed:
         for line in plot_lines(results):
             console.print(line, markup=False)
@@ -98,31 +97,14 @@ def _choices(results: Results) -> Table:
 
 def plot_lines(results: Results) -> Iterator[str]:
     """Yields the risk-coverage curve of ArenaLab (*) with its bound (.), and of the cache (o)."""
-    grid = [[" "] * _WIDTH for _ in range(_HEIGHT)]
+    chart = Chart(_TOP_RISK)
     cache = next((one for one in results.baselines if one.name == "semantic_cache"), None)
     curve = risk_coverage(results.own.scored, results.delta)
     if cache is not None:
         other = risk_coverage(cache.scored, results.delta)
-        _mark(grid, other.coverage, other.risk, "o")
-    _mark(grid, curve.coverage, curve.upper, ".")
-    _mark(grid, curve.coverage, curve.risk, "*")
+        chart.curve(other.coverage, other.risk, "o")
+    chart.curve(curve.coverage, curve.upper, ".")
+    chart.curve(curve.coverage, curve.risk, "*")
     others = "" if cache is None else f", o {cache.name}"
     yield f"risk by coverage: * {results.own.name}, . its bound{others}"
-    for at, row in enumerate(grid):
-        yield f"{_TOP_RISK * (1 - at / _HEIGHT):6.1%} |{''.join(row)}"
-    yield f"       +{'-' * _WIDTH}"
-    yield f"        0%{'coverage':^{_WIDTH - 6}}100%"
-
-
-def _mark(
-    grid: list[list[str]],
-    coverage: FloatArray,
-    risk: FloatArray,
-    sign: str,
-) -> None:
-    columns = np.minimum((coverage * _WIDTH).astype(int), _WIDTH - 1)
-    for column in range(_WIDTH):
-        inside = risk[columns == column]
-        if len(inside) and float(inside.mean()) < _TOP_RISK:
-            row = int((1 - float(inside.mean()) / _TOP_RISK) * _HEIGHT)
-            grid[min(row, _HEIGHT - 1)][column] = sign
+    yield from chart.lines()

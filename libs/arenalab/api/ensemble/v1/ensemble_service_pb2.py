@@ -32,53 +32,53 @@ from google.protobuf import duration_pb2 as google_dot_protobuf_dot_duration__pb
 from google.protobuf import struct_pb2 as google_dot_protobuf_dot_struct__pb2
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n/arenalab/api/ensemble/v1/ensemble_service.proto\x12\x18\x61renalab.api.ensemble.v1\x1a#arenalab/api/common/v1/answer.proto\x1a$arenalab/api/common/v1/message.proto\x1a!arenalab/api/common/v1/plan.proto\x1a$arenalab/api/common/v1/receipt.proto\x1a\"arenalab/api/common/v1/scope.proto\x1a!arenalab/api/common/v1/span.proto\x1a\x1egoogle/protobuf/duration.proto\x1a\x1cgoogle/protobuf/struct.proto\"\x9f\x03\n\rAnswerRequest\x12,\n\x05scope\x18\x01 \x01(\x0b\x32\x1d.arenalab.api.common.v1.Scope\x12\r\n\x05model\x18\x02 \x01(\t\x12\x31\n\x08messages\x18\x03 \x03(\x0b\x32\x1f.arenalab.api.common.v1.Message\x12\x36\n\x06policy\x18\x04 \x01(\x0b\x32&.arenalab.api.ensemble.v1.AnswerPolicy\x12\x34\n\x08sampling\x18\x05 \x01(\x0b\x32\".arenalab.api.ensemble.v1.Sampling\x12\x34\n\x07\x63ontext\x18\x06 \x01(\x0b\x32#.arenalab.api.common.v1.SpanContext\x12\x13\n\x0bunsupported\x18\x07 \x03(\t\x12,\n\x0bpassthrough\x18\x08 \x01(\x0b\x32\x17.google.protobuf.Struct\x12\x12\n\nrequest_id\x18\t \x01(\t\x12\x0c\n\x04user\x18\n \x01(\t\x12\x15\n\rmessages_json\x18\x0b \x01(\t\"\xe7\x02\n\x0c\x41nswerPolicy\x12\x34\n\x08strategy\x18\x01 \x01(\x0e\x32\".arenalab.api.ensemble.v1.Strategy\x12:\n\x08\x66\x61llback\x18\x02 \x01(\x0e\x32(.arenalab.api.ensemble.v1.FallbackPolicy\x12\x36\n\x06ledger\x18\x03 \x01(\x0e\x32&.arenalab.api.ensemble.v1.LedgerPolicy\x12\r\n\x05\x61lpha\x18\x04 \x01(\x01\x12\r\n\x05\x64\x65lta\x18\x05 \x01(\x01\x12\x11\n\tcreatures\x18\x06 \x03(\t\x12\x14\n\x0cmax_evidence\x18\x07 \x01(\r\x12*\n\x07max_age\x18\x14 \x01(\x0b\x32\x19.google.protobuf.Duration\x12:\n\x08rephrase\x18\x15 \x01(\x0e\x32(.arenalab.api.ensemble.v1.RephrasePolicy\"\xa4\x01\n\x08Sampling\x12\x18\n\x0btemperature\x18\x01 \x01(\x01H\x00\x88\x01\x01\x12\x12\n\x05top_p\x18\x02 \x01(\x01H\x01\x88\x01\x01\x12\x17\n\nmax_tokens\x18\x03 \x01(\rH\x02\x88\x01\x01\x12\x0c\n\x04stop\x18\x04 \x03(\t\x12\x11\n\x04seed\x18\x05 \x01(\x03H\x03\x88\x01\x01\x42\x0e\n\x0c_temperatureB\x08\n\x06_top_pB\r\n\x0b_max_tokensB\x07\n\x05_seed\"\xc9\x01\n\x0e\x41nswerResponse\x12:\n\x07started\x18\x01 \x01(\x0b\x32\'.arenalab.api.ensemble.v1.AnswerStartedH\x00\x12\x34\n\x05\x64\x65lta\x18\x02 \x01(\x0b\x32#.arenalab.api.ensemble.v1.TextDeltaH\x00\x12<\n\x08\x66inished\x18\x03 \x01(\x0b\x32(.arenalab.api.ensemble.v1.AnswerFinishedH\x00\x42\x07\n\x05\x65vent\"e\n\rAnswerStarted\x12\x15\n\rprediction_id\x18\x01 \x01(\t\x12\r\n\x05model\x18\x02 \x01(\t\x12.\n\x05route\x18\x03 \x01(\x0e\x32\x1f.arenalab.api.ensemble.v1.Route\"2\n\tTextDelta\x12\x0c\n\x04text\x18\x01 \x01(\t\x12\x17\n\x0ftool_calls_json\x18\x02 \x01(\t\"\x99\x07\n\x0e\x41nswerFinished\x12\x15\n\rprediction_id\x18\x01 \x01(\t\x12\r\n\x05model\x18\x02 \x01(\t\x12.\n\x05route\x18\x03 \x01(\x0e\x32\x1f.arenalab.api.ensemble.v1.Route\x12\x12\n\nconfidence\x18\x04 \x01(\x01\x12\x34\n\x06method\x18\x05 \x01(\x0e\x32$.arenalab.api.common.v1.AnswerMethod\x12\x36\n\nabstention\x18\x06 \x01(\x0b\x32\".arenalab.api.common.v1.Abstention\x12\x34\n\tguarantee\x18\x07 \x01(\x0b\x32!.arenalab.api.common.v1.Guarantee\x12\x32\n\x08\x65vidence\x18\x08 \x03(\x0b\x32 .arenalab.api.common.v1.Evidence\x12\x39\n\x0c\x61lternatives\x18\t \x03(\x0b\x32#.arenalab.api.common.v1.Alternative\x12\x11\n\treasoning\x18\n \x01(\t\x12\x10\n\x08\x63reature\x18\x0b \x01(\t\x12\x17\n\x0f\x64\x61taset_version\x18\x0c \x01(\t\x12\x30\n\x07receipt\x18\r \x01(\x0b\x32\x1f.arenalab.api.common.v1.Receipt\x12\x15\n\rfinish_reason\x18\x0e \x01(\t\x12.\n\x05usage\x18\x0f \x01(\x0b\x32\x1f.arenalab.api.ensemble.v1.Usage\x12\x10\n\x08provider\x18\x10 \x01(\t\x12\x16\n\x0eprovider_model\x18\x11 \x01(\t\x12\x32\n\x07timings\x18\x12 \x01(\x0b\x32!.arenalab.api.ensemble.v1.Timings\x12/\n\x04plan\x18\x13 \x01(\x0b\x32!.arenalab.api.common.v1.QueryPlan\x12?\n\x0f\x63reatures_asked\x18\x14 \x03(\x0b\x32&.arenalab.api.ensemble.v1.CreatureVote\x12\x14\n\x0c\x63ontent_salt\x18\x15 \x01(\x0c\x12\x33\n\tsentences\x18\x1e \x03(\x0b\x32 .arenalab.api.common.v1.Sentence\x12\x38\n\nrephrasing\x18\x1f \x01(\x0b\x32$.arenalab.api.ensemble.v1.Rephrasing\"\x9c\x01\n\nRephrasing\x12:\n\x06status\x18\x01 \x01(\x0e\x32*.arenalab.api.ensemble.v1.RephrasingStatus\x12\x10\n\x08provider\x18\x02 \x01(\t\x12\x16\n\x0eprovider_model\x18\x03 \x01(\t\x12\x13\n\x0bunsupported\x18\x04 \x03(\t\x12\x13\n\x0b\x65xplanation\x18\x05 \x01(\t\"F\n\x0c\x43reatureVote\x12\x10\n\x08\x63reature\x18\x01 \x01(\t\x12\x12\n\nconfidence\x18\x02 \x01(\x01\x12\x10\n\x08\x61nswered\x18\x03 \x01(\x08\"9\n\x05Usage\x12\x15\n\rprompt_tokens\x18\x01 \x01(\r\x12\x19\n\x11\x63ompletion_tokens\x18\x02 \x01(\r\"\xb7\x01\n\x07Timings\x12*\n\x07predict\x18\x01 \x01(\x0b\x32\x19.google.protobuf.Duration\x12+\n\x08\x66\x61llback\x18\x02 \x01(\x0b\x32\x19.google.protobuf.Duration\x12)\n\x06ledger\x18\x03 \x01(\x0b\x32\x19.google.protobuf.Duration\x12(\n\x05total\x18\x04 \x01(\x0b\x32\x19.google.protobuf.Duration\"A\n\x11ListModelsRequest\x12,\n\x05scope\x18\x01 \x01(\x0b\x32\x1d.arenalab.api.common.v1.Scope\"E\n\x12ListModelsResponse\x12/\n\x06models\x18\x01 \x03(\x0b\x32\x1f.arenalab.api.ensemble.v1.Model\"W\n\x05Model\x12\n\n\x02id\x18\x01 \x01(\t\x12\x13\n\x0b\x64\x65scription\x18\x02 \x01(\t\x12\x10\n\x08owned_by\x18\x03 \x01(\t\x12\x1b\n\x13\x63reate_time_seconds\x18\x04 \x01(\x03*T\n\x08Strategy\x12\x18\n\x14STRATEGY_UNSPECIFIED\x10\x00\x12\x18\n\x14STRATEGY_SINGLE_BEST\x10\x01\x12\x14\n\x10STRATEGY_CASCADE\x10\x02*e\n\x0e\x46\x61llbackPolicy\x12\x1f\n\x1b\x46\x41LLBACK_POLICY_UNSPECIFIED\x10\x00\x12\x17\n\x13\x46\x41LLBACK_POLICY_LLM\x10\x01\x12\x19\n\x15\x46\x41LLBACK_POLICY_NEVER\x10\x02*h\n\x0cLedgerPolicy\x12\x1d\n\x19LEDGER_POLICY_UNSPECIFIED\x10\x00\x12\x1a\n\x16LEDGER_POLICY_REQUIRED\x10\x01\x12\x1d\n\x19LEDGER_POLICY_BEST_EFFORT\x10\x02*e\n\x0eRephrasePolicy\x12\x1f\n\x1bREPHRASE_POLICY_UNSPECIFIED\x10\x00\x12\x19\n\x15REPHRASE_POLICY_NEVER\x10\x01\x12\x17\n\x13REPHRASE_POLICY_LLM\x10\x02*k\n\x05Route\x12\x15\n\x11ROUTE_UNSPECIFIED\x10\x00\x12\x10\n\x0cROUTE_MEMORY\x10\x01\x12\x12\n\x0eROUTE_FALLBACK\x10\x02\x12\x11\n\rROUTE_ABSTAIN\x10\x03\x12\x12\n\x0eROUTE_PROVIDER\x10\x04*\x94\x01\n\x10RephrasingStatus\x12!\n\x1dREPHRASING_STATUS_UNSPECIFIED\x10\x00\x12\x1c\n\x18REPHRASING_STATUS_SERVED\x10\x01\x12!\n\x1dREPHRASING_STATUS_UNSUPPORTED\x10\x02\x12\x1c\n\x18REPHRASING_STATUS_FAILED\x10\x03\x32\xdd\x01\n\x0f\x45nsembleService\x12_\n\x06\x41nswer\x12\'.arenalab.api.ensemble.v1.AnswerRequest\x1a(.arenalab.api.ensemble.v1.AnswerResponse\"\x00\x30\x01\x12i\n\nListModels\x12+.arenalab.api.ensemble.v1.ListModelsRequest\x1a,.arenalab.api.ensemble.v1.ListModelsResponse\"\x00\x62\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n/arenalab/api/ensemble/v1/ensemble_service.proto\x12\x18\x61renalab.api.ensemble.v1\x1a#arenalab/api/common/v1/answer.proto\x1a$arenalab/api/common/v1/message.proto\x1a!arenalab/api/common/v1/plan.proto\x1a$arenalab/api/common/v1/receipt.proto\x1a\"arenalab/api/common/v1/scope.proto\x1a!arenalab/api/common/v1/span.proto\x1a\x1egoogle/protobuf/duration.proto\x1a\x1cgoogle/protobuf/struct.proto\"\x9f\x03\n\rAnswerRequest\x12,\n\x05scope\x18\x01 \x01(\x0b\x32\x1d.arenalab.api.common.v1.Scope\x12\r\n\x05model\x18\x02 \x01(\t\x12\x31\n\x08messages\x18\x03 \x03(\x0b\x32\x1f.arenalab.api.common.v1.Message\x12\x36\n\x06policy\x18\x04 \x01(\x0b\x32&.arenalab.api.ensemble.v1.AnswerPolicy\x12\x34\n\x08sampling\x18\x05 \x01(\x0b\x32\".arenalab.api.ensemble.v1.Sampling\x12\x34\n\x07\x63ontext\x18\x06 \x01(\x0b\x32#.arenalab.api.common.v1.SpanContext\x12\x13\n\x0bunsupported\x18\x07 \x03(\t\x12,\n\x0bpassthrough\x18\x08 \x01(\x0b\x32\x17.google.protobuf.Struct\x12\x12\n\nrequest_id\x18\t \x01(\t\x12\x0c\n\x04user\x18\n \x01(\t\x12\x15\n\rmessages_json\x18\x0b \x01(\t\"\xe7\x03\n\x0c\x41nswerPolicy\x12\x34\n\x08strategy\x18\x01 \x01(\x0e\x32\".arenalab.api.ensemble.v1.Strategy\x12:\n\x08\x66\x61llback\x18\x02 \x01(\x0e\x32(.arenalab.api.ensemble.v1.FallbackPolicy\x12\x36\n\x06ledger\x18\x03 \x01(\x0e\x32&.arenalab.api.ensemble.v1.LedgerPolicy\x12\r\n\x05\x61lpha\x18\x04 \x01(\x01\x12\r\n\x05\x64\x65lta\x18\x05 \x01(\x01\x12\x11\n\tcreatures\x18\x06 \x03(\t\x12\x14\n\x0cmax_evidence\x18\x07 \x01(\r\x12=\n\x0eguarantee_kind\x18\x08 \x01(\x0e\x32%.arenalab.api.common.v1.GuaranteeKind\x12?\n\x0fguarantee_scope\x18\t \x01(\x0e\x32&.arenalab.api.common.v1.GuaranteeScope\x12*\n\x07max_age\x18\n \x01(\x0b\x32\x19.google.protobuf.Duration\x12:\n\x08rephrase\x18\x0b \x01(\x0e\x32(.arenalab.api.ensemble.v1.RephrasePolicy\"\xa4\x01\n\x08Sampling\x12\x18\n\x0btemperature\x18\x01 \x01(\x01H\x00\x88\x01\x01\x12\x12\n\x05top_p\x18\x02 \x01(\x01H\x01\x88\x01\x01\x12\x17\n\nmax_tokens\x18\x03 \x01(\rH\x02\x88\x01\x01\x12\x0c\n\x04stop\x18\x04 \x03(\t\x12\x11\n\x04seed\x18\x05 \x01(\x03H\x03\x88\x01\x01\x42\x0e\n\x0c_temperatureB\x08\n\x06_top_pB\r\n\x0b_max_tokensB\x07\n\x05_seed\"\xc9\x01\n\x0e\x41nswerResponse\x12:\n\x07started\x18\x01 \x01(\x0b\x32\'.arenalab.api.ensemble.v1.AnswerStartedH\x00\x12\x34\n\x05\x64\x65lta\x18\x02 \x01(\x0b\x32#.arenalab.api.ensemble.v1.TextDeltaH\x00\x12<\n\x08\x66inished\x18\x03 \x01(\x0b\x32(.arenalab.api.ensemble.v1.AnswerFinishedH\x00\x42\x07\n\x05\x65vent\"e\n\rAnswerStarted\x12\x15\n\rprediction_id\x18\x01 \x01(\t\x12\r\n\x05model\x18\x02 \x01(\t\x12.\n\x05route\x18\x03 \x01(\x0e\x32\x1f.arenalab.api.ensemble.v1.Route\"2\n\tTextDelta\x12\x0c\n\x04text\x18\x01 \x01(\t\x12\x17\n\x0ftool_calls_json\x18\x02 \x01(\t\"\xd2\x07\n\x0e\x41nswerFinished\x12\x15\n\rprediction_id\x18\x01 \x01(\t\x12\r\n\x05model\x18\x02 \x01(\t\x12.\n\x05route\x18\x03 \x01(\x0e\x32\x1f.arenalab.api.ensemble.v1.Route\x12\x12\n\nconfidence\x18\x04 \x01(\x01\x12\x34\n\x06method\x18\x05 \x01(\x0e\x32$.arenalab.api.common.v1.AnswerMethod\x12\x36\n\nabstention\x18\x06 \x01(\x0b\x32\".arenalab.api.common.v1.Abstention\x12\x34\n\tguarantee\x18\x07 \x01(\x0b\x32!.arenalab.api.common.v1.Guarantee\x12\x32\n\x08\x65vidence\x18\x08 \x03(\x0b\x32 .arenalab.api.common.v1.Evidence\x12\x39\n\x0c\x61lternatives\x18\t \x03(\x0b\x32#.arenalab.api.common.v1.Alternative\x12\x11\n\treasoning\x18\n \x01(\t\x12\x10\n\x08\x63reature\x18\x0b \x01(\t\x12\x17\n\x0f\x64\x61taset_version\x18\x0c \x01(\t\x12\x30\n\x07receipt\x18\r \x01(\x0b\x32\x1f.arenalab.api.common.v1.Receipt\x12\x15\n\rfinish_reason\x18\x0e \x01(\t\x12.\n\x05usage\x18\x0f \x01(\x0b\x32\x1f.arenalab.api.ensemble.v1.Usage\x12\x10\n\x08provider\x18\x10 \x01(\t\x12\x16\n\x0eprovider_model\x18\x11 \x01(\t\x12\x32\n\x07timings\x18\x12 \x01(\x0b\x32!.arenalab.api.ensemble.v1.Timings\x12/\n\x04plan\x18\x13 \x01(\x0b\x32!.arenalab.api.common.v1.QueryPlan\x12?\n\x0f\x63reatures_asked\x18\x14 \x03(\x0b\x32&.arenalab.api.ensemble.v1.CreatureVote\x12\x14\n\x0c\x63ontent_salt\x18\x15 \x01(\x0c\x12\x37\n\x0boutcome_set\x18\x16 \x01(\x0b\x32\".arenalab.api.common.v1.OutcomeSet\x12\x33\n\tsentences\x18\x17 \x03(\x0b\x32 .arenalab.api.common.v1.Sentence\x12\x38\n\nrephrasing\x18\x18 \x01(\x0b\x32$.arenalab.api.ensemble.v1.Rephrasing\"\x9c\x01\n\nRephrasing\x12:\n\x06status\x18\x01 \x01(\x0e\x32*.arenalab.api.ensemble.v1.RephrasingStatus\x12\x10\n\x08provider\x18\x02 \x01(\t\x12\x16\n\x0eprovider_model\x18\x03 \x01(\t\x12\x13\n\x0bunsupported\x18\x04 \x03(\t\x12\x13\n\x0b\x65xplanation\x18\x05 \x01(\t\"F\n\x0c\x43reatureVote\x12\x10\n\x08\x63reature\x18\x01 \x01(\t\x12\x12\n\nconfidence\x18\x02 \x01(\x01\x12\x10\n\x08\x61nswered\x18\x03 \x01(\x08\"9\n\x05Usage\x12\x15\n\rprompt_tokens\x18\x01 \x01(\r\x12\x19\n\x11\x63ompletion_tokens\x18\x02 \x01(\r\"\xb7\x01\n\x07Timings\x12*\n\x07predict\x18\x01 \x01(\x0b\x32\x19.google.protobuf.Duration\x12+\n\x08\x66\x61llback\x18\x02 \x01(\x0b\x32\x19.google.protobuf.Duration\x12)\n\x06ledger\x18\x03 \x01(\x0b\x32\x19.google.protobuf.Duration\x12(\n\x05total\x18\x04 \x01(\x0b\x32\x19.google.protobuf.Duration\"A\n\x11ListModelsRequest\x12,\n\x05scope\x18\x01 \x01(\x0b\x32\x1d.arenalab.api.common.v1.Scope\"E\n\x12ListModelsResponse\x12/\n\x06models\x18\x01 \x03(\x0b\x32\x1f.arenalab.api.ensemble.v1.Model\"W\n\x05Model\x12\n\n\x02id\x18\x01 \x01(\t\x12\x13\n\x0b\x64\x65scription\x18\x02 \x01(\t\x12\x10\n\x08owned_by\x18\x03 \x01(\t\x12\x1b\n\x13\x63reate_time_seconds\x18\x04 \x01(\x03*T\n\x08Strategy\x12\x18\n\x14STRATEGY_UNSPECIFIED\x10\x00\x12\x18\n\x14STRATEGY_SINGLE_BEST\x10\x01\x12\x14\n\x10STRATEGY_CASCADE\x10\x02*e\n\x0e\x46\x61llbackPolicy\x12\x1f\n\x1b\x46\x41LLBACK_POLICY_UNSPECIFIED\x10\x00\x12\x17\n\x13\x46\x41LLBACK_POLICY_LLM\x10\x01\x12\x19\n\x15\x46\x41LLBACK_POLICY_NEVER\x10\x02*h\n\x0cLedgerPolicy\x12\x1d\n\x19LEDGER_POLICY_UNSPECIFIED\x10\x00\x12\x1a\n\x16LEDGER_POLICY_REQUIRED\x10\x01\x12\x1d\n\x19LEDGER_POLICY_BEST_EFFORT\x10\x02*e\n\x0eRephrasePolicy\x12\x1f\n\x1bREPHRASE_POLICY_UNSPECIFIED\x10\x00\x12\x19\n\x15REPHRASE_POLICY_NEVER\x10\x01\x12\x17\n\x13REPHRASE_POLICY_LLM\x10\x02*k\n\x05Route\x12\x15\n\x11ROUTE_UNSPECIFIED\x10\x00\x12\x10\n\x0cROUTE_MEMORY\x10\x01\x12\x12\n\x0eROUTE_FALLBACK\x10\x02\x12\x11\n\rROUTE_ABSTAIN\x10\x03\x12\x12\n\x0eROUTE_PROVIDER\x10\x04*\x94\x01\n\x10RephrasingStatus\x12!\n\x1dREPHRASING_STATUS_UNSPECIFIED\x10\x00\x12\x1c\n\x18REPHRASING_STATUS_SERVED\x10\x01\x12!\n\x1dREPHRASING_STATUS_UNSUPPORTED\x10\x02\x12\x1c\n\x18REPHRASING_STATUS_FAILED\x10\x03\x32\xdd\x01\n\x0f\x45nsembleService\x12_\n\x06\x41nswer\x12\'.arenalab.api.ensemble.v1.AnswerRequest\x1a(.arenalab.api.ensemble.v1.AnswerResponse\"\x00\x30\x01\x12i\n\nListModels\x12+.arenalab.api.ensemble.v1.ListModelsRequest\x1a,.arenalab.api.ensemble.v1.ListModelsResponse\"\x00\x62\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
 _builder.BuildTopDescriptorsAndMessages(DESCRIPTOR, 'arenalab.api.ensemble.v1.ensemble_service_pb2', _globals)
 if not _descriptor._USE_C_DESCRIPTORS:
   DESCRIPTOR._loaded_options = None
-  _globals['_STRATEGY']._serialized_start=3291
-  _globals['_STRATEGY']._serialized_end=3375
-  _globals['_FALLBACKPOLICY']._serialized_start=3377
-  _globals['_FALLBACKPOLICY']._serialized_end=3478
-  _globals['_LEDGERPOLICY']._serialized_start=3480
-  _globals['_LEDGERPOLICY']._serialized_end=3584
-  _globals['_REPHRASEPOLICY']._serialized_start=3586
-  _globals['_REPHRASEPOLICY']._serialized_end=3687
-  _globals['_ROUTE']._serialized_start=3689
-  _globals['_ROUTE']._serialized_end=3796
-  _globals['_REPHRASINGSTATUS']._serialized_start=3799
-  _globals['_REPHRASINGSTATUS']._serialized_end=3947
+  _globals['_STRATEGY']._serialized_start=3476
+  _globals['_STRATEGY']._serialized_end=3560
+  _globals['_FALLBACKPOLICY']._serialized_start=3562
+  _globals['_FALLBACKPOLICY']._serialized_end=3663
+  _globals['_LEDGERPOLICY']._serialized_start=3665
+  _globals['_LEDGERPOLICY']._serialized_end=3769
+  _globals['_REPHRASEPOLICY']._serialized_start=3771
+  _globals['_REPHRASEPOLICY']._serialized_end=3872
+  _globals['_ROUTE']._serialized_start=3874
+  _globals['_ROUTE']._serialized_end=3981
+  _globals['_REPHRASINGSTATUS']._serialized_start=3984
+  _globals['_REPHRASINGSTATUS']._serialized_end=4132
   _globals['_ANSWERREQUEST']._serialized_start=359
   _globals['_ANSWERREQUEST']._serialized_end=774
   _globals['_ANSWERPOLICY']._serialized_start=777
-  _globals['_ANSWERPOLICY']._serialized_end=1136
-  _globals['_SAMPLING']._serialized_start=1139
-  _globals['_SAMPLING']._serialized_end=1303
-  _globals['_ANSWERRESPONSE']._serialized_start=1306
-  _globals['_ANSWERRESPONSE']._serialized_end=1507
-  _globals['_ANSWERSTARTED']._serialized_start=1509
-  _globals['_ANSWERSTARTED']._serialized_end=1610
-  _globals['_TEXTDELTA']._serialized_start=1612
-  _globals['_TEXTDELTA']._serialized_end=1662
-  _globals['_ANSWERFINISHED']._serialized_start=1665
-  _globals['_ANSWERFINISHED']._serialized_end=2586
-  _globals['_REPHRASING']._serialized_start=2589
-  _globals['_REPHRASING']._serialized_end=2745
-  _globals['_CREATUREVOTE']._serialized_start=2747
-  _globals['_CREATUREVOTE']._serialized_end=2817
-  _globals['_USAGE']._serialized_start=2819
-  _globals['_USAGE']._serialized_end=2876
-  _globals['_TIMINGS']._serialized_start=2879
-  _globals['_TIMINGS']._serialized_end=3062
-  _globals['_LISTMODELSREQUEST']._serialized_start=3064
-  _globals['_LISTMODELSREQUEST']._serialized_end=3129
-  _globals['_LISTMODELSRESPONSE']._serialized_start=3131
-  _globals['_LISTMODELSRESPONSE']._serialized_end=3200
-  _globals['_MODEL']._serialized_start=3202
-  _globals['_MODEL']._serialized_end=3289
-  _globals['_ENSEMBLESERVICE']._serialized_start=3950
-  _globals['_ENSEMBLESERVICE']._serialized_end=4171
+  _globals['_ANSWERPOLICY']._serialized_end=1264
+  _globals['_SAMPLING']._serialized_start=1267
+  _globals['_SAMPLING']._serialized_end=1431
+  _globals['_ANSWERRESPONSE']._serialized_start=1434
+  _globals['_ANSWERRESPONSE']._serialized_end=1635
+  _globals['_ANSWERSTARTED']._serialized_start=1637
+  _globals['_ANSWERSTARTED']._serialized_end=1738
+  _globals['_TEXTDELTA']._serialized_start=1740
+  _globals['_TEXTDELTA']._serialized_end=1790
+  _globals['_ANSWERFINISHED']._serialized_start=1793
+  _globals['_ANSWERFINISHED']._serialized_end=2771
+  _globals['_REPHRASING']._serialized_start=2774
+  _globals['_REPHRASING']._serialized_end=2930
+  _globals['_CREATUREVOTE']._serialized_start=2932
+  _globals['_CREATUREVOTE']._serialized_end=3002
+  _globals['_USAGE']._serialized_start=3004
+  _globals['_USAGE']._serialized_end=3061
+  _globals['_TIMINGS']._serialized_start=3064
+  _globals['_TIMINGS']._serialized_end=3247
+  _globals['_LISTMODELSREQUEST']._serialized_start=3249
+  _globals['_LISTMODELSREQUEST']._serialized_end=3314
+  _globals['_LISTMODELSRESPONSE']._serialized_start=3316
+  _globals['_LISTMODELSRESPONSE']._serialized_end=3385
+  _globals['_MODEL']._serialized_start=3387
+  _globals['_MODEL']._serialized_end=3474
+  _globals['_ENSEMBLESERVICE']._serialized_start=4135
+  _globals['_ENSEMBLESERVICE']._serialized_end=4356
 # @@protoc_insertion_point(module_scope)

@@ -296,6 +296,8 @@ class AnswerPolicy(_message.Message):
     DELTA_FIELD_NUMBER: _builtins.int
     CREATURES_FIELD_NUMBER: _builtins.int
     MAX_EVIDENCE_FIELD_NUMBER: _builtins.int
+    GUARANTEE_KIND_FIELD_NUMBER: _builtins.int
+    GUARANTEE_SCOPE_FIELD_NUMBER: _builtins.int
     MAX_AGE_FIELD_NUMBER: _builtins.int
     REPHRASE_FIELD_NUMBER: _builtins.int
     strategy: Global___Strategy.ValueType
@@ -312,6 +314,10 @@ class AnswerPolicy(_message.Message):
     """
     max_evidence: _builtins.int
     """max_evidence is the most evidence to return, in [0, 50]. 0 means 5."""
+    guarantee_kind: _answer_pb2.GuaranteeKind.ValueType
+    """guarantee_kind to decide by. UNSPECIFIED means HIGH_PROBABILITY."""
+    guarantee_scope: _answer_pb2.GuaranteeScope.ValueType
+    """guarantee_scope to decide by. UNSPECIFIED means ALL."""
     rephrase: Global___RephrasePolicy.ValueType
     """rephrase memory answers."""
     @_builtins.property
@@ -334,12 +340,14 @@ class AnswerPolicy(_message.Message):
         delta: _builtins.float = ...,
         creatures: _abc.Iterable[_builtins.str] | None = ...,
         max_evidence: _builtins.int = ...,
+        guarantee_kind: _answer_pb2.GuaranteeKind.ValueType = ...,
+        guarantee_scope: _answer_pb2.GuaranteeScope.ValueType = ...,
         max_age: _duration_pb2.Duration | None = ...,
         rephrase: Global___RephrasePolicy.ValueType = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["max_age", b"max_age"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["alpha", b"alpha", "creatures", b"creatures", "delta", b"delta", "fallback", b"fallback", "ledger", b"ledger", "max_age", b"max_age", "max_evidence", b"max_evidence", "rephrase", b"rephrase", "strategy", b"strategy"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["alpha", b"alpha", "creatures", b"creatures", "delta", b"delta", "fallback", b"fallback", "guarantee_kind", b"guarantee_kind", "guarantee_scope", b"guarantee_scope", "ledger", b"ledger", "max_age", b"max_age", "max_evidence", b"max_evidence", "rephrase", b"rephrase", "strategy", b"strategy"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
@@ -523,6 +531,7 @@ class AnswerFinished(_message.Message):
     PLAN_FIELD_NUMBER: _builtins.int
     CREATURES_ASKED_FIELD_NUMBER: _builtins.int
     CONTENT_SALT_FIELD_NUMBER: _builtins.int
+    OUTCOME_SET_FIELD_NUMBER: _builtins.int
     SENTENCES_FIELD_NUMBER: _builtins.int
     REPHRASING_FIELD_NUMBER: _builtins.int
     prediction_id: _builtins.str
@@ -588,6 +597,13 @@ class AnswerFinished(_message.Message):
         """creatures_asked in order, with what each said."""
 
     @_builtins.property
+    def outcome_set(self) -> _answer_pb2.OutcomeSet:
+        """outcome_set of memory, also when it abstained: the outcomes that hold the right
+        one in a stated share of cases. Absent when memory was not asked or has none, and
+        when several creatures were asked: choosing among them voids the stated share.
+        """
+
+    @_builtins.property
     def sentences(self) -> _containers.RepeatedCompositeFieldContainer[_answer_pb2.Sentence]:
         """sentences of a memory answer in order, each with the spans that it rests on.
         Empty for other routes.
@@ -621,12 +637,13 @@ class AnswerFinished(_message.Message):
         plan: _plan_pb2.QueryPlan | None = ...,
         creatures_asked: _abc.Iterable[Global___CreatureVote] | None = ...,
         content_salt: _builtins.bytes = ...,
+        outcome_set: _answer_pb2.OutcomeSet | None = ...,
         sentences: _abc.Iterable[_answer_pb2.Sentence] | None = ...,
         rephrasing: Global___Rephrasing | None = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _typing.Literal["abstention", b"abstention", "guarantee", b"guarantee", "plan", b"plan", "receipt", b"receipt", "rephrasing", b"rephrasing", "timings", b"timings", "usage", b"usage"]  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = _typing.Literal["abstention", b"abstention", "guarantee", b"guarantee", "outcome_set", b"outcome_set", "plan", b"plan", "receipt", b"receipt", "rephrasing", b"rephrasing", "timings", b"timings", "usage", b"usage"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["abstention", b"abstention", "alternatives", b"alternatives", "confidence", b"confidence", "content_salt", b"content_salt", "creature", b"creature", "creatures_asked", b"creatures_asked", "dataset_version", b"dataset_version", "evidence", b"evidence", "finish_reason", b"finish_reason", "guarantee", b"guarantee", "method", b"method", "model", b"model", "plan", b"plan", "prediction_id", b"prediction_id", "provider", b"provider", "provider_model", b"provider_model", "reasoning", b"reasoning", "receipt", b"receipt", "rephrasing", b"rephrasing", "route", b"route", "sentences", b"sentences", "timings", b"timings", "usage", b"usage"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["abstention", b"abstention", "alternatives", b"alternatives", "confidence", b"confidence", "content_salt", b"content_salt", "creature", b"creature", "creatures_asked", b"creatures_asked", "dataset_version", b"dataset_version", "evidence", b"evidence", "finish_reason", b"finish_reason", "guarantee", b"guarantee", "method", b"method", "model", b"model", "outcome_set", b"outcome_set", "plan", b"plan", "prediction_id", b"prediction_id", "provider", b"provider", "provider_model", b"provider_model", "reasoning", b"reasoning", "receipt", b"receipt", "rephrasing", b"rephrasing", "route", b"route", "sentences", b"sentences", "timings", b"timings", "usage", b"usage"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 

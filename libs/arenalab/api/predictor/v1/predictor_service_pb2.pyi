@@ -650,3 +650,283 @@ class Creature(_message.Message):
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
 Global___Creature: _TypeAlias = Creature  # noqa: Y015
+
+@_typing.final
+class GetRiskCoverageRequest(_message.Message):
+    """GetRiskCoverageRequest names a creature and the risks to look at."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    SCOPE_FIELD_NUMBER: _builtins.int
+    CREATURE_FIELD_NUMBER: _builtins.int
+    ALPHAS_FIELD_NUMBER: _builtins.int
+    DELTA_FIELD_NUMBER: _builtins.int
+    GUARANTEE_KIND_FIELD_NUMBER: _builtins.int
+    WITH_GROUPS_FIELD_NUMBER: _builtins.int
+    MAX_POINTS_FIELD_NUMBER: _builtins.int
+    COST_PER_FALLBACK_USD_MICROS_FIELD_NUMBER: _builtins.int
+    creature: _builtins.str
+    """creature whose dataset is looked at. Empty means the one of the dataset published
+    last.
+    """
+    delta: _builtins.float
+    """delta is the tolerated probability that a bound fails, in (0, 0.5]. 0 means the
+    version's default.
+    """
+    guarantee_kind: _answer_pb2.GuaranteeKind.ValueType
+    """guarantee_kind to compute. UNSPECIFIED means both."""
+    with_groups: _builtins.bool
+    """with_groups asks for the rows of each domain too."""
+    max_points: _builtins.int
+    """max_points of the curve, in [0, 1000]. 0 means 100."""
+    cost_per_fallback_usd_micros: _builtins.int
+    """cost_per_fallback_usd_micros is what a question costs that memory does not
+    answer, in millionths of a US dollar, at most 1,000,000,000. Absent means the
+    service's setting.
+    """
+    @_builtins.property
+    def scope(self) -> _scope_pb2.Scope:
+        """scope of the call."""
+
+    @_builtins.property
+    def alphas(self) -> _containers.RepeatedScalarFieldContainer[_builtins.float]:
+        """alphas are the tolerated risks, at most 16, each in (0, 0.5]. Empty means 0.01,
+        0.02, 0.05 and 0.10. Repetitions count once.
+        """
+
+    def __init__(
+        self,
+        *,
+        scope: _scope_pb2.Scope | None = ...,
+        creature: _builtins.str = ...,
+        alphas: _abc.Iterable[_builtins.float] | None = ...,
+        delta: _builtins.float = ...,
+        guarantee_kind: _answer_pb2.GuaranteeKind.ValueType = ...,
+        with_groups: _builtins.bool = ...,
+        max_points: _builtins.int = ...,
+        cost_per_fallback_usd_micros: _builtins.int | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["_cost_per_fallback_usd_micros", b"_cost_per_fallback_usd_micros", "cost_per_fallback_usd_micros", b"cost_per_fallback_usd_micros", "scope", b"scope"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["_cost_per_fallback_usd_micros", b"_cost_per_fallback_usd_micros", "alphas", b"alphas", "cost_per_fallback_usd_micros", b"cost_per_fallback_usd_micros", "creature", b"creature", "delta", b"delta", "guarantee_kind", b"guarantee_kind", "max_points", b"max_points", "scope", b"scope", "with_groups", b"with_groups"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    _WhichOneofReturnType__cost_per_fallback_usd_micros: _TypeAlias = _typing.Literal["cost_per_fallback_usd_micros"]  # noqa: Y015
+    _WhichOneofArgType__cost_per_fallback_usd_micros: _TypeAlias = _typing.Literal["_cost_per_fallback_usd_micros", b"_cost_per_fallback_usd_micros"]  # noqa: Y015
+    def WhichOneof(self, oneof_group: _WhichOneofArgType__cost_per_fallback_usd_micros) -> _WhichOneofReturnType__cost_per_fallback_usd_micros | None: ...
+
+Global___GetRiskCoverageRequest: _TypeAlias = GetRiskCoverageRequest  # noqa: Y015
+
+@_typing.final
+class GetRiskCoverageResponse(_message.Message):
+    """GetRiskCoverageResponse is the curve, and what may be promised along it."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    CREATURE_FIELD_NUMBER: _builtins.int
+    DATASET_FIELD_NUMBER: _builtins.int
+    DATASET_VERSION_FIELD_NUMBER: _builtins.int
+    BASIS_FIELD_NUMBER: _builtins.int
+    CALIBRATION_SIZE_FIELD_NUMBER: _builtins.int
+    POINTS_FIELD_NUMBER: _builtins.int
+    ROWS_FIELD_NUMBER: _builtins.int
+    GROUPS_FIELD_NUMBER: _builtins.int
+    GROUPS_LEFT_OUT_FIELD_NUMBER: _builtins.int
+    RELIABILITY_FIELD_NUMBER: _builtins.int
+    EXPECTED_CALIBRATION_ERROR_FIELD_NUMBER: _builtins.int
+    BRIER_FIELD_NUMBER: _builtins.int
+    COST_PER_FALLBACK_USD_MICROS_FIELD_NUMBER: _builtins.int
+    LIMITS_FIELD_NUMBER: _builtins.int
+    creature: _builtins.str
+    """creature that was looked at."""
+    dataset: _builtins.str
+    """dataset of the creature."""
+    dataset_version: _builtins.str
+    """dataset_version that is live, 64 hex digits."""
+    basis: _answer_pb2.CalibrationBasis.ValueType
+    """basis of the calibration. UNSPECIFIED when there is none."""
+    calibration_size: _builtins.int
+    """calibration_size is the number of calibration questions."""
+    groups_left_out: _builtins.int
+    """groups_left_out is how many more domains there are."""
+    expected_calibration_error: _builtins.float
+    """expected_calibration_error over these bins, in [0, 1]."""
+    brier: _builtins.float
+    """brier score of the confidence, in [0, 1]."""
+    cost_per_fallback_usd_micros: _builtins.int
+    """cost_per_fallback_usd_micros that the savings were computed with."""
+    @_builtins.property
+    def points(self) -> _containers.RepeatedCompositeFieldContainer[Global___RiskCoveragePoint]:
+        """points of the curve by rising coverage. Empty when nothing is ever served."""
+
+    @_builtins.property
+    def rows(self) -> _containers.RepeatedCompositeFieldContainer[Global___RiskCoverageRow]:
+        """rows by alpha, then kind."""
+
+    @_builtins.property
+    def groups(self) -> _containers.RepeatedCompositeFieldContainer[Global___RiskCoverageRow]:
+        """groups have the same rows for each domain, the domain with the most calibration
+        questions first, at most 64 domains. Empty unless asked for.
+        """
+
+    @_builtins.property
+    def reliability(self) -> _containers.RepeatedCompositeFieldContainer[Global___ReliabilityBin]:
+        """reliability of the confidence: bins of equal mass by rising confidence, at most 15."""
+
+    @_builtins.property
+    def limits(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]:
+        """limits of what was computed, one sentence each, for people."""
+
+    def __init__(
+        self,
+        *,
+        creature: _builtins.str = ...,
+        dataset: _builtins.str = ...,
+        dataset_version: _builtins.str = ...,
+        basis: _answer_pb2.CalibrationBasis.ValueType = ...,
+        calibration_size: _builtins.int = ...,
+        points: _abc.Iterable[Global___RiskCoveragePoint] | None = ...,
+        rows: _abc.Iterable[Global___RiskCoverageRow] | None = ...,
+        groups: _abc.Iterable[Global___RiskCoverageRow] | None = ...,
+        groups_left_out: _builtins.int = ...,
+        reliability: _abc.Iterable[Global___ReliabilityBin] | None = ...,
+        expected_calibration_error: _builtins.float = ...,
+        brier: _builtins.float = ...,
+        cost_per_fallback_usd_micros: _builtins.int = ...,
+        limits: _abc.Iterable[_builtins.str] | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["basis", b"basis", "brier", b"brier", "calibration_size", b"calibration_size", "cost_per_fallback_usd_micros", b"cost_per_fallback_usd_micros", "creature", b"creature", "dataset", b"dataset", "dataset_version", b"dataset_version", "expected_calibration_error", b"expected_calibration_error", "groups", b"groups", "groups_left_out", b"groups_left_out", "limits", b"limits", "points", b"points", "reliability", b"reliability", "rows", b"rows"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___GetRiskCoverageResponse: _TypeAlias = GetRiskCoverageResponse  # noqa: Y015
+
+@_typing.final
+class RiskCoveragePoint(_message.Message):
+    """RiskCoveragePoint is one threshold of the curve, and what it would serve of the
+    calibration questions.
+    """
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    THRESHOLD_FIELD_NUMBER: _builtins.int
+    COVERAGE_FIELD_NUMBER: _builtins.int
+    RISK_FIELD_NUMBER: _builtins.int
+    LOWER_FIELD_NUMBER: _builtins.int
+    UPPER_FIELD_NUMBER: _builtins.int
+    SERVED_FIELD_NUMBER: _builtins.int
+    ERRORS_FIELD_NUMBER: _builtins.int
+    threshold: _builtins.float
+    """threshold is the confidence at or above which answers are served, in (0, 1]."""
+    coverage: _builtins.float
+    """coverage is the share of calibration questions served, in (0, 1]."""
+    risk: _builtins.float
+    """risk is the share of the served that is wrong, in [0, 1]."""
+    lower: _builtins.float
+    """lower bound of the risk at this threshold alone, exact (Clopper-Pearson) but for
+    delta, in [0, 1].
+    """
+    upper: _builtins.float
+    """upper bound of the risk, as `lower`. A threshold chosen by looking at this bound
+    is not covered by it: that is what the rows are for.
+    """
+    served: _builtins.int
+    """served is the number of calibration questions served."""
+    errors: _builtins.int
+    """errors among them."""
+    def __init__(
+        self,
+        *,
+        threshold: _builtins.float = ...,
+        coverage: _builtins.float = ...,
+        risk: _builtins.float = ...,
+        lower: _builtins.float = ...,
+        upper: _builtins.float = ...,
+        served: _builtins.int = ...,
+        errors: _builtins.int = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["coverage", b"coverage", "errors", b"errors", "lower", b"lower", "risk", b"risk", "served", b"served", "threshold", b"threshold", "upper", b"upper"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___RiskCoveragePoint: _TypeAlias = RiskCoveragePoint  # noqa: Y015
+
+@_typing.final
+class RiskCoverageRow(_message.Message):
+    """RiskCoverageRow is what one alpha and kind of guarantee allow."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    GUARANTEE_FIELD_NUMBER: _builtins.int
+    COVERAGE_FIELD_NUMBER: _builtins.int
+    SAVED_USD_MICROS_PER_THOUSAND_FIELD_NUMBER: _builtins.int
+    LABELS_FOR_FIVE_POINTS_FIELD_NUMBER: _builtins.int
+    coverage: _builtins.float
+    """coverage is the share of calibration questions served, in [0, 1]."""
+    saved_usd_micros_per_thousand: _builtins.int
+    """saved_usd_micros_per_thousand is what 1,000 questions cost less than without
+    memory, in millionths of a US dollar: coverage times the cost of a fallback. What
+    memory itself costs is not taken off.
+    """
+    labels_for_five_points: _builtins.int
+    """labels_for_five_points estimates how many more calibration questions like the
+    present ones would serve five points more of the traffic at the same promise.
+    Absent when more labels alone would not, or when there are fewer than 30 to
+    estimate from.
+    """
+    @_builtins.property
+    def guarantee(self) -> _answer_pb2.Guarantee:
+        """guarantee at this alpha and kind, with its bound and counts. Its status is VOID
+        where no threshold satisfies it.
+        """
+
+    def __init__(
+        self,
+        *,
+        guarantee: _answer_pb2.Guarantee | None = ...,
+        coverage: _builtins.float = ...,
+        saved_usd_micros_per_thousand: _builtins.int = ...,
+        labels_for_five_points: _builtins.int | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["_labels_for_five_points", b"_labels_for_five_points", "guarantee", b"guarantee", "labels_for_five_points", b"labels_for_five_points"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["_labels_for_five_points", b"_labels_for_five_points", "coverage", b"coverage", "guarantee", b"guarantee", "labels_for_five_points", b"labels_for_five_points", "saved_usd_micros_per_thousand", b"saved_usd_micros_per_thousand"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    _WhichOneofReturnType__labels_for_five_points: _TypeAlias = _typing.Literal["labels_for_five_points"]  # noqa: Y015
+    _WhichOneofArgType__labels_for_five_points: _TypeAlias = _typing.Literal["_labels_for_five_points", b"_labels_for_five_points"]  # noqa: Y015
+    def WhichOneof(self, oneof_group: _WhichOneofArgType__labels_for_five_points) -> _WhichOneofReturnType__labels_for_five_points | None: ...
+
+Global___RiskCoverageRow: _TypeAlias = RiskCoverageRow  # noqa: Y015
+
+@_typing.final
+class ReliabilityBin(_message.Message):
+    """ReliabilityBin is a share of the calibration questions, of similar confidence."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    SIZE_FIELD_NUMBER: _builtins.int
+    CONFIDENCE_FIELD_NUMBER: _builtins.int
+    ACCURACY_FIELD_NUMBER: _builtins.int
+    size: _builtins.int
+    """size is the number of questions."""
+    confidence: _builtins.float
+    """confidence is their mean, in [0, 1]."""
+    accuracy: _builtins.float
+    """accuracy is the share of them whose output was right, in [0, 1]."""
+    def __init__(
+        self,
+        *,
+        size: _builtins.int = ...,
+        confidence: _builtins.float = ...,
+        accuracy: _builtins.float = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["accuracy", b"accuracy", "confidence", b"confidence", "size", b"size"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___ReliabilityBin: _TypeAlias = ReliabilityBin  # noqa: Y015

@@ -51,6 +51,11 @@ class PredictorServiceStub:
                 request_serializer=arenalab_dot_api_dot_predictor_dot_v1_dot_predictor__service__pb2.CalibrateRequest.SerializeToString,
                 response_deserializer=arenalab_dot_api_dot_predictor_dot_v1_dot_predictor__service__pb2.CalibrateResponse.FromString,
                 _registered_method=True)
+        self.GetRiskCoverage = channel.unary_unary(
+                '/arenalab.api.predictor.v1.PredictorService/GetRiskCoverage',
+                request_serializer=arenalab_dot_api_dot_predictor_dot_v1_dot_predictor__service__pb2.GetRiskCoverageRequest.SerializeToString,
+                response_deserializer=arenalab_dot_api_dot_predictor_dot_v1_dot_predictor__service__pb2.GetRiskCoverageResponse.FromString,
+                _registered_method=True)
         self.CheckSupport = channel.unary_unary(
                 '/arenalab.api.predictor.v1.PredictorService/CheckSupport',
                 request_serializer=arenalab_dot_api_dot_predictor_dot_v1_dot_predictor__service__pb2.CheckSupportRequest.SerializeToString,
@@ -106,6 +111,19 @@ class PredictorServiceServicer:
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
+    def GetRiskCoverage(self, request, context):
+        """GetRiskCoverage returns what the calibration of a live version promises at each
+        tolerated risk: coverage, bound, saved cost, and the curve that they lie on.
+
+        A version without a usable calibration has void rows, not an error. Errors:
+        INVALID_ARGUMENT (INVALID_ARGUMENT); NOT_FOUND (UNKNOWN_MODEL) for a creature that
+        is not there; FAILED_PRECONDITION (NO_DATASET) before anything is published;
+        DATA_LOSS (CORRUPT_DATASET); UNAVAILABLE (NOT_READY) when search cannot be reached.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
     def CheckSupport(self, request, context):
         """CheckSupport says which sentences of a text the evidence supports, and by what.
 
@@ -142,6 +160,11 @@ def add_PredictorServiceServicer_to_server(servicer, server):
                     servicer.Calibrate,
                     request_deserializer=arenalab_dot_api_dot_predictor_dot_v1_dot_predictor__service__pb2.CalibrateRequest.FromString,
                     response_serializer=arenalab_dot_api_dot_predictor_dot_v1_dot_predictor__service__pb2.CalibrateResponse.SerializeToString,
+            ),
+            'GetRiskCoverage': grpc.unary_unary_rpc_method_handler(
+                    servicer.GetRiskCoverage,
+                    request_deserializer=arenalab_dot_api_dot_predictor_dot_v1_dot_predictor__service__pb2.GetRiskCoverageRequest.FromString,
+                    response_serializer=arenalab_dot_api_dot_predictor_dot_v1_dot_predictor__service__pb2.GetRiskCoverageResponse.SerializeToString,
             ),
             'CheckSupport': grpc.unary_unary_rpc_method_handler(
                     servicer.CheckSupport,
@@ -237,6 +260,33 @@ class PredictorService:
             '/arenalab.api.predictor.v1.PredictorService/Calibrate',
             arenalab_dot_api_dot_predictor_dot_v1_dot_predictor__service__pb2.CalibrateRequest.SerializeToString,
             arenalab_dot_api_dot_predictor_dot_v1_dot_predictor__service__pb2.CalibrateResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def GetRiskCoverage(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/arenalab.api.predictor.v1.PredictorService/GetRiskCoverage',
+            arenalab_dot_api_dot_predictor_dot_v1_dot_predictor__service__pb2.GetRiskCoverageRequest.SerializeToString,
+            arenalab_dot_api_dot_predictor_dot_v1_dot_predictor__service__pb2.GetRiskCoverageResponse.FromString,
             options,
             channel_credentials,
             insecure,

@@ -61,6 +61,15 @@ class PredictorServiceStub:
     (EMPTY_TEXT) for a blank question; ABORTED (BUSY) when the dataset is published
     meanwhile; RESOURCE_EXHAUSTED (STORAGE_FULL); and those of Predict.
     """
+    GetRiskCoverage: _grpc.UnaryUnaryMultiCallable[_predictor_service_pb2.GetRiskCoverageRequest, _predictor_service_pb2.GetRiskCoverageResponse]
+    """GetRiskCoverage returns what the calibration of a live version promises at each
+    tolerated risk: coverage, bound, saved cost, and the curve that they lie on.
+
+    A version without a usable calibration has void rows, not an error. Errors:
+    INVALID_ARGUMENT (INVALID_ARGUMENT); NOT_FOUND (UNKNOWN_MODEL) for a creature that
+    is not there; FAILED_PRECONDITION (NO_DATASET) before anything is published;
+    DATA_LOSS (CORRUPT_DATASET); UNAVAILABLE (NOT_READY) when search cannot be reached.
+    """
     CheckSupport: _grpc.UnaryUnaryMultiCallable[_predictor_service_pb2.CheckSupportRequest, _predictor_service_pb2.CheckSupportResponse]
     """CheckSupport says which sentences of a text the evidence supports, and by what.
 
@@ -104,6 +113,15 @@ class PredictorServiceAsyncStub(PredictorServiceStub):
     (INVALID_ARGUMENT) for a stream without header or with fewer than 50 examples,
     (EMPTY_TEXT) for a blank question; ABORTED (BUSY) when the dataset is published
     meanwhile; RESOURCE_EXHAUSTED (STORAGE_FULL); and those of Predict.
+    """
+    GetRiskCoverage: _aio.UnaryUnaryMultiCallable[_predictor_service_pb2.GetRiskCoverageRequest, _predictor_service_pb2.GetRiskCoverageResponse]  # type: ignore[assignment]
+    """GetRiskCoverage returns what the calibration of a live version promises at each
+    tolerated risk: coverage, bound, saved cost, and the curve that they lie on.
+
+    A version without a usable calibration has void rows, not an error. Errors:
+    INVALID_ARGUMENT (INVALID_ARGUMENT); NOT_FOUND (UNKNOWN_MODEL) for a creature that
+    is not there; FAILED_PRECONDITION (NO_DATASET) before anything is published;
+    DATA_LOSS (CORRUPT_DATASET); UNAVAILABLE (NOT_READY) when search cannot be reached.
     """
     CheckSupport: _aio.UnaryUnaryMultiCallable[_predictor_service_pb2.CheckSupportRequest, _predictor_service_pb2.CheckSupportResponse]  # type: ignore[assignment]
     """CheckSupport says which sentences of a text the evidence supports, and by what.
@@ -163,6 +181,21 @@ class PredictorServiceServicer(metaclass=_abc_1.ABCMeta):
         (INVALID_ARGUMENT) for a stream without header or with fewer than 50 examples,
         (EMPTY_TEXT) for a blank question; ABORTED (BUSY) when the dataset is published
         meanwhile; RESOURCE_EXHAUSTED (STORAGE_FULL); and those of Predict.
+        """
+
+    @_abc_1.abstractmethod
+    def GetRiskCoverage(
+        self,
+        request: _predictor_service_pb2.GetRiskCoverageRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_predictor_service_pb2.GetRiskCoverageResponse, _abc.Awaitable[_predictor_service_pb2.GetRiskCoverageResponse]]:
+        """GetRiskCoverage returns what the calibration of a live version promises at each
+        tolerated risk: coverage, bound, saved cost, and the curve that they lie on.
+
+        A version without a usable calibration has void rows, not an error. Errors:
+        INVALID_ARGUMENT (INVALID_ARGUMENT); NOT_FOUND (UNKNOWN_MODEL) for a creature that
+        is not there; FAILED_PRECONDITION (NO_DATASET) before anything is published;
+        DATA_LOSS (CORRUPT_DATASET); UNAVAILABLE (NOT_READY) when search cannot be reached.
         """
 
     @_abc_1.abstractmethod
