@@ -34,7 +34,8 @@ LABEL_BELOW: Final = 3
 # What the words count beside the embedding.
 LEXICAL_WEIGHT: Final = 0.3
 # Similarity from which two texts are one outcome. Of questions on Stack Exchange that stand among
-# each other's eleven nearest, 98 % of those that it joins ask the same.
+# each other's eleven nearest, 98 % of those that it joined asked the same, and the contrast guard
+# has become stricter since.
 ONE_FROM: Final = 0.75
 # Without embeddings, words alone must agree nearly all.
 ONE_BY_WORDS: Final = 0.9
