@@ -47,6 +47,10 @@ def train(corpus: Corpus, alpha: float = DEFAULT_ALPHA, delta: float = DEFAULT_D
     One thread does it all: sums then have one order whatever the number of cores, and threads that
     wait for each other on a busy machine would double the work.
     """
+    # A limit holds for the libraries that are loaded when it is set.
+    import sklearn.ensemble
+    import sklearn.linear_model  # noqa: F401
+
     with threadpool_limits(limits=1):
         return _train(corpus, alpha, delta)
 
