@@ -19,6 +19,9 @@ class PredictorConfig:
     search_timeout_s: float = 5.0
     planner_timeout_s: float = 1.0  # without a plan, search has its own default
     max_calibrating: int = 8  # questions in flight in one Calibrate call
+    # Age at which a calibration is renewed from audited labels, once there are 50 new ones; 0:
+    # only on demand.
+    recalibrate_every_s: float = 86_400.0
 
     def __post_init__(self) -> None:
         for name in ("search_timeout_s", "planner_timeout_s"):
@@ -26,3 +29,5 @@ class PredictorConfig:
                 raise ConfigError(f"PREDICTOR_{name.upper()} must be > 0")
         if self.max_calibrating < 1:
             raise ConfigError("PREDICTOR_MAX_CALIBRATING must be >= 1")
+        if not self.recalibrate_every_s >= 0:
+            raise ConfigError("PREDICTOR_RECALIBRATE_EVERY_S must be >= 0")

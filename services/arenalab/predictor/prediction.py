@@ -15,6 +15,7 @@ from arenalab.predictor.appraisal import Appraisal, appraise
 from arenalab.predictor.calibrated import Calibrated
 from arenalab.predictor.conversation import read_conversation
 from arenalab.predictor.creatures import Creature
+from arenalab.predictor.monitoring.watch import Watch
 from arenalab.predictor.neighbourhood import (
     TRAJECTORY_DEPTH,
     K,
@@ -51,6 +52,7 @@ class Reading:
     found: search_pb.SearchTextResponse
     plan: plan_pb2.QueryPlan | None
     notes: tuple[str, ...]  # for the reasoning: what was done differently than usual
+    watch: Watch | None = None  # the running tests of the calibration
 
 
 class Predictor:
@@ -94,7 +96,7 @@ class Predictor:
         version = await self._versions.get(question.tenant, found.dataset, found.dataset_version)
         query = await self._query(question, asked.text, found.dataset)
         hood = await self._neighbourhood(hits, version, asked.extra_text)
-        calibrated = version.calibrated
+        calibrated, watch = version.calibrated, version.monitor.watch
         opinion = await self._opinion(calibrated.views, asked.text, found) if len(hood) else None
         return Reading(
             appraisal=appraise(query, hood, opinion, calibrated.artefact.mixing),
@@ -103,6 +105,7 @@ class Predictor:
             found=found,
             plan=plan,
             notes=tuple(notes),
+            watch=watch,
         )
 
     async def _plan(

@@ -7,7 +7,9 @@ from arenalab.api.predictor.v1 import predictor_service_pb2 as pb
 from arenalab.mesh import annotate
 from arenalab.mesh import telemetry as names
 from arenalab.predictor import wire
-from arenalab.predictor.decision import Abstention, abstain_from_part, decide
+from arenalab.predictor.decision import Abstention, abstain_from_part, abstain_from_void, decide
+from arenalab.predictor.monitoring.watch import VALID, Status
+from arenalab.predictor.monitoring.wire import with_standing
 from arenalab.predictor.outcomes import output_of, reasoning_of
 from arenalab.predictor.prediction import Reading
 
@@ -19,9 +21,12 @@ def prediction_response(reading: Reading, request: pb.PredictRequest) -> pb.Pred
     kind = wire.kind_of(request)
     group = wire.group_of(request, appraisal)
     bound = calibrated.bound(request.alpha, request.delta, kind, group)
+    standing = reading.watch.standing if reading.watch else VALID
     if found.missing_shards:
         bound = replace(bound, threshold=None)
         abstention: Abstention | None = abstain_from_part(found.missing_shards)
+    elif standing.status is Status.VOID:
+        abstention = abstain_from_void(standing.reason)
     else:
         abstention = decide(appraisal, confidence, bound)
     similarities = appraisal.neighbourhood.similarities
@@ -32,7 +37,9 @@ def prediction_response(reading: Reading, request: pb.PredictRequest) -> pb.Pred
         confidence=confidence,
         method=wire.METHODS[appraisal.method],
         abstention=wire.abstention_of(abstention) if abstention else None,
-        guarantee=wire.guarantee_of(bound, calibrated.artefact.basis, group),
+        guarantee=with_standing(
+            wire.guarantee_of(bound, calibrated.artefact.basis, group), standing
+        ),
         evidence=wire.evidence_of(appraisal, request.max_evidence or wire.DEFAULT_EVIDENCE),
         alternatives=wire.alternatives_of(appraisal.groups, appraisal.method),
         reasoning=" ".join(notes),
@@ -45,6 +52,8 @@ def prediction_response(reading: Reading, request: pb.PredictRequest) -> pb.Pred
         exact=found.certificate.exact,
         features=features,
         outcome_set=wire.outcome_set_of(appraisal, calibrated, bound.alpha),
+        calibration=reading.watch.calibration if reading.watch else "",
+        admissible=appraisal.is_admissible,
     )
 
 

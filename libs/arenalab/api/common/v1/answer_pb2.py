@@ -24,41 +24,43 @@ _sym_db = _symbol_database.Default()
 
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n#arenalab/api/common/v1/answer.proto\x12\x16\x61renalab.api.common.v1\"\xba\x01\n\x08\x45vidence\x12\x0f\n\x07span_id\x18\x01 \x01(\t\x12\x10\n\x08question\x18\x02 \x01(\t\x12\x0f\n\x07outcome\x18\x03 \x01(\t\x12\x12\n\nsimilarity\x18\x04 \x01(\x01\x12\x1a\n\x12\x63ontext_similarity\x18\x05 \x01(\x01\x12\x0e\n\x06weight\x18\x06 \x01(\x01\x12\x0e\n\x06\x64omain\x18\x07 \x01(\t\x12\x18\n\x10trajectory_depth\x18\x08 \x01(\r\x12\x10\n\x08supports\x18\t \x01(\x08\">\n\x0b\x41lternative\x12\x0f\n\x07outcome\x18\x01 \x01(\t\x12\r\n\x05share\x18\x02 \x01(\x01\x12\x0f\n\x07support\x18\x03 \x01(\r\"\xa8\x03\n\tGuarantee\x12\x37\n\x06status\x18\x01 \x01(\x0e\x32\'.arenalab.api.common.v1.GuaranteeStatus\x12\x33\n\x04kind\x18\x02 \x01(\x0e\x32%.arenalab.api.common.v1.GuaranteeKind\x12\r\n\x05\x61lpha\x18\x03 \x01(\x01\x12\r\n\x05\x64\x65lta\x18\x04 \x01(\x01\x12\x16\n\tthreshold\x18\x05 \x01(\x01H\x00\x88\x01\x01\x12\x18\n\x10\x63\x61libration_size\x18\x06 \x01(\r\x12\x1a\n\x12\x63\x61libration_served\x18\x07 \x01(\r\x12\x1a\n\x12\x63\x61libration_errors\x18\x08 \x01(\r\x12\x18\n\x10risk_upper_bound\x18\t \x01(\x01\x12\x37\n\x05\x62\x61sis\x18\n \x01(\x0e\x32(.arenalab.api.common.v1.CalibrationBasis\x12\x35\n\x05scope\x18\x0b \x01(\x0e\x32&.arenalab.api.common.v1.GuaranteeScope\x12\r\n\x05group\x18\x0c \x01(\tB\x0c\n\n_threshold\"J\n\nOutcomeSet\x12\x10\n\x08outcomes\x18\x01 \x03(\t\x12\x10\n\x08\x63overage\x18\x02 \x01(\x01\x12\x18\n\x10\x63\x61libration_size\x18\x03 \x01(\r\"h\n\nAbstention\x12\x35\n\x06reason\x18\x01 \x01(\x0e\x32%.arenalab.api.common.v1.AbstainReason\x12\x13\n\x0b\x65xplanation\x18\x02 \x01(\t\x12\x0e\n\x06wanted\x18\x03 \x01(\t\"\xe0\x01\n\x12\x43\x61librationSummary\x12\x34\n\tguarantee\x18\x01 \x01(\x0b\x32!.arenalab.api.common.v1.Guarantee\x12\x10\n\x08\x63overage\x18\x02 \x01(\x01\x12\"\n\x1a\x65xpected_calibration_error\x18\x03 \x01(\x01\x12\r\n\x05\x62rier\x18\x04 \x01(\x01\x12\x10\n\x08\x65xamples\x18\x05 \x01(\r\x12=\n\x08\x63ontrast\x18\x06 \x01(\x0b\x32+.arenalab.api.common.v1.ContrastCertificate\"\xcf\x01\n\x13\x43ontrastCertificate\x12\x33\n\x05total\x18\x01 \x01(\x0b\x32$.arenalab.api.common.v1.ContrastRate\x12\x35\n\x07\x62y_kind\x18\x02 \x03(\x0b\x32$.arenalab.api.common.v1.ContrastRate\x12\x11\n\totherwise\x18\x03 \x01(\r\x12\x39\n\x08\x65xamples\x18\x04 \x03(\x0b\x32\'.arenalab.api.common.v1.ContrastExample\"|\n\x0c\x43ontrastRate\x12\x0c\n\x04kind\x18\x01 \x01(\t\x12\r\n\x05pairs\x18\x02 \x01(\r\x12\x15\n\rfalse_accepts\x18\x03 \x01(\r\x12\x11\n\x04rate\x18\x04 \x01(\x01H\x00\x88\x01\x01\x12\r\n\x05lower\x18\x05 \x01(\x01\x12\r\n\x05upper\x18\x06 \x01(\x01\x42\x07\n\x05_rate\"B\n\x0f\x43ontrastExample\x12\x0c\n\x04kind\x18\x01 \x01(\t\x12\x10\n\x08question\x18\x02 \x01(\t\x12\x0f\n\x07variant\x18\x03 \x01(\t*\x89\x01\n\x0fGuaranteeStatus\x12 \n\x1cGUARANTEE_STATUS_UNSPECIFIED\x10\x00\x12\x1a\n\x16GUARANTEE_STATUS_VALID\x10\x01\x12\x1d\n\x19GUARANTEE_STATUS_DEGRADED\x10\x02\x12\x19\n\x15GUARANTEE_STATUS_VOID\x10\x03*t\n\rGuaranteeKind\x12\x1e\n\x1aGUARANTEE_KIND_UNSPECIFIED\x10\x00\x12#\n\x1fGUARANTEE_KIND_HIGH_PROBABILITY\x10\x01\x12\x1e\n\x1aGUARANTEE_KIND_EXPECTATION\x10\x02*e\n\x0eGuaranteeScope\x12\x1f\n\x1bGUARANTEE_SCOPE_UNSPECIFIED\x10\x00\x12\x17\n\x13GUARANTEE_SCOPE_ALL\x10\x01\x12\x19\n\x15GUARANTEE_SCOPE_GROUP\x10\x02*\x84\x01\n\x10\x43\x61librationBasis\x12!\n\x1d\x43\x41LIBRATION_BASIS_UNSPECIFIED\x10\x00\x12%\n!CALIBRATION_BASIS_DATASET_HOLDOUT\x10\x01\x12&\n\"CALIBRATION_BASIS_LABELLED_TRAFFIC\x10\x02*\xbe\x02\n\rAbstainReason\x12\x1e\n\x1a\x41\x42STAIN_REASON_UNSPECIFIED\x10\x00\x12\x1d\n\x19\x41\x42STAIN_REASON_NO_SUPPORT\x10\x01\x12\'\n#ABSTAIN_REASON_CONFLICTING_OUTCOMES\x10\x02\x12\x1f\n\x1b\x41\x42STAIN_REASON_OUT_OF_SCOPE\x10\x03\x12!\n\x1d\x41\x42STAIN_REASON_CONTRAST_CLASH\x10\x04\x12\x18\n\x14\x41\x42STAIN_REASON_STALE\x10\x05\x12!\n\x1d\x41\x42STAIN_REASON_GUARANTEE_VOID\x10\x06\x12&\n\"ABSTAIN_REASON_UNSUPPORTED_REQUEST\x10\x07\x12\x1c\n\x18\x41\x42STAIN_REASON_NOT_READY\x10\x08*\xb2\x01\n\x0c\x41nswerMethod\x12\x1d\n\x19\x41NSWER_METHOD_UNSPECIFIED\x10\x00\x12\x1a\n\x16\x41NSWER_METHOD_MAJORITY\x10\x01\x12\x1b\n\x17\x41NSWER_METHOD_SYNTHESIS\x10\x02\x12\x1b\n\x17\x41NSWER_METHOD_UNCERTAIN\x10\x03\x12\x16\n\x12\x41NSWER_METHOD_NONE\x10\x04\x12\x15\n\x11\x41NSWER_METHOD_LLM\x10\x05\x62\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n#arenalab/api/common/v1/answer.proto\x12\x16\x61renalab.api.common.v1\"\xba\x01\n\x08\x45vidence\x12\x0f\n\x07span_id\x18\x01 \x01(\t\x12\x10\n\x08question\x18\x02 \x01(\t\x12\x0f\n\x07outcome\x18\x03 \x01(\t\x12\x12\n\nsimilarity\x18\x04 \x01(\x01\x12\x1a\n\x12\x63ontext_similarity\x18\x05 \x01(\x01\x12\x0e\n\x06weight\x18\x06 \x01(\x01\x12\x0e\n\x06\x64omain\x18\x07 \x01(\t\x12\x18\n\x10trajectory_depth\x18\x08 \x01(\r\x12\x10\n\x08supports\x18\t \x01(\x08\">\n\x0b\x41lternative\x12\x0f\n\x07outcome\x18\x01 \x01(\t\x12\r\n\x05share\x18\x02 \x01(\x01\x12\x0f\n\x07support\x18\x03 \x01(\r\"\xbf\x03\n\tGuarantee\x12\x37\n\x06status\x18\x01 \x01(\x0e\x32\'.arenalab.api.common.v1.GuaranteeStatus\x12\x33\n\x04kind\x18\x02 \x01(\x0e\x32%.arenalab.api.common.v1.GuaranteeKind\x12\r\n\x05\x61lpha\x18\x03 \x01(\x01\x12\r\n\x05\x64\x65lta\x18\x04 \x01(\x01\x12\x16\n\tthreshold\x18\x05 \x01(\x01H\x00\x88\x01\x01\x12\x18\n\x10\x63\x61libration_size\x18\x06 \x01(\r\x12\x1a\n\x12\x63\x61libration_served\x18\x07 \x01(\r\x12\x1a\n\x12\x63\x61libration_errors\x18\x08 \x01(\r\x12\x18\n\x10risk_upper_bound\x18\t \x01(\x01\x12\x37\n\x05\x62\x61sis\x18\n \x01(\x0e\x32(.arenalab.api.common.v1.CalibrationBasis\x12\x35\n\x05scope\x18\x0b \x01(\x0e\x32&.arenalab.api.common.v1.GuaranteeScope\x12\r\n\x05group\x18\x0c \x01(\t\x12\x15\n\rstatus_reason\x18\x14 \x01(\tB\x0c\n\n_threshold\"\x97\x01\n\rGuaranteeTest\x12\x0c\n\x04name\x18\x01 \x01(\t\x12\x0f\n\x07\x65_value\x18\x02 \x01(\x01\x12\x0c\n\x04peak\x18\x03 \x01(\x01\x12\x13\n\x0b\x64\x65grades_at\x18\x04 \x01(\x01\x12\x15\n\x08voids_at\x18\x05 \x01(\x01H\x00\x88\x01\x01\x12\x10\n\x08observed\x18\x06 \x01(\x04\x12\x0e\n\x06\x65rrors\x18\x07 \x01(\x04\x42\x0b\n\t_voids_at\"J\n\nOutcomeSet\x12\x10\n\x08outcomes\x18\x01 \x03(\t\x12\x10\n\x08\x63overage\x18\x02 \x01(\x01\x12\x18\n\x10\x63\x61libration_size\x18\x03 \x01(\r\"h\n\nAbstention\x12\x35\n\x06reason\x18\x01 \x01(\x0e\x32%.arenalab.api.common.v1.AbstainReason\x12\x13\n\x0b\x65xplanation\x18\x02 \x01(\t\x12\x0e\n\x06wanted\x18\x03 \x01(\t\"\xe0\x01\n\x12\x43\x61librationSummary\x12\x34\n\tguarantee\x18\x01 \x01(\x0b\x32!.arenalab.api.common.v1.Guarantee\x12\x10\n\x08\x63overage\x18\x02 \x01(\x01\x12\"\n\x1a\x65xpected_calibration_error\x18\x03 \x01(\x01\x12\r\n\x05\x62rier\x18\x04 \x01(\x01\x12\x10\n\x08\x65xamples\x18\x05 \x01(\r\x12=\n\x08\x63ontrast\x18\x06 \x01(\x0b\x32+.arenalab.api.common.v1.ContrastCertificate\"\xcf\x01\n\x13\x43ontrastCertificate\x12\x33\n\x05total\x18\x01 \x01(\x0b\x32$.arenalab.api.common.v1.ContrastRate\x12\x35\n\x07\x62y_kind\x18\x02 \x03(\x0b\x32$.arenalab.api.common.v1.ContrastRate\x12\x11\n\totherwise\x18\x03 \x01(\r\x12\x39\n\x08\x65xamples\x18\x04 \x03(\x0b\x32\'.arenalab.api.common.v1.ContrastExample\"|\n\x0c\x43ontrastRate\x12\x0c\n\x04kind\x18\x01 \x01(\t\x12\r\n\x05pairs\x18\x02 \x01(\r\x12\x15\n\rfalse_accepts\x18\x03 \x01(\r\x12\x11\n\x04rate\x18\x04 \x01(\x01H\x00\x88\x01\x01\x12\r\n\x05lower\x18\x05 \x01(\x01\x12\r\n\x05upper\x18\x06 \x01(\x01\x42\x07\n\x05_rate\"B\n\x0f\x43ontrastExample\x12\x0c\n\x04kind\x18\x01 \x01(\t\x12\x10\n\x08question\x18\x02 \x01(\t\x12\x0f\n\x07variant\x18\x03 \x01(\t*\x89\x01\n\x0fGuaranteeStatus\x12 \n\x1cGUARANTEE_STATUS_UNSPECIFIED\x10\x00\x12\x1a\n\x16GUARANTEE_STATUS_VALID\x10\x01\x12\x1d\n\x19GUARANTEE_STATUS_DEGRADED\x10\x02\x12\x19\n\x15GUARANTEE_STATUS_VOID\x10\x03*t\n\rGuaranteeKind\x12\x1e\n\x1aGUARANTEE_KIND_UNSPECIFIED\x10\x00\x12#\n\x1fGUARANTEE_KIND_HIGH_PROBABILITY\x10\x01\x12\x1e\n\x1aGUARANTEE_KIND_EXPECTATION\x10\x02*e\n\x0eGuaranteeScope\x12\x1f\n\x1bGUARANTEE_SCOPE_UNSPECIFIED\x10\x00\x12\x17\n\x13GUARANTEE_SCOPE_ALL\x10\x01\x12\x19\n\x15GUARANTEE_SCOPE_GROUP\x10\x02*\x84\x01\n\x10\x43\x61librationBasis\x12!\n\x1d\x43\x41LIBRATION_BASIS_UNSPECIFIED\x10\x00\x12%\n!CALIBRATION_BASIS_DATASET_HOLDOUT\x10\x01\x12&\n\"CALIBRATION_BASIS_LABELLED_TRAFFIC\x10\x02*\xbe\x02\n\rAbstainReason\x12\x1e\n\x1a\x41\x42STAIN_REASON_UNSPECIFIED\x10\x00\x12\x1d\n\x19\x41\x42STAIN_REASON_NO_SUPPORT\x10\x01\x12\'\n#ABSTAIN_REASON_CONFLICTING_OUTCOMES\x10\x02\x12\x1f\n\x1b\x41\x42STAIN_REASON_OUT_OF_SCOPE\x10\x03\x12!\n\x1d\x41\x42STAIN_REASON_CONTRAST_CLASH\x10\x04\x12\x18\n\x14\x41\x42STAIN_REASON_STALE\x10\x05\x12!\n\x1d\x41\x42STAIN_REASON_GUARANTEE_VOID\x10\x06\x12&\n\"ABSTAIN_REASON_UNSUPPORTED_REQUEST\x10\x07\x12\x1c\n\x18\x41\x42STAIN_REASON_NOT_READY\x10\x08*\xb2\x01\n\x0c\x41nswerMethod\x12\x1d\n\x19\x41NSWER_METHOD_UNSPECIFIED\x10\x00\x12\x1a\n\x16\x41NSWER_METHOD_MAJORITY\x10\x01\x12\x1b\n\x17\x41NSWER_METHOD_SYNTHESIS\x10\x02\x12\x1b\n\x17\x41NSWER_METHOD_UNCERTAIN\x10\x03\x12\x16\n\x12\x41NSWER_METHOD_NONE\x10\x04\x12\x15\n\x11\x41NSWER_METHOD_LLM\x10\x05\x62\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
 _builder.BuildTopDescriptorsAndMessages(DESCRIPTOR, 'arenalab.api.common.v1.answer_pb2', _globals)
 if not _descriptor._USE_C_DESCRIPTORS:
   DESCRIPTOR._loaded_options = None
-  _globals['_GUARANTEESTATUS']._serialized_start=1557
-  _globals['_GUARANTEESTATUS']._serialized_end=1694
-  _globals['_GUARANTEEKIND']._serialized_start=1696
-  _globals['_GUARANTEEKIND']._serialized_end=1812
-  _globals['_GUARANTEESCOPE']._serialized_start=1814
-  _globals['_GUARANTEESCOPE']._serialized_end=1915
-  _globals['_CALIBRATIONBASIS']._serialized_start=1918
-  _globals['_CALIBRATIONBASIS']._serialized_end=2050
-  _globals['_ABSTAINREASON']._serialized_start=2053
-  _globals['_ABSTAINREASON']._serialized_end=2371
-  _globals['_ANSWERMETHOD']._serialized_start=2374
-  _globals['_ANSWERMETHOD']._serialized_end=2552
+  _globals['_GUARANTEESTATUS']._serialized_start=1734
+  _globals['_GUARANTEESTATUS']._serialized_end=1871
+  _globals['_GUARANTEEKIND']._serialized_start=1873
+  _globals['_GUARANTEEKIND']._serialized_end=1989
+  _globals['_GUARANTEESCOPE']._serialized_start=1991
+  _globals['_GUARANTEESCOPE']._serialized_end=2092
+  _globals['_CALIBRATIONBASIS']._serialized_start=2095
+  _globals['_CALIBRATIONBASIS']._serialized_end=2227
+  _globals['_ABSTAINREASON']._serialized_start=2230
+  _globals['_ABSTAINREASON']._serialized_end=2548
+  _globals['_ANSWERMETHOD']._serialized_start=2551
+  _globals['_ANSWERMETHOD']._serialized_end=2729
   _globals['_EVIDENCE']._serialized_start=64
   _globals['_EVIDENCE']._serialized_end=250
   _globals['_ALTERNATIVE']._serialized_start=252
   _globals['_ALTERNATIVE']._serialized_end=314
   _globals['_GUARANTEE']._serialized_start=317
-  _globals['_GUARANTEE']._serialized_end=741
-  _globals['_OUTCOMESET']._serialized_start=743
-  _globals['_OUTCOMESET']._serialized_end=817
-  _globals['_ABSTENTION']._serialized_start=819
-  _globals['_ABSTENTION']._serialized_end=923
-  _globals['_CALIBRATIONSUMMARY']._serialized_start=926
-  _globals['_CALIBRATIONSUMMARY']._serialized_end=1150
-  _globals['_CONTRASTCERTIFICATE']._serialized_start=1153
-  _globals['_CONTRASTCERTIFICATE']._serialized_end=1360
-  _globals['_CONTRASTRATE']._serialized_start=1362
-  _globals['_CONTRASTRATE']._serialized_end=1486
-  _globals['_CONTRASTEXAMPLE']._serialized_start=1488
-  _globals['_CONTRASTEXAMPLE']._serialized_end=1554
+  _globals['_GUARANTEE']._serialized_end=764
+  _globals['_GUARANTEETEST']._serialized_start=767
+  _globals['_GUARANTEETEST']._serialized_end=918
+  _globals['_OUTCOMESET']._serialized_start=920
+  _globals['_OUTCOMESET']._serialized_end=994
+  _globals['_ABSTENTION']._serialized_start=996
+  _globals['_ABSTENTION']._serialized_end=1100
+  _globals['_CALIBRATIONSUMMARY']._serialized_start=1103
+  _globals['_CALIBRATIONSUMMARY']._serialized_end=1327
+  _globals['_CONTRASTCERTIFICATE']._serialized_start=1330
+  _globals['_CONTRASTCERTIFICATE']._serialized_end=1537
+  _globals['_CONTRASTRATE']._serialized_start=1539
+  _globals['_CONTRASTRATE']._serialized_end=1663
+  _globals['_CONTRASTEXAMPLE']._serialized_start=1665
+  _globals['_CONTRASTEXAMPLE']._serialized_end=1731
 # @@protoc_insertion_point(module_scope)
