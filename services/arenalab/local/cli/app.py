@@ -2,7 +2,17 @@
 
 import typer
 
-from arenalab.local.cli import asking, data, demo, evaluation, explain, ledger, serving, spans
+from arenalab.local.cli import (
+    asking,
+    data,
+    demo,
+    evaluation,
+    explain,
+    guarantee,
+    ledger,
+    serving,
+    spans,
+)
 
 app = typer.Typer(
     name="arenalab",
@@ -21,6 +31,10 @@ app.command("ask")(asking.ask)
 app.command("demo")(demo.demo)
 app.command("eval")(evaluation.evaluate)
 app.command("explain")(explain.explain)
+app.command("guarantee")(guarantee.guarantee)
+app.command("audits")(guarantee.audits)
+app.command("feedback")(guarantee.feedback)
+app.command("recalibrate")(guarantee.recalibrate)
 app.command("index")(spans.index)
 app.command("local-llm")(serving.local_llm)
 app.add_typer(ledger.app, name="ledger", help="What was said, and its proof.")

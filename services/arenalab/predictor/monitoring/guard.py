@@ -4,7 +4,7 @@ from collections.abc import AsyncIterator, Mapping, Sequence
 from typing import TYPE_CHECKING
 
 from arenalab.api.predictor.v1 import predictor_service_pb2 as pb
-from arenalab.mesh import MeshError, Metrics, NotFoundError
+from arenalab.mesh import MeshError, Metrics, NotFoundError, PreconditionError
 from arenalab.mesh import Reason as ErrorReason
 from arenalab.predictor import wire
 from arenalab.predictor.calibrating import Example
@@ -70,11 +70,14 @@ class Guard:
 
         Raises:
             NotFoundError: UNKNOWN_MODEL, there is no such creature.
+            PreconditionError: NO_DATASET.
             MeshError: As Predict.
         """
         live = await self._peers.collections(tenant)
         dataset = next((c.dataset for c in self._named if c.name == creature), creature)
         found = next((one for one in live if one.dataset == dataset or not creature), None)
+        if found is None and not creature:
+            raise PreconditionError("no dataset is published yet", ErrorReason.NO_DATASET)
         if found is None:
             raise NotFoundError(
                 f"there is no creature {creature!r}", ErrorReason.UNKNOWN_MODEL, model=creature

@@ -4,7 +4,7 @@ import math
 
 import numpy as np
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from arenalab.predictor.monitoring.betting import (
@@ -20,6 +20,7 @@ from arenalab.predictor.monitoring.betting import (
 ALPHAS = st.floats(0.001, 0.5)
 
 
+@settings(deadline=None)
 @given(ALPHAS)
 def test_every_bet_is_fair_at_alpha_and_loses_below_it(alpha: float) -> None:
     wrong, right = odds_payoffs(alpha)
@@ -29,6 +30,7 @@ def test_every_bet_is_fair_at_alpha_and_loses_below_it(alpha: float) -> None:
         assert alpha / 2 * up + (1 - alpha / 2) * down < 1.0
 
 
+@settings(deadline=None)
 @given(ALPHAS, st.lists(st.booleans(), max_size=60))
 def test_the_capital_is_a_martingale_at_alpha(alpha: float, past: list[bool]) -> None:
     after = {}
@@ -42,6 +44,7 @@ def test_the_capital_is_a_martingale_at_alpha(alpha: float, past: list[bool]) ->
     assert alpha * after[True] + (1 - alpha) * after[False] == pytest.approx(1.0)
 
 
+@settings(deadline=None)
 @given(ALPHAS, st.lists(st.booleans(), min_size=1, max_size=60))
 def test_a_wrong_answer_never_lowers_and_a_right_one_never_raises(
     alpha: float, past: list[bool]
@@ -56,6 +59,7 @@ def test_a_wrong_answer_never_lowers_and_a_right_one_never_raises(
             assert test.bets.log_e <= before + 1e-12
 
 
+@settings(deadline=None)
 @given(ALPHAS, st.lists(st.booleans(), max_size=40), st.lists(st.booleans(), max_size=40))
 def test_a_restored_test_goes_on_as_the_one_it_was(
     alpha: float, before: list[bool], after: list[bool]
@@ -75,6 +79,7 @@ def test_a_state_of_other_strategies_is_refused() -> None:
         Bets(len(ODDS)).restore([0.0])
 
 
+@settings(deadline=None)
 @given(ALPHAS, st.integers(0, 200), st.integers(0, 200))
 def test_counted_errors_raise_the_e_value_and_unlabelled_answers_lower_it(
     alpha: float, errors: int, right: int

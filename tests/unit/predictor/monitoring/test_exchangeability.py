@@ -4,7 +4,7 @@ import math
 
 import numpy as np
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from arenalab.predictor.artefact import Pairs
@@ -56,6 +56,7 @@ def test_a_sure_mistake_is_the_strangest_and_a_sure_hit_the_least() -> None:
     assert order == sorted(order)
 
 
+@settings(deadline=None)
 @given(st.integers(0, 10_000), st.floats(0.2, 5.0))
 def test_a_rising_curve_over_the_confidences_changes_nothing(seed: int, power: float) -> None:
     random = np.random.default_rng(seed)

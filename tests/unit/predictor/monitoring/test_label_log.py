@@ -2,7 +2,7 @@ import logging
 from pathlib import Path
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from arenalab.mesh import BudgetSpentError, Reason
@@ -29,6 +29,7 @@ def _monitor(path: Path, max_labels: int = 1000) -> Monitor:
     return Monitor(_log(path, max_labels), calibrated())
 
 
+@settings(deadline=None)
 @given(st.text(), st.booleans(), st.floats(0, 1))
 def test_a_label_survives_its_json_form(text: str, flag: bool, confidence: float) -> None:  # noqa: FBT001
     one = label(1, confidence=confidence, correct=flag, turns=(text,), outcomes=(text,))
@@ -76,6 +77,7 @@ async def test_a_torn_tail_is_dropped_and_a_damaged_line_reported(
     assert [kept.prediction_id for kept in _log(tmp_path).labels] == ["p1", "p2", "p3"]
 
 
+@settings(deadline=None)
 @given(cut=st.integers(0, 2000))
 def test_wherever_the_file_is_cut_what_is_left_whole_is_read(
     tmp_path_factory: pytest.TempPathFactory, cut: int

@@ -2,7 +2,7 @@ import json
 
 import numpy as np
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from arenalab.predictor.monitoring.labels import Source
@@ -121,6 +121,7 @@ def test_the_audited_error_is_weighted_by_inverse_propensity() -> None:
     assert watch.audited_error == pytest.approx(10 / 110)
 
 
+@settings(deadline=None)
 @given(st.lists(st.booleans(), max_size=80), st.lists(st.booleans(), max_size=40))
 def test_a_restored_watch_judges_audits_as_the_one_it_was(
     before: list[bool], after: list[bool]
