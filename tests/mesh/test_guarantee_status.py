@@ -228,6 +228,7 @@ async def test_what_is_due_is_calibrated_anew_in_the_background(
         ({"propensity": 0.0}, "labels[0].propensity"),
         ({"turns": ["x"] * 257}, "labels[0].turns"),
         ({"turns": [" "]}, "labels[0].turns"),
+        ({"turns": ["x"], "outcomes": ["y" * 327_680]}, "labels[0].turns"),
     ],
 )
 async def test_a_label_outside_its_ranges_is_refused(

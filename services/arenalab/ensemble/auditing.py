@@ -11,6 +11,8 @@ from typing import Final
 
 import blake3
 
+from arenalab.mesh import ConfigError
+
 KEY_BYTES: Final = 32
 _BITS: Final = 64
 
@@ -35,7 +37,7 @@ def read_key(path: Path) -> bytes:
 
     Raises:
         OSError: It can be neither read nor made.
-        ValueError: It does not hold 32 bytes.
+        ConfigError: It does not hold 32 bytes.
     """
     if not path.exists():
         path.parent.mkdir(parents=True, exist_ok=True)
@@ -48,5 +50,5 @@ def read_key(path: Path) -> bytes:
         aside.replace(path)
     key = path.read_bytes()
     if len(key) != KEY_BYTES:
-        raise ValueError(f"{path} must hold {KEY_BYTES} bytes, got {len(key)}")
+        raise ConfigError(f"{path} must hold {KEY_BYTES} bytes, got {len(key)}")
     return key

@@ -6,6 +6,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from arenalab.ensemble.auditing import KEY_BYTES, Draw, read_key
+from arenalab.mesh import ConfigError
 
 KEY = bytes(range(KEY_BYTES))
 
@@ -47,5 +48,5 @@ def test_the_key_is_made_once_for_its_owner_alone(tmp_path: Path) -> None:
     assert len(key) == KEY_BYTES
     assert stat.S_IMODE(path.stat().st_mode) == 0o600
     path.write_bytes(b"short")
-    with pytest.raises(ValueError, match="32 bytes, got 5"):
+    with pytest.raises(ConfigError, match="32 bytes, got 5"):
         read_key(path)

@@ -69,16 +69,19 @@ class Bets:
         """Returns all that is needed to go on later."""
         return [self._log_total, float(self._played), *self._capital.tolist()]
 
-    def restore(self, state: Sequence[float]) -> None:
-        """Goes on from a state.
+    @classmethod
+    def restored(cls, strategies: int, state: Sequence[float]) -> "Bets":
+        """Returns bets that go on from a state.
 
         Raises:
             ValueError: It is of other strategies.
         """
-        if len(state) != len(self._shares) + 2:
-            raise ValueError(f"a state must hold {len(self._shares) + 2} numbers, got {len(state)}")
-        self._log_total, self._played = float(state[0]), int(state[1])
-        self._capital = np.array(state[2:], dtype=np.float64)
+        bets = cls(strategies)
+        if len(state) != len(bets._shares) + 2:
+            raise ValueError(f"a state must hold {len(bets._shares) + 2} numbers, got {len(state)}")
+        bets._log_total, bets._played = float(state[0]), int(state[1])
+        bets._capital = np.array(state[2:], dtype=np.float64)
+        return bets
 
 
 def odds_payoffs(alpha: float) -> tuple[tuple[float, ...], tuple[float, ...]]:

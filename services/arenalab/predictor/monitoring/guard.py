@@ -1,6 +1,8 @@
 """The running tests of every dataset: fed, shown, and read for a new calibration."""
 
+import logging
 from collections.abc import AsyncIterator, Mapping, Sequence
+from contextlib import suppress
 from typing import TYPE_CHECKING
 
 from arenalab.api.predictor.v1 import predictor_service_pb2 as pb
@@ -17,6 +19,8 @@ from arenalab.predictor.versions import LoadedVersion, Versions
 
 if TYPE_CHECKING:
     from arenalab.api.search.v1 import search_service_pb2 as search_pb
+
+_logger = logging.getLogger(__name__)
 
 
 class Guard:
@@ -62,8 +66,9 @@ class Guard:
         ]
 
     async def show(self, tenant: str) -> None:
-        """Sets the metrics of a tenant's live datasets."""
-        await self.describe(tenant)
+        """Sets the metrics of a tenant's live datasets; as they were, while search is away."""
+        with suppress(MeshError):
+            await self.describe(tenant)
 
     async def gathered(self, tenant: str, creature: str) -> list[Example]:
         """Returns what was labelled of the live version that a creature answers from.
@@ -97,9 +102,12 @@ class Guard:
         return found
 
     async def write_served(self) -> None:
-        """Writes to disk how many answers each version has served."""
-        for _, version in self._versions.loaded():
-            await version.monitor.write_served()
+        """Writes to disk how many answers each version has served. What fails is reported."""
+        for (tenant, dataset, _), version in self._versions.loaded():
+            try:
+                await version.monitor.write_served()
+            except MeshError as error:
+                _logger.warning("%s/%s: %s", tenant, dataset, error)
 
     async def _describe(
         self, tenant: str, live: "search_pb.Collection", creatures: Sequence[str]

@@ -1,6 +1,7 @@
 """The tests of one dataset version with the labels behind them, kept in step."""
 
 import asyncio
+import logging
 from collections.abc import Sequence
 from typing import Final
 
@@ -11,6 +12,8 @@ from arenalab.predictor.calibrated import Calibrated
 from arenalab.predictor.monitoring.label_log import LabelLog
 from arenalab.predictor.monitoring.labels import Label
 from arenalab.predictor.monitoring.watch import Standing, Status, Watch
+
+_logger = logging.getLogger(__name__)
 
 _ID_DIGITS: Final = 16
 
@@ -87,7 +90,11 @@ class Monitor:
         watch = Watch(calibrated, calibration_id(calibrated, self._log.restarts))
         watch.served = self._log.read_served(watch.calibration)
         if self._log.rolled is not None:
-            watch.restore(self._log.rolled)
+            try:
+                watch.restore(self._log.rolled)
+            except (KeyError, TypeError, ValueError) as error:
+                # Of another release, perhaps: its labels are lost to the tests, not the others.
+                _logger.warning("what older labels had come to is not used: %s", error)
         for label in self._log.fresh:
             watch.observe(label)
         return watch

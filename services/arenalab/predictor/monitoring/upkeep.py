@@ -61,25 +61,27 @@ class Upkeep:
         renewed = []
         for tenant in await asyncio.to_thread(self._labels.tenants):
             for dataset, version in await self._guard.live(tenant):
-                if self._is_due(version.monitor):
+                if is_due(version.monitor, self._now(), self._every_s):
                     await self._renew(tenant, dataset, version.monitor)
                     renewed.append(dataset)
+            await self._guard.show(tenant)
         return renewed
-
-    def _is_due(self, monitor: Monitor) -> bool:
-        since = monitor.since
-        return (
-            since is not None
-            and self._now() - since >= self._every_s
-            and monitor.watch.audit_labels >= MIN_EXAMPLES
-            and len(monitor.gathered()) >= MIN_EXAMPLES
-        )
 
     async def _renew(self, tenant: str, dataset: str, monitor: Monitor) -> None:
         examples = [example_of(label) for label in monitor.gathered()]
         await self._calibrator.calibrate(tenant, dataset, 0.0, 0.0, _each(examples))
-        await self._guard.show(tenant)
         _logger.info("calibrated %s/%s anew from %d labels", tenant, dataset, len(examples))
+
+
+def is_due(monitor: Monitor, now: float, every_s: float) -> bool:
+    """Returns whether a calibration is old enough, and there are enough new labels for another."""
+    since = monitor.since
+    return (
+        since is not None
+        and now - since >= every_s
+        and monitor.watch.audit_labels >= MIN_EXAMPLES
+        and len(monitor.gathered()) >= MIN_EXAMPLES
+    )
 
 
 async def _each(examples: Sequence[Example]) -> AsyncIterator[Example]:

@@ -25,8 +25,8 @@ from enum import IntEnum
 from typing import Any, Final
 
 from arenalab.predictor.calibrated import Calibrated
-from arenalab.predictor.monitoring.betting import RiskTest, counted_log_e, e_value
-from arenalab.predictor.monitoring.exchangeability import ExchangeabilityTest
+from arenalab.predictor.monitoring.betting import ODDS, Bets, RiskTest, counted_log_e, e_value
+from arenalab.predictor.monitoring.exchangeability import POWERS, SLOPES, ExchangeabilityTest
 from arenalab.predictor.monitoring.labels import Label, Source
 
 # The e-values at which a bound is degraded, and with them how often that is a false alarm: at
@@ -201,13 +201,18 @@ class Watch:
         """
         if state["calibration"] != self.calibration:
             return
-        self._risk.bets.restore(state["risk"])
-        self._exchangeable.bets.restore(state["ranks"])
-        counts = [int(count) for count in state["counts"]]
-        self.audit_labels, self.complaints, self._audited, self._audited_wrong = counts
-        self._ranked = int(state["ranked"])
-        self._weight, self._weight_wrong = map(float, state["weights"])
-        self._peak, self._rank_peak, self._complaint_peak = map(float, state["peaks"])
+        risk, ranks = Bets.restored(len(ODDS), state["risk"]), state["ranks"]
+        ranks = Bets.restored(len(POWERS) + len(SLOPES), ranks)
+        audits, complaints, audited, wrong = map(int, state["counts"])
+        ranked = int(state["ranked"])
+        weight, weight_wrong = map(float, state["weights"])
+        peaks = tuple(map(float, state["peaks"]))
+        self._peak, self._rank_peak, self._complaint_peak = peaks
+        # Nothing above has changed a count: a state that is none leaves the watch as it was.
+        self._risk.bets, self._exchangeable.bets = risk, ranks
+        self.audit_labels, self.complaints = audits, complaints
+        self._audited, self._audited_wrong, self._ranked = audited, wrong, ranked
+        self._weight, self._weight_wrong = weight, weight_wrong
         self._is_frozen = True
         self._standing = None
 

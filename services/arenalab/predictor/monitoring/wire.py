@@ -6,6 +6,7 @@ from typing import Final
 from arenalab.api.common.v1 import answer_pb2
 from arenalab.api.predictor.v1 import predictor_service_pb2 as pb
 from arenalab.mesh import InvalidInputError
+from arenalab.mesh import Reason as ErrorReason
 from arenalab.predictor.monitoring.betting import e_value
 from arenalab.predictor.monitoring.labels import Label, Source
 from arenalab.predictor.monitoring.watch import RunningTest, Standing, Status
@@ -13,6 +14,7 @@ from arenalab.predictor.monitoring.watch import RunningTest, Standing, Status
 MAX_LABELS: Final = 1000
 MAX_ID: Final = 128
 MAX_TURNS: Final = 256
+MAX_TEXT_BYTES: Final = 327_680
 
 _SOURCES: Final = {
     pb.LABEL_SOURCE_AUDIT: Source.AUDIT,
@@ -69,6 +71,13 @@ def label_of(label: pb.Label, field: str) -> Label:
         raise _refused(f"{field}.turns", f"hold at most {MAX_TURNS}", len(label.turns))
     if label.turns and not label.turns[-1].strip():
         raise _refused(f"{field}.turns", "end with a question", "a blank")
+    size = sum(len(text.encode()) for text in (*label.turns, *label.outcomes))
+    if size > MAX_TEXT_BYTES:
+        raise InvalidInputError(
+            f"{field} must have at most {MAX_TEXT_BYTES} bytes of turns and outcomes, got {size}",
+            ErrorReason.TOO_LARGE,
+            field=f"{field}.turns",
+        )
     return Label(
         prediction_id=label.prediction_id,
         source=source,

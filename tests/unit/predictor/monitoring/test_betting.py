@@ -67,7 +67,7 @@ def test_a_restored_test_goes_on_as_the_one_it_was(
     whole, other = RiskTest(alpha), RiskTest(alpha)
     for one in before:
         whole.observe(is_wrong=one)
-    other.bets.restore(whole.bets.state())
+    other.bets = Bets.restored(len(ODDS), whole.bets.state())
     for one in after:
         whole.observe(is_wrong=one)
         other.observe(is_wrong=one)
@@ -76,7 +76,7 @@ def test_a_restored_test_goes_on_as_the_one_it_was(
 
 def test_a_state_of_other_strategies_is_refused() -> None:
     with pytest.raises(ValueError, match="must hold 8 numbers"):
-        Bets(len(ODDS)).restore([0.0])
+        Bets.restored(len(ODDS), [0.0])
 
 
 @settings(deadline=None)

@@ -1,3 +1,4 @@
+import json
 import logging
 from pathlib import Path
 
@@ -9,6 +10,7 @@ from arenalab.mesh import BudgetSpentError, Reason
 from arenalab.predictor.monitoring.label_log import LabelLog, LabelStore
 from arenalab.predictor.monitoring.labels import Source, label_form, label_from
 from arenalab.predictor.monitoring.monitor import Monitor
+from arenalab.predictor.monitoring.upkeep import is_due
 from arenalab.predictor.monitoring.watch import AUDIT, Status
 from tests.unit.predictor.monitoring.labelled import calibrated, label
 
@@ -172,3 +174,39 @@ async def test_the_count_of_served_answers_is_of_one_calibration(tmp_path: Path)
     assert monitor.watch.served == 0
     (tmp_path / "v.served").write_bytes(b"{")
     assert _monitor(tmp_path).watch.served == 0
+
+
+async def test_a_state_that_is_none_leaves_the_tests_as_they_are(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    monitor = _monitor(tmp_path)
+    id_ = monitor.watch.calibration
+    await monitor.report([label(n, calibration=id_) for n in range(3)])
+    path = tmp_path / "v.ndjson"
+    form = monitor.watch.state() | {"risk": [0.0], "counts": [9, 9, 9, 9]}
+    path.write_bytes(json.dumps({"rolled": form}).encode() + b"\n" + path.read_bytes())
+    again = _monitor(tmp_path)
+    assert "is not used" in caplog.text
+    assert again.watch.audit_labels == 3
+    assert {test.observed for test in again.watch.tests} == {0, 3}
+
+
+async def test_a_calibration_is_due_when_it_is_old_and_there_are_fifty_new_labels(
+    tmp_path: Path,
+) -> None:
+    monitor = _monitor(tmp_path)
+    id_ = monitor.watch.calibration
+    assert not is_due(monitor, 1e9, 10.0)
+    await monitor.report([label(n, calibration=id_) for n in range(49)])
+    assert not is_due(monitor, 1e9, 10.0)
+    await monitor.report([label(49, calibration=id_)])
+    assert not is_due(monitor, 1000.0 + 9.0, 10.0)
+    assert is_due(monitor, 1000.0 + 10.0, 10.0)
+    await monitor.restart(calibrated())
+    assert len(monitor.gathered()) == 50
+    assert not is_due(monitor, 1e9, 10.0)
+    # Complaints are no reason: they calibrate nothing.
+    fresh = monitor.watch.calibration
+    complaints = [label(n, source=Source.FEEDBACK, calibration=fresh) for n in range(100, 160)]
+    await monitor.report(complaints)
+    assert not is_due(monitor, 1e9, 10.0)

@@ -629,7 +629,9 @@ class Label(_message.Message):
 
     @_builtins.property
     def outcomes(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]:
-        """outcomes that count as right, byte for byte. Empty: none that is known."""
+        """outcomes that count as right, byte for byte. Empty: none that is known. With the
+        turns at most 327,680 bytes.
+        """
 
     def __init__(
         self,

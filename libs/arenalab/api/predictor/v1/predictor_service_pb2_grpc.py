@@ -124,7 +124,7 @@ class PredictorServiceServicer:
         returns, and the running tests have seen them.
 
         Reporting the same prediction again from the same source changes nothing. Errors:
-        INVALID_ARGUMENT (INVALID_ARGUMENT), naming the field; NOT_FOUND
+        INVALID_ARGUMENT (INVALID_ARGUMENT, TOO_LARGE), naming the field; NOT_FOUND
         (UNKNOWN_DATASET) for a version that is not there; FAILED_PRECONDITION
         (NOT_CALIBRATED); DATA_LOSS (CORRUPT_DATASET); RESOURCE_EXHAUSTED
         (STORAGE_FULL), where nothing of the dataset's labels was kept.

@@ -69,7 +69,7 @@ class PredictorServiceStub:
     returns, and the running tests have seen them.
 
     Reporting the same prediction again from the same source changes nothing. Errors:
-    INVALID_ARGUMENT (INVALID_ARGUMENT), naming the field; NOT_FOUND
+    INVALID_ARGUMENT (INVALID_ARGUMENT, TOO_LARGE), naming the field; NOT_FOUND
     (UNKNOWN_DATASET) for a version that is not there; FAILED_PRECONDITION
     (NOT_CALIBRATED); DATA_LOSS (CORRUPT_DATASET); RESOURCE_EXHAUSTED
     (STORAGE_FULL), where nothing of the dataset's labels was kept.
@@ -123,7 +123,7 @@ class PredictorServiceAsyncStub(PredictorServiceStub):
     returns, and the running tests have seen them.
 
     Reporting the same prediction again from the same source changes nothing. Errors:
-    INVALID_ARGUMENT (INVALID_ARGUMENT), naming the field; NOT_FOUND
+    INVALID_ARGUMENT (INVALID_ARGUMENT, TOO_LARGE), naming the field; NOT_FOUND
     (UNKNOWN_DATASET) for a version that is not there; FAILED_PRECONDITION
     (NOT_CALIBRATED); DATA_LOSS (CORRUPT_DATASET); RESOURCE_EXHAUSTED
     (STORAGE_FULL), where nothing of the dataset's labels was kept.
@@ -204,7 +204,7 @@ class PredictorServiceServicer(metaclass=_abc_1.ABCMeta):
         returns, and the running tests have seen them.
 
         Reporting the same prediction again from the same source changes nothing. Errors:
-        INVALID_ARGUMENT (INVALID_ARGUMENT), naming the field; NOT_FOUND
+        INVALID_ARGUMENT (INVALID_ARGUMENT, TOO_LARGE), naming the field; NOT_FOUND
         (UNKNOWN_DATASET) for a version that is not there; FAILED_PRECONDITION
         (NOT_CALIBRATED); DATA_LOSS (CORRUPT_DATASET); RESOURCE_EXHAUSTED
         (STORAGE_FULL), where nothing of the dataset's labels was kept.
