@@ -122,7 +122,10 @@ async def test_wrong_audits_void_the_bound_and_a_calibration_renews_it(mesh: Mes
     assert state.audited_error == 1.0
     assert list(state.creatures) == ["hobby", "baker"]
     # Labelled questions of today, as gathered, set a new threshold.
-    await _report(mesh, await _right_labels(mesh, 60, start=100))
+    right = await _right_labels(mesh, 60, start=100)
+    right[0].creature = "baker"  # asked again of its own slice, which knows no guitar
+    right[1].creature = "somebody who is gone"
+    await _report(mesh, right)
     renewed = await mesh.predictor.Calibrate(_header(from_labels=True))
     assert renewed.summary.guarantee.calibration_size == 68
     assert renewed.summary.guarantee.basis == answer_pb2.CALIBRATION_BASIS_LABELLED_TRAFFIC

@@ -1,7 +1,7 @@
 """The running tests of every dataset: fed, shown, and read for a new calibration."""
 
 import logging
-from collections.abc import AsyncIterator, Mapping, Sequence
+from collections.abc import AsyncIterator, Collection, Mapping, Sequence
 from contextlib import suppress
 from typing import TYPE_CHECKING
 
@@ -88,7 +88,15 @@ class Guard:
                 f"there is no creature {creature!r}", ErrorReason.UNKNOWN_MODEL, model=creature
             )
         version = await self._versions.get(tenant, found.dataset, found.dataset_version)
-        return [example_of(label) for label in version.monitor.gathered()]
+        return self.examples(found.dataset, version)
+
+    def examples(self, dataset: str, version: LoadedVersion) -> list[Example]:
+        """Returns what was labelled of a version, each question for the creature that was asked.
+
+        A creature that is gone, or has another dataset by now, is the one that is calibrated.
+        """
+        names = {one.name for one in all_creatures([dataset], self._named)}
+        return [_example_of(label, names) for label in version.monitor.gathered()]
 
     async def live(self, tenant: str) -> list[tuple[str, LoadedVersion]]:
         """Returns the live datasets of a tenant that can be opened, by name."""
@@ -143,10 +151,10 @@ class Guard:
             self._metrics.guarantee_e_value.labels(tenant, dataset, test.name).set(test.e)
 
 
-def example_of(label: Label) -> Example:
-    """Returns the question of a label with the outcomes that are right."""
+def _example_of(label: Label, creatures: Collection[str]) -> Example:
     *earlier, question = label.turns
-    return Example(question, frozenset(label.outcomes), tuple(earlier), label.creature)
+    creature = label.creature if label.creature in creatures else None
+    return Example(question, frozenset(label.outcomes), tuple(earlier), creature)
 
 
 async def with_gathered(

@@ -7,7 +7,7 @@ from typing import Final
 
 from arenalab.mesh import MeshError, deadline
 from arenalab.predictor.calibrating import MIN_EXAMPLES, Calibrator, Example
-from arenalab.predictor.monitoring.guard import Guard, example_of
+from arenalab.predictor.monitoring.guard import Guard
 from arenalab.predictor.monitoring.label_log import LabelStore
 from arenalab.predictor.monitoring.monitor import Monitor
 
@@ -62,13 +62,12 @@ class Upkeep:
         for tenant in await asyncio.to_thread(self._labels.tenants):
             for dataset, version in await self._guard.live(tenant):
                 if is_due(version.monitor, self._now(), self._every_s):
-                    await self._renew(tenant, dataset, version.monitor)
+                    await self._renew(tenant, dataset, self._guard.examples(dataset, version))
                     renewed.append(dataset)
             await self._guard.show(tenant)
         return renewed
 
-    async def _renew(self, tenant: str, dataset: str, monitor: Monitor) -> None:
-        examples = [example_of(label) for label in monitor.gathered()]
+    async def _renew(self, tenant: str, dataset: str, examples: Sequence[Example]) -> None:
         await self._calibrator.calibrate(tenant, dataset, 0.0, 0.0, _each(examples))
         _logger.info("calibrated %s/%s anew from %d labels", tenant, dataset, len(examples))
 
