@@ -105,7 +105,8 @@ async def url() -> AsyncIterator[str]:
     async with AsyncExitStack() as stack:
         addresses = []
         search = _Search()  # type: ignore[abstract]  # what it lacks answers UNIMPLEMENTED
-        for servicer in (_Ensemble(), search):
+        ensemble = _Ensemble()  # type: ignore[abstract]
+        for servicer in (ensemble, search):
             server = running_server("peer", servicer.register, "127.0.0.1:0", Telemetry("peer"))
             addresses.append(f"127.0.0.1:{await stack.enter_async_context(server)}")
         config = GatewayConfig(

@@ -47,8 +47,11 @@ def _answers(output: str, confidence: float) -> predictor_pb.PredictResponse:
         method=answer_pb2.ANSWER_METHOD_MAJORITY,
         guarantee=VALID,
         evidence=[answer_pb2.Evidence(span_id="s1", question="q", outcome=output, similarity=0.9)],
+        dataset="faq",
         dataset_version="ab" * 32,
         outcome_set=answer_pb2.OutcomeSet(outcomes=[output], coverage=0.95, calibration_size=200),
+        calibration="c" * 16,
+        admissible=True,
     )
 
 
@@ -67,6 +70,28 @@ class _Predictor(predictor_grpc.PredictorServiceServicer):
         self.checked: list[predictor_pb.CheckSupportRequest] = []
         self.unsupported: dict[str, str] = {}  # a sentence, and the term that it lacks
         self.check_fails: MeshError | None = None
+        self.labels: list[predictor_pb.Label] = []
+        self.refuses: MeshError | None = None
+
+    async def ReportLabels(
+        self, request: predictor_pb.ReportLabelsRequest, context: object
+    ) -> predictor_pb.ReportLabelsResponse:
+        if self.refuses:
+            raise self.refuses
+        self.labels += request.labels
+        return predictor_pb.ReportLabelsResponse(recorded=len(request.labels))
+
+    async def GetGuaranteeStatus(
+        self, request: predictor_pb.GetGuaranteeStatusRequest, context: object
+    ) -> predictor_pb.GetGuaranteeStatusResponse:
+        reason = "audit test: e-value 40 reached 20"
+        void = answer_pb2.Guarantee(status=answer_pb2.GUARANTEE_STATUS_VOID, status_reason=reason)
+        return predictor_pb.GetGuaranteeStatusResponse(
+            datasets=[
+                predictor_pb.DatasetGuarantee(dataset="faq", guarantee=void),
+                predictor_pb.DatasetGuarantee(dataset="docs", trouble="it is damaged"),
+            ]
+        )
 
     async def Predict(
         self, request: predictor_pb.PredictRequest, context: object
@@ -203,6 +228,13 @@ async def _serving(name: str, add: Callable[..., None], servicer: object) -> Asy
 
 @pytest.fixture
 async def world(tmp_path: Path) -> AsyncIterator[World]:
+    async with running_world(tmp_path) as running:
+        yield running
+
+
+@asynccontextmanager
+async def running_world(folder: Path, **settings: Any) -> AsyncIterator[World]:
+    """Runs an ensemble among scripted peers, its files below `folder`."""
     # The peers answer the RPCs that Ensemble calls; the others stay unimplemented.
     predictor, fallback, ledger = _Predictor(), _Fallback(), _Ledger()  # type: ignore[abstract]
     predictor.says["faq"] = _answers("Like this.", 0.93)
@@ -220,7 +252,9 @@ async def world(tmp_path: Path) -> AsyncIterator[World]:
             predictor_address=predictor_at,
             fallback_address=fallback_at,
             ledger_address=ledger_at,
-            journal_path=tmp_path / "unsealed.ndjson",
+            journal_path=folder / "unsealed.ndjson",
+            predictions_dir=folder / "predictions",
+            **settings,
         )
         async with (
             running_ensemble(config, Telemetry("ensemble")) as port,

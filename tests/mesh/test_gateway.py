@@ -191,6 +191,16 @@ class Ensemble(pb_grpc.EnsembleServiceServicer):
             models=[pb.Model(id=name, owned_by="arenalab", description="d") for name in names]
         )
 
+    async def GetGuaranteeStatus(
+        self, request: pb.GetGuaranteeStatusRequest, context: Any
+    ) -> pb.GetGuaranteeStatusResponse:
+        return pb.GetGuaranteeStatusResponse(
+            datasets=[
+                pb.DatasetStatus(dataset="faq", status=answer_pb2.GUARANTEE_STATUS_VOID),
+                pb.DatasetStatus(dataset="docs", status=answer_pb2.GUARANTEE_STATUS_VALID),
+            ]
+        )
+
     def register(self, server: grpc.aio.Server) -> None:
         pb_grpc.add_EnsembleServiceServicer_to_server(self, server)
 
@@ -244,7 +254,7 @@ class Mesh:
 
 @asynccontextmanager
 async def running(telemetry: Telemetry | None = None, **settings: Any) -> AsyncIterator[Mesh]:
-    ensemble = Ensemble()
+    ensemble = Ensemble()  # type: ignore[abstract]  # as below
     search = Search()  # type: ignore[abstract]  # what it lacks answers UNIMPLEMENTED
     async with AsyncExitStack() as stack:
 
@@ -715,11 +725,23 @@ async def test_health_readiness_and_metrics_need_no_key() -> None:
         assert f"http_server_request_{count} 1.0" in metrics.text
 
 
+async def test_a_void_guarantee_is_named_and_does_not_make_the_gateway_unready() -> None:
+    async with running() as mesh:
+        response = await mesh.http.get("/ready")
+    assert response.status_code == 200
+    assert response.json()["guarantees"] == {"faq": "void", "docs": "valid"}
+    async with running(ensemble_address="127.0.0.1:1") as mesh:
+        response = await mesh.http.get("/ready")
+    assert response.status_code == 503
+    assert response.json()["guarantees"] is None
+
+
 async def test_readiness_names_what_is_missing() -> None:
     async with running(ledger_address="127.0.0.1:1") as mesh:
         response = await mesh.http.get("/ready")
     assert response.status_code == 503
     assert response.json()["services"] == {"ensemble": "serving", "ledger": "unreachable"}
+    assert response.json()["guarantees"] == {"faq": "void", "docs": "valid"}
     assert "ledger" in _error_of(response)["message"]
 
 

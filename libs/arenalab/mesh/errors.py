@@ -59,6 +59,7 @@ class Reason(StrEnum):
     NOT_CALIBRATED = auto()
     INVALID_VECTOR = auto()
     CONTRAST_RISK = auto()
+    UNKNOWN_PREDICTION = auto()
 
 
 class MeshError(Exception):

@@ -50,6 +50,18 @@ class Metrics:
             buckets=SHARE_BUCKETS,
             registry=self.registry,
         )
+        self.guarantee_status = Gauge(
+            "arenalab_guarantee_status",
+            "Whether the bound holds, by dataset: 1 valid, 2 degraded, 3 void.",
+            ("tenant", "dataset"),
+            registry=self.registry,
+        )
+        self.guarantee_e_value = Gauge(
+            "arenalab_guarantee_e_value",
+            "E-value of a running test against the bound, by dataset; 1 says nothing.",
+            ("tenant", "dataset", "test"),
+            registry=self.registry,
+        )
         self.part_duration = Histogram(
             "arenalab_part_duration_seconds",
             "Time of one part of the work: embed, search, predict, fallback, ledger.",

@@ -11,9 +11,11 @@ from google.protobuf.duration_pb2 import Duration
 from arenalab.api.common.v1 import answer_pb2
 from arenalab.api.ensemble.v1 import ensemble_service_pb2 as pb
 from arenalab.api.fallback.v1 import fallback_service_pb2 as fallback_pb
+from arenalab.api.predictor.v1 import predictor_service_pb2 as predictor_pb
 from arenalab.ensemble.memory import Memory
 from arenalab.ensemble.opinions import degrade, guarantee_of_choice, outcome_set_of_choice
 from arenalab.ensemble.peers import Peers
+from arenalab.ensemble.recording import Recorder
 from arenalab.ensemble.rephrasing import rephrase, sentences_within
 from arenalab.ensemble.sealing import Sealer, entry_for
 from arenalab.ensemble.selection import Selection
@@ -54,6 +56,7 @@ class _Answer:
     started_s: float
     text: list[str] = field(default_factory=list)
     sealed: bool = False
+    said: predictor_pb.PredictResponse = field(default_factory=predictor_pb.PredictResponse)
 
     def start(self, route: pb.Route.ValueType) -> pb.AnswerResponse:
         self.finished.route = route
@@ -76,6 +79,7 @@ class Answering:
         peers: Peers,
         memory: Memory,
         sealer: Sealer,
+        recorder: Recorder,
         observed: Telemetry,
         new_id: Callable[[], str],
         random: Callable[[int], bytes],
@@ -83,6 +87,7 @@ class Answering:
         self._peers = peers
         self._memory = memory
         self._sealer = sealer
+        self._recorder = recorder
         self._telemetry = observed
         self._new_id = new_id
         self._random = random
@@ -148,7 +153,7 @@ class Answering:
         with self._telemetry.span("invoke_workflow arenalab.memory"):
             chosen, asked = await self._memory.ask(answer.selection, answer.request, answer.tenant)
         _set_seconds(finished.timings.predict, time.perf_counter() - before_s)
-        said = chosen.response
+        said = answer.said = chosen.response
         finished.confidence = said.confidence
         finished.method = said.method
         finished.evidence.extend(said.evidence)
@@ -167,6 +172,7 @@ class Answering:
             )
             for o in asked
         )
+        self._recorder.draw(finished, said)
         self._telemetry.metrics.confidence.observe(said.confidence)
         if said.HasField("abstention"):
             finished.abstention.CopyFrom(said.abstention)
@@ -252,6 +258,7 @@ class Answering:
         entry = entry_for(answer.tenant, answer.request, finished, "".join(answer.text))
         receipt = await self._sealer.seal(entry, answer.selection.ledger)
         answer.sealed = True
+        await self._record(answer)
         if receipt is not None:
             finished.receipt.CopyFrom(receipt)
         now_s = time.perf_counter()
@@ -268,10 +275,15 @@ class Answering:
         async def seal() -> None:
             deadline.begin(ABORTED_SEAL_S)
             await self._sealer.seal(entry, answer.selection.ledger)
+            await self._record(answer)
 
         task = asyncio.create_task(seal())
         self._aborted.add(task)
         task.add_done_callback(self._aborted.discard)
+
+    async def _record(self, answer: _Answer) -> None:
+        messages = answer.request.messages
+        await self._recorder.record(answer.tenant, messages, answer.finished, answer.said)
 
     async def drain(self) -> None:
         """Waits until the answers that were cut off are sealed."""

@@ -17,6 +17,11 @@ class EnsembleConfig:
     # Entries that could not be sealed under `ledger: best_effort` wait here.
     journal_path: Path = Path("ensemble/unsealed.ndjson")
     max_unsealed: int = 10_000  # beyond it, best-effort answers are refused too
+    # Predictions that feedback can name, and the key of the draw.
+    predictions_dir: Path = Path("ensemble/predictions")
+    max_predictions: int = 20_000  # of those that were not drawn; the older half goes first
+    max_audits: int = 2_000  # of those that were
+    audit_rate: float = 0.01  # share of memory's outputs drawn for labelling; 0: none
     predict_timeout_s: float = 5.0
     fallback_timeout_s: float = 120.0
     rephrase_timeout_s: float = 15.0  # then the words of the spans are served
@@ -32,5 +37,10 @@ class EnsembleConfig:
         ):
             if getattr(self, name) <= 0:
                 raise ConfigError(f"ENSEMBLE_{name.upper()} must be > 0")
+        if not 0 <= self.audit_rate <= 1:
+            raise ConfigError(f"ENSEMBLE_AUDIT_RATE must be in [0, 1], got {self.audit_rate}")
+        for name in ("max_predictions", "max_audits"):
+            if getattr(self, name) < 2:  # noqa: PLR2004 - one for each segment
+                raise ConfigError(f"ENSEMBLE_{name.upper()} must be >= 2")
         if self.max_creatures_at_once < 1:
             raise ConfigError("ENSEMBLE_MAX_CREATURES_AT_ONCE must be >= 1")

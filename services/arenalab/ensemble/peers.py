@@ -19,6 +19,8 @@ IDEMPOTENT_PREDICTOR: Final = (
     "arenalab.api.predictor.v1.PredictorService/CheckSupport",
     "arenalab.api.predictor.v1.PredictorService/Predict",
     "arenalab.api.predictor.v1.PredictorService/ListCreatures",
+    "arenalab.api.predictor.v1.PredictorService/ReportLabels",
+    "arenalab.api.predictor.v1.PredictorService/GetGuaranteeStatus",
 )
 # Append is idempotent by its entry id.
 IDEMPOTENT_LEDGER: Final = (
@@ -51,6 +53,17 @@ class Peers:
             request, timeout=self._config.predict_timeout_s
         )
         return response.creatures
+
+    async def report_label(self, tenant: str, label: predictor_pb.Label) -> None:
+        request = predictor_pb.ReportLabelsRequest(scope=scope_for(tenant), labels=[label])
+        await self._predictor.ReportLabels(request, timeout=self._config.predict_timeout_s)
+
+    async def guarantees(self, tenant: str) -> Sequence[predictor_pb.DatasetGuarantee]:
+        request = predictor_pb.GetGuaranteeStatusRequest(scope=scope_for(tenant))
+        response = await self._predictor.GetGuaranteeStatus(
+            request, timeout=self._config.predict_timeout_s
+        )
+        return response.datasets
 
     async def providers(self, _key: str = "") -> Sequence[fallback_pb.Provider]:
         response = await self._fallback.ListProviders(

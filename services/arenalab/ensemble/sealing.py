@@ -55,6 +55,8 @@ def _facts(request: pb.AnswerRequest, finished: pb.AnswerFinished) -> dict[str, 
         "guarantee": guarantee,
         "finish_reason": finished.finish_reason,
         "request_id": request.request_id,
+        "audited": finished.audited,
+        "audit_propensity": finished.audit_propensity,
     }
     if finished.HasField("abstention"):
         reason = answer_pb2.AbstainReason.Name(finished.abstention.reason)

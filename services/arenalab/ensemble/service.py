@@ -1,6 +1,6 @@
 """EnsembleService: checks the request, resolves the model, streams the answer."""
 
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 from typing import Final, TypeVar
 
 import grpc
@@ -11,6 +11,7 @@ from arenalab.api.ensemble.v1 import ensemble_service_pb2_grpc as pb_grpc
 from arenalab.api.fallback.v1 import fallback_service_pb2 as fallback_pb
 from arenalab.api.predictor.v1 import predictor_service_pb2 as predictor_pb
 from arenalab.ensemble.answering import Answering
+from arenalab.ensemble.feedback import Feedbacks
 from arenalab.ensemble.registry import Remembered
 from arenalab.ensemble.selection import ENSEMBLE, MEMORY_ONLY, OURS, Selection, select
 from arenalab.mesh import InvalidInputError, MeshError, NotFoundError, Reason, tenant_of
@@ -35,10 +36,14 @@ class EnsembleService(pb_grpc.EnsembleServiceServicer):
         answering: Answering,
         creatures: Remembered[predictor_pb.Creature],
         providers: Remembered[fallback_pb.Provider],
+        feedbacks: Feedbacks,
+        guarantees: Callable[[str], Awaitable[Sequence[predictor_pb.DatasetGuarantee]]],
     ) -> None:
         self._answering = answering
         self._creatures = creatures
         self._providers = providers
+        self._feedbacks = feedbacks
+        self._guarantees = guarantees
 
     async def Answer(
         self, request: pb.AnswerRequest, context: grpc.ServicerContext
@@ -88,6 +93,31 @@ class EnsembleService(pb_grpc.EnsembleServiceServicer):
             for provider in await _known(self._providers, "", refresh=True)
         ]
         return pb.ListModelsResponse(models=models)
+
+    async def Feedback(
+        self, request: pb.FeedbackRequest, context: grpc.ServicerContext
+    ) -> pb.FeedbackResponse:
+        return await self._feedbacks.give(tenant_of(request.scope), request)
+
+    async def ListAudits(
+        self, request: pb.ListAuditsRequest, context: grpc.ServicerContext
+    ) -> pb.ListAuditsResponse:
+        return self._feedbacks.audits(tenant_of(request.scope), request.limit)
+
+    async def GetGuaranteeStatus(
+        self, request: pb.GetGuaranteeStatusRequest, context: grpc.ServicerContext
+    ) -> pb.GetGuaranteeStatusResponse:
+        known = await self._guarantees(tenant_of(request.scope))
+        return pb.GetGuaranteeStatusResponse(
+            datasets=[
+                pb.DatasetStatus(
+                    dataset=one.dataset,
+                    status=one.guarantee.status,
+                    reason=one.trouble or one.guarantee.status_reason,
+                )
+                for one in known
+            ]
+        )
 
     def register(self, server: grpc.aio.Server) -> None:
         """Adds this servicer to `server`."""

@@ -8,10 +8,14 @@ from contextlib import asynccontextmanager, suppress
 
 from arenalab.atomic import uuid7
 from arenalab.ensemble.answering import Answering
+from arenalab.ensemble.auditing import Draw, read_key
 from arenalab.ensemble.config import EnsembleConfig
+from arenalab.ensemble.feedback import Feedbacks
 from arenalab.ensemble.journal import Journal
 from arenalab.ensemble.memory import Memory
 from arenalab.ensemble.peers import IDEMPOTENT_LEDGER, IDEMPOTENT_PREDICTOR, Peers
+from arenalab.ensemble.predictions import Predictions
+from arenalab.ensemble.recording import Recorder
 from arenalab.ensemble.registry import Remembered
 from arenalab.ensemble.sealing import Sealer
 from arenalab.ensemble.service import SERVICE_NAME, EnsembleService
@@ -28,10 +32,19 @@ async def running_ensemble(config: EnsembleConfig, telemetry: Telemetry) -> Asyn
     ):
         peers = Peers(config, predictor, fallback, ledger)
         sealer = Sealer(peers, Journal(config.journal_path, config.max_unsealed))
+        folder = config.predictions_dir
+        recent = Predictions(folder, "recent", config.max_predictions)
+        audits = Predictions(folder, "audits", config.max_audits)
+        draw = Draw(read_key(folder / "audit.key"), config.audit_rate)
+        recorder = Recorder(draw, recent, audits)
         memory = Memory(peers, config.max_creatures_at_once, time.time)
-        answering = Answering(peers, memory, sealer, telemetry, _new_id, os.urandom)
+        answering = Answering(peers, memory, sealer, recorder, telemetry, _new_id, os.urandom)
         service = EnsembleService(
-            answering, Remembered(peers.creatures), Remembered(peers.providers)
+            answering,
+            Remembered(peers.creatures),
+            Remembered(peers.providers),
+            Feedbacks(peers, recent, audits),
+            peers.guarantees,
         )
         draining = asyncio.create_task(sealer.drain_for_ever())
         try:

@@ -113,6 +113,7 @@ _BY_REASON: Final[dict[Reason, _Row]] = {
     Reason.UNKNOWN_MODEL: _Row(404, "model_not_found"),
     Reason.UNKNOWN_DATASET: _Row(404, "dataset_not_found"),
     Reason.UNKNOWN_SPAN: _Row(404, "span_not_found"),
+    Reason.UNKNOWN_PREDICTION: _Row(404, "prediction_not_found"),
     Reason.UNKNOWN_LEAF: _Row(404, "leaf_not_found"),
     Reason.BUSY: _Row(409, "busy"),
     Reason.OVERLOADED: _Row(429, "rate_limit_exceeded", retry_after_s=1),

@@ -60,6 +60,8 @@ def extension(finished: pb.AnswerFinished) -> dict[str, Any]:
             for vote in finished.creatures_asked
         ],
         "dataset_version": finished.dataset_version or None,
+        "audited": finished.audited,
+        "audit_propensity": finished.audit_propensity,
         "provider": finished.provider or None,
         "provider_model": finished.provider_model or None,
         "receipt": receipt_to_json(receipt_from_proto(finished.receipt))
@@ -156,6 +158,7 @@ def _guarantee(guarantee: answer_pb2.Guarantee) -> dict[str, Any]:
         return {"status": "none", "limits": LIMITS}
     return {
         "status": name_of(STATUSES, guarantee.status),
+        "status_reason": guarantee.status_reason or None,
         "kind": name_of(KINDS, guarantee.kind),
         "scope": name_of(SCOPES, guarantee.scope),
         "group": guarantee.group or None,

@@ -97,7 +97,7 @@ def _gateway(
         embed_timeout_s=config.embed_timeout_s,
     )
     models = ModelsEndpoint(asking, _MODELS)
-    ready = Readiness({"ensemble": ensemble, "ledger": ledger}, config.ready_timeout_s)
+    ready = Readiness({"ensemble": ensemble, "ledger": ledger}, asking, config.ready_timeout_s)
     routes = (
         Route(name="/v1/chat/completions", methods={"POST": chat}),
         Route(name="/v1/embeddings", methods={"POST": embeddings}),

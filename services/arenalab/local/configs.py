@@ -40,7 +40,7 @@ MAX_RISK: Final = 0.5
 _NAMES: Final[Mapping[str, frozenset[str]]] = {
     "gateway": frozenset({"host", "port"}),
     "search": frozenset({"embedder", "graph"}),
-    "guarantee": frozenset({"alpha", "delta"}),
+    "guarantee": frozenset({"alpha", "delta", "audit_rate", "recalibrate_every_h"}),
     "telemetry": frozenset({"otlp_endpoint"}),
 }
 _PROVIDER_NAMES: Final = frozenset({"base_url", "model", "key_env"})
@@ -56,6 +56,8 @@ class Settings:
     graph: str
     alpha: float
     delta: float
+    audit_rate: float
+    recalibrate_every_h: float
     otlp_endpoint: str | None
     providers: tuple[ProviderConfig, ...]
 
@@ -76,6 +78,8 @@ class Settings:
             graph=read.get("search", "graph", "faiss"),
             alpha=read.get("guarantee", "alpha", 0.05),
             delta=read.get("guarantee", "delta", 0.05),
+            audit_rate=read.get("guarantee", "audit_rate", 0.01),
+            recalibrate_every_h=read.get("guarantee", "recalibrate_every_h", 24.0),
             otlp_endpoint=env.get("OTEL_EXPORTER_OTLP_ENDPOINT")
             or read.get("telemetry", "otlp_endpoint", "")
             or None,
@@ -184,6 +188,7 @@ class Configs:
             search_address=at["search"],
             planner_address=at["planner"],
             creatures_path=creatures if creatures.exists() else None,
+            recalibrate_every_s=self.settings.recalibrate_every_h * 3600.0,
         )
 
     def fallback(self, at: Mapping[str, str]) -> FallbackConfig:
@@ -196,6 +201,8 @@ class Configs:
             fallback_address=at["fallback"],
             ledger_address=at["ledger"],
             journal_path=self.home.path / "ensemble" / "unsealed.ndjson",
+            predictions_dir=self.home.path / "ensemble" / "predictions",
+            audit_rate=self.settings.audit_rate,
         )
 
     def curator(self, at: Mapping[str, str]) -> CuratorConfig:

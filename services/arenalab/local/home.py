@@ -44,6 +44,8 @@ _SETTINGS_TEXT: Final = """\
 [guarantee]
 # alpha = 0.05           # of the answers served from memory, at most this share is wrong
 # delta = 0.05           # ... with confidence 1 - delta
+# audit_rate = 0.01      # share of memory's outputs drawn for labelling: `arenalab audits`
+# recalibrate_every_h = 24.0   # from 50 labelled audits on; 0: only `arenalab recalibrate`
 
 [telemetry]
 # otlp_endpoint = "http://127.0.0.1:4317"   # Jaeger, or a collector

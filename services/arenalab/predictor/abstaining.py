@@ -6,7 +6,14 @@ from datetime import UTC, datetime
 
 from arenalab.predictor.appraisal import Appraisal
 from arenalab.predictor.conversation import Asked
-from arenalab.predictor.decision import NEAR, Abstention, Reason, abstain_from_part, decide
+from arenalab.predictor.decision import (
+    NEAR,
+    Abstention,
+    Reason,
+    abstain_from_part,
+    abstain_from_void,
+    decide,
+)
 from arenalab.predictor.guarantee import Bound
 from arenalab.predictor.outcomes import Method
 from arenalab.predictor.recorded import is_recorded
@@ -36,6 +43,7 @@ class Case:
     group: str | None = None  # domain whose own bound it is; None: that of all traffic
     missing_words: tuple[str, ...] = ()  # of a follow-up, that the evidence does not speak of
     missing_shards: Sequence[str] = ()
+    void_reason: str = ""  # of the running test that found the bound broken; empty: none did
     fresh_after_s: float | None = None  # Unix time; None: any age will do
 
 
@@ -51,6 +59,10 @@ def refuse(case: Case) -> Refusal | None:
     """Returns why the output must not be served; None when it may be."""
     if case.missing_shards:
         return Refusal(abstain_from_part(case.missing_shards), ())
+    if case.void_reason:
+        return Refusal(
+            abstain_from_void(case.void_reason), (labels_for(case.bound, case.group or ""),)
+        )
     said = decide(case.appraisal, case.confidence, case.bound)
     # Without any span, or with the opposite of what is asked, nothing else matters; but what no
     # span speaks of is missing, however the spans there are differ from it.

@@ -24,6 +24,8 @@ class Example:
 
     question: str
     outcomes: frozenset[str]
+    earlier: tuple[str, ...] = ()  # turns of the user before the question, oldest first
+    creature: str | None = None  # that was asked; None: the one that is calibrated
 
 
 @dataclass(frozen=True, slots=True)
@@ -111,8 +113,12 @@ class Calibrator:
         return [labelled[mine] for mine in sorted(labelled)]
 
     async def _ask(self, tenant: str, creature: str, example: Example) -> Labelled:
-        turn = message_pb2.Message(role=message_pb2.ROLE_USER, content=example.question)
-        reading = await self._predictor.read(Question(tenant, creature, [turn]))
+        turns = [
+            message_pb2.Message(role=message_pb2.ROLE_USER, content=text)
+            for text in (*example.earlier, example.question)
+        ]
+        asked = creature if example.creature is None else example.creature
+        reading = await self._predictor.read(Question(tenant, asked, turns))
         appraisal = reading.appraisal
         output = output_of(appraisal.groups, appraisal.method)
         return Labelled(

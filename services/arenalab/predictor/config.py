@@ -22,6 +22,9 @@ class PredictorConfig:
     # What a question costs that a provider answers, for the savings that GetRiskCoverage states:
     # 500 tokens read and 250 written, at 2 and 8 US dollars a million.
     fallback_cost_usd_micros: int = 3_000
+    # Age at which a calibration is renewed from audited labels, once there are 50 new ones; 0:
+    # only on demand.
+    recalibrate_every_s: float = 86_400.0
 
     def __post_init__(self) -> None:
         for name in ("search_timeout_s", "planner_timeout_s"):
@@ -31,3 +34,5 @@ class PredictorConfig:
             raise ConfigError("PREDICTOR_MAX_CALIBRATING must be >= 1")
         if self.fallback_cost_usd_micros < 0:
             raise ConfigError("PREDICTOR_FALLBACK_COST_USD_MICROS must be >= 0")
+        if not self.recalibrate_every_s >= 0:
+            raise ConfigError("PREDICTOR_RECALIBRATE_EVERY_S must be >= 0")

@@ -74,6 +74,15 @@ def abstain_from_part(missing: Sequence[str]) -> Abstention:
     )
 
 
+def abstain_from_void(reason: str) -> Abstention:
+    """Returns why nothing is served once a running test has found the bound broken."""
+    return Abstention(
+        Reason.GUARANTEE_VOID,
+        f"The bound was found not to hold any more: {reason}.",
+        "Labelled questions from today's traffic: `arenalab recalibrate`, or Calibrate.",
+    )
+
+
 def _no_support(appraisal: Appraisal) -> Abstention:
     action = appraisal.query.action
     what = f" for the action {action!r}" if action else ""

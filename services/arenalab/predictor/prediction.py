@@ -18,6 +18,7 @@ from arenalab.predictor.conversation import Asked, read_conversation
 from arenalab.predictor.creatures import Creature
 from arenalab.predictor.follow_up import unmentioned
 from arenalab.predictor.meaning import Cluster, cluster, competing
+from arenalab.predictor.monitoring.watch import Watch
 from arenalab.predictor.neighbourhood import (
     TRAJECTORY_DEPTH,
     K,
@@ -56,6 +57,7 @@ class Reading:
     plan: plan_pb2.QueryPlan | None
     notes: tuple[str, ...]  # for the reasoning: what was done differently than usual
     missing: tuple[str, ...] = ()  # words of a follow-up that the evidence does not speak of
+    watch: Watch | None = None  # the running tests of the calibration
 
 
 class Predictor:
@@ -109,7 +111,7 @@ class Predictor:
             )
         query = await self._query(question, asked.text, found.dataset, accepted)
         hood = await self._neighbourhood(hits, version, asked.extra_text)
-        calibrated = version.calibrated
+        calibrated, watch = version.calibrated, version.monitor.watch
         opinion = await self._opinion(calibrated.views, asked.text, found) if len(hood) else None
         appraisal = appraise(
             query, hood, opinion, calibrated.artefact.mixing, calibrated.context_weights
@@ -123,6 +125,7 @@ class Predictor:
             plan=plan,
             notes=tuple(notes),
             missing=unmentioned(asked, appraisal),
+            watch=watch,
         )
 
     async def clusters(self, appraisal: Appraisal) -> list[Cluster]:

@@ -10,6 +10,8 @@ from arenalab.mesh import telemetry as names
 from arenalab.predictor import evidence, wire
 from arenalab.predictor.abstaining import Case, refuse
 from arenalab.predictor.meaning import Cluster
+from arenalab.predictor.monitoring.watch import VALID, Status
+from arenalab.predictor.monitoring.wire import with_standing
 from arenalab.predictor.outcomes import reasoning_of
 from arenalab.predictor.prediction import Reading
 from arenalab.predictor.synthesis import Synthesis, synthesise
@@ -24,6 +26,7 @@ def prediction_response(
     kind = wire.kind_of(request)
     group = wire.group_of(request, appraisal)
     bound = calibrated.bound(request.alpha, request.delta, kind, group)
+    standing = reading.watch.standing if reading.watch else VALID
     if found.missing_shards:
         bound = replace(bound, threshold=None)
     synthesis = synthesise(appraisal, clusters)
@@ -37,6 +40,7 @@ def prediction_response(
             group=group,
             missing_words=reading.missing,
             missing_shards=found.missing_shards,
+            void_reason=standing.reason if standing.status is Status.VOID else "",
             fresh_after_s=_fresh_after_s(request),
         )
     )
@@ -48,7 +52,9 @@ def prediction_response(
         abstention=evidence.abstention_of(appraisal, refusal.abstention, refusal.data)
         if refusal
         else None,
-        guarantee=wire.guarantee_of(bound, calibrated.artefact.basis, group),
+        guarantee=with_standing(
+            wire.guarantee_of(bound, calibrated.artefact.basis, group), standing
+        ),
         evidence=evidence.evidence_of(
             appraisal, synthesis, request.max_evidence or wire.DEFAULT_EVIDENCE
         ),
@@ -63,6 +69,8 @@ def prediction_response(
         exact=found.certificate.exact,
         features=features,
         outcome_set=wire.outcome_set_of(appraisal, calibrated, bound.alpha),
+        calibration=reading.watch.calibration if reading.watch else "",
+        admissible=appraisal.is_admissible,
     )
 
 

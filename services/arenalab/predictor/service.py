@@ -21,6 +21,8 @@ from arenalab.predictor.certificate_form import contrast_of
 from arenalab.predictor.certifying_job import StagedName, certify_apart
 from arenalab.predictor.creatures import Creature, all_creatures
 from arenalab.predictor.guarantee import DEFAULT_ALPHA, DEFAULT_DELTA
+from arenalab.predictor.monitoring.guard import Guard, with_gathered
+from arenalab.predictor.monitoring.wire import labels_by_version, with_standing
 from arenalab.predictor.peers import Peers
 from arenalab.predictor.prediction import Predictor, Question
 from arenalab.predictor.responses import annotate_prediction, prediction_response
@@ -45,6 +47,7 @@ class PredictorService(pb_grpc.PredictorServiceServicer):
         risk_coverage: RiskCoverage,
         versions: Versions,
         peers: Peers,
+        guard: Guard,
         named: tuple[Creature, ...],
         datasets_dir: Path,
         telemetry: Telemetry,
@@ -54,6 +57,7 @@ class PredictorService(pb_grpc.PredictorServiceServicer):
         self._risk_coverage = risk_coverage
         self._versions = versions
         self._peers = peers
+        self._guard = guard
         self._named = named
         self._datasets_dir = datasets_dir
         self._telemetry = telemetry
@@ -73,6 +77,8 @@ class PredictorService(pb_grpc.PredictorServiceServicer):
         reading = await self._predictor.read(question)
         clusters = await self._predictor.clusters(reading.appraisal)
         response = prediction_response(reading, clusters, request)
+        if reading.watch is not None and not response.HasField("abstention"):
+            reading.watch.count_served(response.confidence)
         annotate_prediction(response)
         self._telemetry.metrics.confidence.observe(response.confidence)
         return response
@@ -136,17 +142,18 @@ class PredictorService(pb_grpc.PredictorServiceServicer):
             raise InvalidInputError("the stream must begin with a header", field="header")
         header = first.header
         wire.check_risk(header.alpha, header.delta)
+        tenant = tenant_of(header.scope)
+        examples = _examples(request_iterator)
+        if header.from_labels:
+            examples = with_gathered(await self._guard.gathered(tenant, header.creature), examples)
         try:
             artefact, version = await self._calibrator.calibrate(
-                tenant_of(header.scope),
-                header.creature,
-                header.alpha,
-                header.delta,
-                _examples(request_iterator),
+                tenant, header.creature, header.alpha, header.delta, examples
             )
         except ExceptionGroup as failed:
             # Examples are asked at once, and the first that fails stops the others.
             raise failed.exceptions[0] from failed
+        await self._guard.show(tenant)
         summary = wire.summary_of(artefact, Calibrated(artefact).bound())
         return pb.CalibrateResponse(summary=summary, dataset_version=version)
 
@@ -175,9 +182,24 @@ class PredictorService(pb_grpc.PredictorServiceServicer):
             dataset=creature.dataset,
             dataset_version=live.dataset_version,
             filter=None if creature.is_whole else creature_filter(creature),
-            guarantee=wire.guarantee_of(calibrated.bound(), calibrated.artefact.basis),
+            guarantee=with_standing(
+                wire.guarantee_of(calibrated.bound(), calibrated.artefact.basis),
+                version.monitor.standing,
+            ),
             spans=live.spans,
         )
+
+    async def ReportLabels(
+        self, request: pb.ReportLabelsRequest, context: grpc.ServicerContext
+    ) -> pb.ReportLabelsResponse:
+        recorded = await self._guard.report(tenant_of(request.scope), labels_by_version(request))
+        return pb.ReportLabelsResponse(recorded=recorded, known=len(request.labels) - recorded)
+
+    async def GetGuaranteeStatus(
+        self, request: pb.GetGuaranteeStatusRequest, context: grpc.ServicerContext
+    ) -> pb.GetGuaranteeStatusResponse:
+        datasets = await self._guard.describe(tenant_of(request.scope))
+        return pb.GetGuaranteeStatusResponse(datasets=datasets)
 
     def register(self, server: grpc.aio.Server) -> None:
         """Adds this servicer to `server`."""

@@ -14,6 +14,8 @@ from arenalab.mesh import PreconditionError
 from arenalab.mesh import Reason as ErrorReason
 from arenalab.predictor.artefact import Artefact, ArtefactError, load_artefact
 from arenalab.predictor.calibrated import Calibrated
+from arenalab.predictor.monitoring.label_log import LabelLog, LabelStore
+from arenalab.predictor.monitoring.monitor import Monitor
 from arenalab.predictor.neighbourhood import Vectors  # noqa: TC001 - as its neighbours
 from arenalab.predictor.overrides import Overrides
 from arenalab.predictor.view_files import load_views
@@ -45,7 +47,7 @@ class SpanRows:
 class LoadedVersion:
     """One version, open for reading; its calibration may be replaced."""
 
-    def __init__(self, version: DatasetVersion, override: Artefact | None) -> None:
+    def __init__(self, version: DatasetVersion, override: Artefact | None, log: LabelLog) -> None:
         """Reads the ids and the calibration of the version; vectors stay on disk.
 
         Raises:
@@ -68,6 +70,7 @@ class LoadedVersion:
                 dataset=name,
             ) from error
         self.calibrated = Calibrated(override or own, self.views)
+        self.monitor = Monitor(log, self.calibrated)
 
 
 def _check_views(views: Views | None, artefact: Artefact, dimension: int) -> None:
@@ -81,9 +84,10 @@ def _check_views(views: Views | None, artefact: Artefact, dimension: int) -> Non
 class Versions:
     """The versions in use, each loaded once, off the event loop."""
 
-    def __init__(self, store: DatasetStore, overrides: Overrides) -> None:
+    def __init__(self, store: DatasetStore, overrides: Overrides, labels: LabelStore) -> None:
         self._store = store
         self._overrides = overrides
+        self._labels = labels
         self._loaded: OrderedDict[tuple[str, str, str], LoadedVersion] = OrderedDict()
         self._lock = asyncio.Lock()
 
@@ -108,18 +112,27 @@ class Versions:
         return known
 
     async def replace(self, tenant: str, dataset: str, version: str, artefact: Artefact) -> None:
-        """Stores a calibration by labelled traffic, and uses it from now on.
+        """Stores a calibration by labelled traffic, and uses it from now on, its tests begun anew.
 
         Raises:
             OSError: It cannot be stored; nothing changes.
+            BudgetSpentError: STORAGE_FULL; as before, until the next start uses it.
         """
         loaded = await self.get(tenant, dataset, version)
         await asyncio.to_thread(self._overrides.save, tenant, dataset, version, artefact)
-        loaded.calibrated = Calibrated(artefact, loaded.views)
+        calibrated = Calibrated(artefact, loaded.views)
+        await loaded.monitor.restart(calibrated)
+        loaded.calibrated = calibrated
+
+    def loaded(self) -> list[tuple[tuple[str, str, str], LoadedVersion]]:
+        """Returns the versions in memory, with tenant, dataset and version of each."""
+        return list(self._loaded.items())
 
     def _load(self, tenant: str, dataset: str, version: str) -> LoadedVersion:
+        # First the store: it checks the names, which become paths.
+        opened = self._store.open(tenant, dataset, version)
         override = self._overrides.load(tenant, dataset, version)
-        return LoadedVersion(self._store.open(tenant, dataset, version), override)
+        return LoadedVersion(opened, override, self._labels.open(tenant, dataset, version))
 
 
 def _noting(spans: Iterable[Span], actions: set[str]) -> Iterator[str]:

@@ -1,13 +1,18 @@
 """Builds Predictor from its settings: the one place that knows every concrete class."""
 
+import asyncio
+import time
 from collections.abc import AsyncGenerator
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, suppress
 
 from arenalab.dataset import DatasetStore
 from arenalab.mesh import Telemetry, connect, running_server
 from arenalab.predictor.calibrating import Calibrator
 from arenalab.predictor.config import PredictorConfig
 from arenalab.predictor.creatures import read_creatures
+from arenalab.predictor.monitoring.guard import Guard
+from arenalab.predictor.monitoring.label_log import LabelStore
+from arenalab.predictor.monitoring.upkeep import Upkeep
 from arenalab.predictor.overrides import Overrides
 from arenalab.predictor.peers import IDEMPOTENT_PLANNER, Peers
 from arenalab.predictor.prediction import Predictor
@@ -21,24 +26,36 @@ from arenalab.sharding import connect_search
 async def running_predictor(config: PredictorConfig, telemetry: Telemetry) -> AsyncGenerator[int]:
     """Serves Predictor for the length of the block; yields its port."""
     named = read_creatures(config.creatures_path)
-    versions = Versions(DatasetStore(config.datasets_dir), Overrides(config.home))
+    labels = LabelStore(config.home, time.time)
+    versions = Versions(DatasetStore(config.datasets_dir), Overrides(config.home), labels)
     async with (
         connect_search(config.search_address, telemetry, partial_counts=True) as search,
         connect(config.planner_address, telemetry, idempotent=IDEMPOTENT_PLANNER) as planner,
     ):
         peers = Peers(config, search, planner)
         predictor = Predictor(peers, versions, named)
+        calibrator = Calibrator(predictor, versions, config.max_calibrating)
+        guard = Guard(versions, peers, named, telemetry.metrics)
+        upkeep = Upkeep(guard, calibrator, labels, time.time, config.recalibrate_every_s)
         service = PredictorService(
             predictor=predictor,
-            calibrator=Calibrator(predictor, versions, config.max_calibrating),
+            calibrator=calibrator,
             risk_coverage=RiskCoverage(predictor, versions, peers, config.fallback_cost_usd_micros),
             versions=versions,
             peers=peers,
+            guard=guard,
             named=named,
             datasets_dir=config.datasets_dir,
             telemetry=telemetry,
         )
-        async with running_server(
-            SERVICE_NAME, service.register, config.address, telemetry
-        ) as port:
-            yield port
+        keeping = asyncio.create_task(upkeep.run_for_ever())
+        try:
+            async with running_server(
+                SERVICE_NAME, service.register, config.address, telemetry
+            ) as port:
+                yield port
+        finally:
+            keeping.cancel()
+            with suppress(asyncio.CancelledError):
+                await keeping
+            await guard.write_served()

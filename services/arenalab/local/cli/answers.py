@@ -46,6 +46,7 @@ def show_answer(
     for n, item in enumerate(answer.get("evidence", [])[:evidence]):
         label = "evidence" if n == 0 else ""
         facts.add_row(label, f"{item['similarity']:.2f}  {_plain(item['question'])}")
+    facts.add_row("prediction", str(answer["prediction_id"]))
     facts.add_row("latency", f"{elapsed_ms:.1f} ms")
     wrong = check_receipt(answer, text, public_key)
     facts.add_row("receipt", _receipt(answer, wrong))

@@ -8,6 +8,7 @@ from arenalab.local.cli import (
     demo,
     evaluation,
     explain,
+    guarantee,
     ledger,
     risk_coverage,
     serving,
@@ -32,6 +33,10 @@ app.command("demo")(demo.demo)
 app.command("eval")(evaluation.evaluate)
 app.command("risk-coverage")(risk_coverage.risk_coverage)
 app.command("explain")(explain.explain)
+app.command("guarantee")(guarantee.guarantee)
+app.command("audits")(guarantee.audits)
+app.command("feedback")(guarantee.feedback)
+app.command("recalibrate")(guarantee.recalibrate)
 app.command("index")(spans.index)
 app.command("local-llm")(serving.local_llm)
 app.add_typer(ledger.app, name="ledger", help="What was said, and its proof.")

@@ -165,7 +165,9 @@ class _AbstainReasonEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_Abstain
     ABSTAIN_REASON_STALE: _AbstainReason.ValueType  # 5
     """ABSTAIN_REASON_STALE: the evidence is older than the policy allows."""
     ABSTAIN_REASON_GUARANTEE_VOID: _AbstainReason.ValueType  # 6
-    """ABSTAIN_REASON_GUARANTEE_VOID: no threshold satisfies the bound."""
+    """ABSTAIN_REASON_GUARANTEE_VOID: no threshold satisfies the bound, or a running
+    test found that the bound no longer holds.
+    """
     ABSTAIN_REASON_UNSUPPORTED_REQUEST: _AbstainReason.ValueType  # 7
     """ABSTAIN_REASON_UNSUPPORTED_REQUEST: memory cannot honour the request, e.g.
     images, tools, a forced output schema, or a question that points at something
@@ -194,7 +196,9 @@ a negation or a number that may flip the answer.
 ABSTAIN_REASON_STALE: AbstainReason.ValueType  # 5
 """ABSTAIN_REASON_STALE: the evidence is older than the policy allows."""
 ABSTAIN_REASON_GUARANTEE_VOID: AbstainReason.ValueType  # 6
-"""ABSTAIN_REASON_GUARANTEE_VOID: no threshold satisfies the bound."""
+"""ABSTAIN_REASON_GUARANTEE_VOID: no threshold satisfies the bound, or a running
+test found that the bound no longer holds.
+"""
 ABSTAIN_REASON_UNSUPPORTED_REQUEST: AbstainReason.ValueType  # 7
 """ABSTAIN_REASON_UNSUPPORTED_REQUEST: memory cannot honour the request, e.g.
 images, tools, a forced output schema, or a question that points at something
@@ -470,6 +474,7 @@ class Guarantee(_message.Message):
     BASIS_FIELD_NUMBER: _builtins.int
     SCOPE_FIELD_NUMBER: _builtins.int
     GROUP_FIELD_NUMBER: _builtins.int
+    STATUS_REASON_FIELD_NUMBER: _builtins.int
     status: Global___GuaranteeStatus.ValueType
     """status of the bound."""
     kind: Global___GuaranteeKind.ValueType
@@ -502,6 +507,10 @@ class Guarantee(_message.Message):
     """group that the bound is about, a domain. Empty for GUARANTEE_SCOPE_ALL, and for
     a question whose domain is not known.
     """
+    status_reason: _builtins.str
+    """status_reason names the running test that made `status` DEGRADED or VOID, with
+    its e-value. Empty when the status comes from the calibration alone.
+    """
     def __init__(
         self,
         *,
@@ -517,16 +526,74 @@ class Guarantee(_message.Message):
         basis: Global___CalibrationBasis.ValueType = ...,
         scope: Global___GuaranteeScope.ValueType = ...,
         group: _builtins.str = ...,
+        status_reason: _builtins.str = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["_threshold", b"_threshold", "threshold", b"threshold"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["_threshold", b"_threshold", "alpha", b"alpha", "basis", b"basis", "calibration_errors", b"calibration_errors", "calibration_served", b"calibration_served", "calibration_size", b"calibration_size", "delta", b"delta", "group", b"group", "kind", b"kind", "risk_upper_bound", b"risk_upper_bound", "scope", b"scope", "status", b"status", "threshold", b"threshold"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["_threshold", b"_threshold", "alpha", b"alpha", "basis", b"basis", "calibration_errors", b"calibration_errors", "calibration_served", b"calibration_served", "calibration_size", b"calibration_size", "delta", b"delta", "group", b"group", "kind", b"kind", "risk_upper_bound", b"risk_upper_bound", "scope", b"scope", "status", b"status", "status_reason", b"status_reason", "threshold", b"threshold"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     _WhichOneofReturnType__threshold: _TypeAlias = _typing.Literal["threshold"]  # noqa: Y015
     _WhichOneofArgType__threshold: _TypeAlias = _typing.Literal["_threshold", b"_threshold"]  # noqa: Y015
     def WhichOneof(self, oneof_group: _WhichOneofArgType__threshold) -> _WhichOneofReturnType__threshold | None: ...
 
 Global___Guarantee: _TypeAlias = Guarantee  # noqa: Y015
+
+@_typing.final
+class GuaranteeTest(_message.Message):
+    """GuaranteeTest is one running test of the hypothesis that a bound holds.
+
+    Its e-value starts at 1 and is a fair bet against the hypothesis: while the
+    hypothesis is true, it ever reaches L with probability at most 1 / L.
+    """
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    NAME_FIELD_NUMBER: _builtins.int
+    E_VALUE_FIELD_NUMBER: _builtins.int
+    PEAK_FIELD_NUMBER: _builtins.int
+    DEGRADES_AT_FIELD_NUMBER: _builtins.int
+    VOIDS_AT_FIELD_NUMBER: _builtins.int
+    OBSERVED_FIELD_NUMBER: _builtins.int
+    ERRORS_FIELD_NUMBER: _builtins.int
+    name: _builtins.str
+    """name of the test: "audit", the error of audited answers; "complaints", the error
+    of all served answers by unsolicited feedback; "exchangeability", whether audited
+    questions are like the calibration's.
+    """
+    e_value: _builtins.float
+    """e_value now, at least 0; at most 1e300."""
+    peak: _builtins.float
+    """peak is the largest e_value since the calibration, at least 1."""
+    degrades_at: _builtins.float
+    """degrades_at is the e-value at which the status becomes DEGRADED."""
+    voids_at: _builtins.float
+    """voids_at is the e-value at which the status becomes VOID, and stays so until the
+    next calibration. Absent for a test that only degrades.
+    """
+    observed: _builtins.int
+    """observed is the number of answers that the test has seen."""
+    errors: _builtins.int
+    """errors is how many of those were wrong. 0 for "exchangeability"."""
+    def __init__(
+        self,
+        *,
+        name: _builtins.str = ...,
+        e_value: _builtins.float = ...,
+        peak: _builtins.float = ...,
+        degrades_at: _builtins.float = ...,
+        voids_at: _builtins.float | None = ...,
+        observed: _builtins.int = ...,
+        errors: _builtins.int = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["_voids_at", b"_voids_at", "voids_at", b"voids_at"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["_voids_at", b"_voids_at", "degrades_at", b"degrades_at", "e_value", b"e_value", "errors", b"errors", "name", b"name", "observed", b"observed", "peak", b"peak", "voids_at", b"voids_at"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    _WhichOneofReturnType__voids_at: _TypeAlias = _typing.Literal["voids_at"]  # noqa: Y015
+    _WhichOneofArgType__voids_at: _TypeAlias = _typing.Literal["_voids_at", b"_voids_at"]  # noqa: Y015
+    def WhichOneof(self, oneof_group: _WhichOneofArgType__voids_at) -> _WhichOneofReturnType__voids_at | None: ...
+
+Global___GuaranteeTest: _TypeAlias = GuaranteeTest  # noqa: Y015
 
 @_typing.final
 class OutcomeSet(_message.Message):

@@ -199,6 +199,34 @@ and the text is that of the spans.
 """
 Global___RephrasingStatus: _TypeAlias = RephrasingStatus  # noqa: Y015
 
+class _Verdict:
+    ValueType = _typing.NewType("ValueType", _builtins.int)
+    V: _TypeAlias = ValueType  # noqa: Y015
+
+class _VerdictEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_Verdict.ValueType], _builtins.type):
+    DESCRIPTOR: _descriptor.EnumDescriptor
+    VERDICT_UNSPECIFIED: _Verdict.ValueType  # 0
+    """VERDICT_UNSPECIFIED: nothing, as a rating of 3, or feedback on an answer that is
+    not memory's.
+    """
+    VERDICT_RIGHT: _Verdict.ValueType  # 1
+    """VERDICT_RIGHT: it was right."""
+    VERDICT_WRONG: _Verdict.ValueType  # 2
+    """VERDICT_WRONG: it was wrong."""
+
+class Verdict(_Verdict, metaclass=_VerdictEnumTypeWrapper):
+    """Verdict is what a feedback says of memory's output."""
+
+VERDICT_UNSPECIFIED: Verdict.ValueType  # 0
+"""VERDICT_UNSPECIFIED: nothing, as a rating of 3, or feedback on an answer that is
+not memory's.
+"""
+VERDICT_RIGHT: Verdict.ValueType  # 1
+"""VERDICT_RIGHT: it was right."""
+VERDICT_WRONG: Verdict.ValueType  # 2
+"""VERDICT_WRONG: it was wrong."""
+Global___Verdict: _TypeAlias = Verdict  # noqa: Y015
+
 @_typing.final
 class AnswerRequest(_message.Message):
     """AnswerRequest is one question with its conversation."""
@@ -534,6 +562,8 @@ class AnswerFinished(_message.Message):
     OUTCOME_SET_FIELD_NUMBER: _builtins.int
     SENTENCES_FIELD_NUMBER: _builtins.int
     REPHRASING_FIELD_NUMBER: _builtins.int
+    AUDITED_FIELD_NUMBER: _builtins.int
+    AUDIT_PROPENSITY_FIELD_NUMBER: _builtins.int
     prediction_id: _builtins.str
     """prediction_id as in AnswerStarted."""
     model: _builtins.str
@@ -559,6 +589,14 @@ class AnswerFinished(_message.Message):
     content_salt: _builtins.bytes
     """content_salt is the salt of the leaf's commitments, 32 bytes: with it, the
     receipt proves that the leaf seals this very answer. Keep it like the answer.
+    """
+    audited: _builtins.bool
+    """audited is true when the prediction was drawn for labelling, at random and
+    whatever it said.
+    """
+    audit_propensity: _builtins.float
+    """audit_propensity is the probability of that draw, in [0, 1]. 0 when memory was
+    not asked, or had no outcome.
     """
     @_builtins.property
     def abstention(self) -> _answer_pb2.Abstention:
@@ -640,10 +678,12 @@ class AnswerFinished(_message.Message):
         outcome_set: _answer_pb2.OutcomeSet | None = ...,
         sentences: _abc.Iterable[_answer_pb2.Sentence] | None = ...,
         rephrasing: Global___Rephrasing | None = ...,
+        audited: _builtins.bool = ...,
+        audit_propensity: _builtins.float = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["abstention", b"abstention", "guarantee", b"guarantee", "outcome_set", b"outcome_set", "plan", b"plan", "receipt", b"receipt", "rephrasing", b"rephrasing", "timings", b"timings", "usage", b"usage"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["abstention", b"abstention", "alternatives", b"alternatives", "confidence", b"confidence", "content_salt", b"content_salt", "creature", b"creature", "creatures_asked", b"creatures_asked", "dataset_version", b"dataset_version", "evidence", b"evidence", "finish_reason", b"finish_reason", "guarantee", b"guarantee", "method", b"method", "model", b"model", "outcome_set", b"outcome_set", "plan", b"plan", "prediction_id", b"prediction_id", "provider", b"provider", "provider_model", b"provider_model", "reasoning", b"reasoning", "receipt", b"receipt", "rephrasing", b"rephrasing", "route", b"route", "sentences", b"sentences", "timings", b"timings", "usage", b"usage"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["abstention", b"abstention", "alternatives", b"alternatives", "audit_propensity", b"audit_propensity", "audited", b"audited", "confidence", b"confidence", "content_salt", b"content_salt", "creature", b"creature", "creatures_asked", b"creatures_asked", "dataset_version", b"dataset_version", "evidence", b"evidence", "finish_reason", b"finish_reason", "guarantee", b"guarantee", "method", b"method", "model", b"model", "outcome_set", b"outcome_set", "plan", b"plan", "prediction_id", b"prediction_id", "provider", b"provider", "provider_model", b"provider_model", "reasoning", b"reasoning", "receipt", b"receipt", "rephrasing", b"rephrasing", "route", b"route", "sentences", b"sentences", "timings", b"timings", "usage", b"usage"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
@@ -868,3 +908,282 @@ class Model(_message.Message):
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
 Global___Model: _TypeAlias = Model  # noqa: Y015
+
+@_typing.final
+class FeedbackRequest(_message.Message):
+    """FeedbackRequest says what somebody thinks of an answer. At least one of rating,
+    helpful and actual_output must be set; where several are, the last of them in this
+    order decides whether the answer was right.
+    """
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    SCOPE_FIELD_NUMBER: _builtins.int
+    PREDICTION_ID_FIELD_NUMBER: _builtins.int
+    RATING_FIELD_NUMBER: _builtins.int
+    HELPFUL_FIELD_NUMBER: _builtins.int
+    ACTUAL_OUTPUT_FIELD_NUMBER: _builtins.int
+    COMMENT_FIELD_NUMBER: _builtins.int
+    AUDIT_FIELD_NUMBER: _builtins.int
+    prediction_id: _builtins.str
+    """prediction_id as in AnswerFinished."""
+    rating: _builtins.int
+    """rating in [1, 5]: 1 and 2 mean wrong, 4 and 5 right, 3 neither."""
+    helpful: _builtins.bool
+    """helpful: false means wrong, true right."""
+    actual_output: _builtins.str
+    """actual_output that would have been right, at most 262,144 bytes. It is compared
+    with memory's output, surrounding space aside. Empty means that no answer from
+    memory is right.
+    """
+    comment: _builtins.str
+    """comment for people, at most 4,096 characters. Kept with the feedback."""
+    audit: _builtins.bool
+    """audit is true for the label of an entry of ListAudits, made because it was drawn
+    and not because of what it says. It is then about memory's output, served or not.
+    """
+    @_builtins.property
+    def scope(self) -> _scope_pb2.Scope:
+        """scope of the call; that of the answer."""
+
+    def __init__(
+        self,
+        *,
+        scope: _scope_pb2.Scope | None = ...,
+        prediction_id: _builtins.str = ...,
+        rating: _builtins.int | None = ...,
+        helpful: _builtins.bool | None = ...,
+        actual_output: _builtins.str | None = ...,
+        comment: _builtins.str = ...,
+        audit: _builtins.bool = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["_actual_output", b"_actual_output", "_helpful", b"_helpful", "_rating", b"_rating", "actual_output", b"actual_output", "helpful", b"helpful", "rating", b"rating", "scope", b"scope"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["_actual_output", b"_actual_output", "_helpful", b"_helpful", "_rating", b"_rating", "actual_output", b"actual_output", "audit", b"audit", "comment", b"comment", "helpful", b"helpful", "prediction_id", b"prediction_id", "rating", b"rating", "scope", b"scope"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    _WhichOneofReturnType__actual_output: _TypeAlias = _typing.Literal["actual_output"]  # noqa: Y015
+    _WhichOneofArgType__actual_output: _TypeAlias = _typing.Literal["_actual_output", b"_actual_output"]  # noqa: Y015
+    _WhichOneofReturnType__helpful: _TypeAlias = _typing.Literal["helpful"]  # noqa: Y015
+    _WhichOneofArgType__helpful: _TypeAlias = _typing.Literal["_helpful", b"_helpful"]  # noqa: Y015
+    _WhichOneofReturnType__rating: _TypeAlias = _typing.Literal["rating"]  # noqa: Y015
+    _WhichOneofArgType__rating: _TypeAlias = _typing.Literal["_rating", b"_rating"]  # noqa: Y015
+    @_typing.overload
+    def WhichOneof(self, oneof_group: _WhichOneofArgType__actual_output) -> _WhichOneofReturnType__actual_output | None: ...
+    @_typing.overload
+    def WhichOneof(self, oneof_group: _WhichOneofArgType__helpful) -> _WhichOneofReturnType__helpful | None: ...
+    @_typing.overload
+    def WhichOneof(self, oneof_group: _WhichOneofArgType__rating) -> _WhichOneofReturnType__rating | None: ...
+
+Global___FeedbackRequest: _TypeAlias = FeedbackRequest  # noqa: Y015
+
+@_typing.final
+class FeedbackResponse(_message.Message):
+    """FeedbackResponse confirms it."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    VERDICT_FIELD_NUMBER: _builtins.int
+    KNOWN_FIELD_NUMBER: _builtins.int
+    verdict: Global___Verdict.ValueType
+    """verdict that counts: of this feedback, or of the one before it."""
+    known: _builtins.bool
+    """known is true when there was feedback of this source already, which stands."""
+    def __init__(
+        self,
+        *,
+        verdict: Global___Verdict.ValueType = ...,
+        known: _builtins.bool = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["known", b"known", "verdict", b"verdict"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___FeedbackResponse: _TypeAlias = FeedbackResponse  # noqa: Y015
+
+@_typing.final
+class ListAuditsRequest(_message.Message):
+    """ListAuditsRequest asks for what is to be labelled."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    SCOPE_FIELD_NUMBER: _builtins.int
+    LIMIT_FIELD_NUMBER: _builtins.int
+    limit: _builtins.int
+    """limit of entries, in [0, 1000]. 0 means 100."""
+    @_builtins.property
+    def scope(self) -> _scope_pb2.Scope:
+        """scope of the call."""
+
+    def __init__(
+        self,
+        *,
+        scope: _scope_pb2.Scope | None = ...,
+        limit: _builtins.int = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["scope", b"scope"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["limit", b"limit", "scope", b"scope"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___ListAuditsRequest: _TypeAlias = ListAuditsRequest  # noqa: Y015
+
+@_typing.final
+class ListAuditsResponse(_message.Message):
+    """ListAuditsResponse lists it."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    AUDITS_FIELD_NUMBER: _builtins.int
+    PENDING_FIELD_NUMBER: _builtins.int
+    pending: _builtins.int
+    """pending is the number of all of them."""
+    @_builtins.property
+    def audits(self) -> _containers.RepeatedCompositeFieldContainer[Global___Audit]:
+        """audits without a label, oldest first."""
+
+    def __init__(
+        self,
+        *,
+        audits: _abc.Iterable[Global___Audit] | None = ...,
+        pending: _builtins.int = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["audits", b"audits", "pending", b"pending"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___ListAuditsResponse: _TypeAlias = ListAuditsResponse  # noqa: Y015
+
+@_typing.final
+class Audit(_message.Message):
+    """Audit is one prediction that waits for its label."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    PREDICTION_ID_FIELD_NUMBER: _builtins.int
+    TURNS_FIELD_NUMBER: _builtins.int
+    OUTPUT_FIELD_NUMBER: _builtins.int
+    CONFIDENCE_FIELD_NUMBER: _builtins.int
+    SERVED_FIELD_NUMBER: _builtins.int
+    CREATURE_FIELD_NUMBER: _builtins.int
+    DATASET_VERSION_FIELD_NUMBER: _builtins.int
+    PROPENSITY_FIELD_NUMBER: _builtins.int
+    prediction_id: _builtins.str
+    """prediction_id of the answer."""
+    output: _builtins.str
+    """output that memory had, served or not. The label is about this text."""
+    confidence: _builtins.float
+    """confidence in it, in [0, 1]."""
+    served: _builtins.bool
+    """served is true when it was given as the answer."""
+    creature: _builtins.str
+    """creature that was asked."""
+    dataset_version: _builtins.str
+    """dataset_version that was searched, 64 hex digits."""
+    propensity: _builtins.float
+    """propensity of the draw, in (0, 1]."""
+    @_builtins.property
+    def turns(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]:
+        """turns of the user, oldest first; the last is the question."""
+
+    def __init__(
+        self,
+        *,
+        prediction_id: _builtins.str = ...,
+        turns: _abc.Iterable[_builtins.str] | None = ...,
+        output: _builtins.str = ...,
+        confidence: _builtins.float = ...,
+        served: _builtins.bool = ...,
+        creature: _builtins.str = ...,
+        dataset_version: _builtins.str = ...,
+        propensity: _builtins.float = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["confidence", b"confidence", "creature", b"creature", "dataset_version", b"dataset_version", "output", b"output", "prediction_id", b"prediction_id", "propensity", b"propensity", "served", b"served", "turns", b"turns"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___Audit: _TypeAlias = Audit  # noqa: Y015
+
+@_typing.final
+class GetGuaranteeStatusRequest(_message.Message):
+    """GetGuaranteeStatusRequest asks whether the bounds of a scope hold."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    SCOPE_FIELD_NUMBER: _builtins.int
+    @_builtins.property
+    def scope(self) -> _scope_pb2.Scope:
+        """scope of the call."""
+
+    def __init__(
+        self,
+        *,
+        scope: _scope_pb2.Scope | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["scope", b"scope"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["scope", b"scope"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___GetGuaranteeStatusRequest: _TypeAlias = GetGuaranteeStatusRequest  # noqa: Y015
+
+@_typing.final
+class GetGuaranteeStatusResponse(_message.Message):
+    """GetGuaranteeStatusResponse says so."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    DATASETS_FIELD_NUMBER: _builtins.int
+    @_builtins.property
+    def datasets(self) -> _containers.RepeatedCompositeFieldContainer[Global___DatasetStatus]:
+        """datasets of the scope, the one published last first."""
+
+    def __init__(
+        self,
+        *,
+        datasets: _abc.Iterable[Global___DatasetStatus] | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["datasets", b"datasets"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___GetGuaranteeStatusResponse: _TypeAlias = GetGuaranteeStatusResponse  # noqa: Y015
+
+@_typing.final
+class DatasetStatus(_message.Message):
+    """DatasetStatus is the running status of one dataset's bound."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    DATASET_FIELD_NUMBER: _builtins.int
+    STATUS_FIELD_NUMBER: _builtins.int
+    REASON_FIELD_NUMBER: _builtins.int
+    dataset: _builtins.str
+    """dataset name."""
+    status: _answer_pb2.GuaranteeStatus.ValueType
+    """status now. UNSPECIFIED when the dataset cannot be opened."""
+    reason: _builtins.str
+    """reason for a status that is not VALID, with its figures."""
+    def __init__(
+        self,
+        *,
+        dataset: _builtins.str = ...,
+        status: _answer_pb2.GuaranteeStatus.ValueType = ...,
+        reason: _builtins.str = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["dataset", b"dataset", "reason", b"reason", "status", b"status"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___DatasetStatus: _TypeAlias = DatasetStatus  # noqa: Y015

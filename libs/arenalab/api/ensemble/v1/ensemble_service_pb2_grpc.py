@@ -46,6 +46,21 @@ class EnsembleServiceStub:
                 request_serializer=arenalab_dot_api_dot_ensemble_dot_v1_dot_ensemble__service__pb2.ListModelsRequest.SerializeToString,
                 response_deserializer=arenalab_dot_api_dot_ensemble_dot_v1_dot_ensemble__service__pb2.ListModelsResponse.FromString,
                 _registered_method=True)
+        self.Feedback = channel.unary_unary(
+                '/arenalab.api.ensemble.v1.EnsembleService/Feedback',
+                request_serializer=arenalab_dot_api_dot_ensemble_dot_v1_dot_ensemble__service__pb2.FeedbackRequest.SerializeToString,
+                response_deserializer=arenalab_dot_api_dot_ensemble_dot_v1_dot_ensemble__service__pb2.FeedbackResponse.FromString,
+                _registered_method=True)
+        self.ListAudits = channel.unary_unary(
+                '/arenalab.api.ensemble.v1.EnsembleService/ListAudits',
+                request_serializer=arenalab_dot_api_dot_ensemble_dot_v1_dot_ensemble__service__pb2.ListAuditsRequest.SerializeToString,
+                response_deserializer=arenalab_dot_api_dot_ensemble_dot_v1_dot_ensemble__service__pb2.ListAuditsResponse.FromString,
+                _registered_method=True)
+        self.GetGuaranteeStatus = channel.unary_unary(
+                '/arenalab.api.ensemble.v1.EnsembleService/GetGuaranteeStatus',
+                request_serializer=arenalab_dot_api_dot_ensemble_dot_v1_dot_ensemble__service__pb2.GetGuaranteeStatusRequest.SerializeToString,
+                response_deserializer=arenalab_dot_api_dot_ensemble_dot_v1_dot_ensemble__service__pb2.GetGuaranteeStatusResponse.FromString,
+                _registered_method=True)
 
 
 class EnsembleServiceServicer:
@@ -80,6 +95,41 @@ class EnsembleServiceServicer:
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
+    def Feedback(self, request, context):
+        """Feedback says whether a recent answer was right. What it says of memory's output
+        becomes a label for the running tests of its guarantee.
+
+        A first word counts: the same prediction again, from the same source, changes
+        nothing. Errors: NOT_FOUND (UNKNOWN_PREDICTION), also for one of another scope or
+        one too old; INVALID_ARGUMENT (INVALID_ARGUMENT) for a field outside its range, or
+        an audit of a prediction that was not drawn for one; UNAVAILABLE (NOT_READY) when
+        the predictor cannot be reached, and those of PredictorService.ReportLabels:
+        nothing is recorded then.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def ListAudits(self, request, context):
+        """ListAudits returns the predictions that were drawn at random for labelling and
+        have no label yet, oldest first. Label all of them, right or wrong, with Feedback
+        and `audit`: leaving out those of one kind makes the tests say too much or too
+        little.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def GetGuaranteeStatus(self, request, context):
+        """GetGuaranteeStatus returns the running status of each dataset in a scope, as
+        PredictorService has it.
+
+        Errors: UNAVAILABLE (NOT_READY) when the predictor cannot be reached.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
 
 def add_EnsembleServiceServicer_to_server(servicer, server):
     rpc_method_handlers = {
@@ -92,6 +142,21 @@ def add_EnsembleServiceServicer_to_server(servicer, server):
                     servicer.ListModels,
                     request_deserializer=arenalab_dot_api_dot_ensemble_dot_v1_dot_ensemble__service__pb2.ListModelsRequest.FromString,
                     response_serializer=arenalab_dot_api_dot_ensemble_dot_v1_dot_ensemble__service__pb2.ListModelsResponse.SerializeToString,
+            ),
+            'Feedback': grpc.unary_unary_rpc_method_handler(
+                    servicer.Feedback,
+                    request_deserializer=arenalab_dot_api_dot_ensemble_dot_v1_dot_ensemble__service__pb2.FeedbackRequest.FromString,
+                    response_serializer=arenalab_dot_api_dot_ensemble_dot_v1_dot_ensemble__service__pb2.FeedbackResponse.SerializeToString,
+            ),
+            'ListAudits': grpc.unary_unary_rpc_method_handler(
+                    servicer.ListAudits,
+                    request_deserializer=arenalab_dot_api_dot_ensemble_dot_v1_dot_ensemble__service__pb2.ListAuditsRequest.FromString,
+                    response_serializer=arenalab_dot_api_dot_ensemble_dot_v1_dot_ensemble__service__pb2.ListAuditsResponse.SerializeToString,
+            ),
+            'GetGuaranteeStatus': grpc.unary_unary_rpc_method_handler(
+                    servicer.GetGuaranteeStatus,
+                    request_deserializer=arenalab_dot_api_dot_ensemble_dot_v1_dot_ensemble__service__pb2.GetGuaranteeStatusRequest.FromString,
+                    response_serializer=arenalab_dot_api_dot_ensemble_dot_v1_dot_ensemble__service__pb2.GetGuaranteeStatusResponse.SerializeToString,
             ),
     }
     generic_handler = grpc.method_handlers_generic_handler(
@@ -150,6 +215,87 @@ class EnsembleService:
             '/arenalab.api.ensemble.v1.EnsembleService/ListModels',
             arenalab_dot_api_dot_ensemble_dot_v1_dot_ensemble__service__pb2.ListModelsRequest.SerializeToString,
             arenalab_dot_api_dot_ensemble_dot_v1_dot_ensemble__service__pb2.ListModelsResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def Feedback(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/arenalab.api.ensemble.v1.EnsembleService/Feedback',
+            arenalab_dot_api_dot_ensemble_dot_v1_dot_ensemble__service__pb2.FeedbackRequest.SerializeToString,
+            arenalab_dot_api_dot_ensemble_dot_v1_dot_ensemble__service__pb2.FeedbackResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def ListAudits(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/arenalab.api.ensemble.v1.EnsembleService/ListAudits',
+            arenalab_dot_api_dot_ensemble_dot_v1_dot_ensemble__service__pb2.ListAuditsRequest.SerializeToString,
+            arenalab_dot_api_dot_ensemble_dot_v1_dot_ensemble__service__pb2.ListAuditsResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def GetGuaranteeStatus(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/arenalab.api.ensemble.v1.EnsembleService/GetGuaranteeStatus',
+            arenalab_dot_api_dot_ensemble_dot_v1_dot_ensemble__service__pb2.GetGuaranteeStatusRequest.SerializeToString,
+            arenalab_dot_api_dot_ensemble_dot_v1_dot_ensemble__service__pb2.GetGuaranteeStatusResponse.FromString,
             options,
             channel_credentials,
             insecure,

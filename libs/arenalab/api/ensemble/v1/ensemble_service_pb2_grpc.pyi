@@ -53,6 +53,29 @@ class EnsembleServiceStub:
     """
     ListModels: _grpc.UnaryUnaryMultiCallable[_ensemble_service_pb2.ListModelsRequest, _ensemble_service_pb2.ListModelsResponse]
     """ListModels returns the model names that Answer accepts in a scope."""
+    Feedback: _grpc.UnaryUnaryMultiCallable[_ensemble_service_pb2.FeedbackRequest, _ensemble_service_pb2.FeedbackResponse]
+    """Feedback says whether a recent answer was right. What it says of memory's output
+    becomes a label for the running tests of its guarantee.
+
+    A first word counts: the same prediction again, from the same source, changes
+    nothing. Errors: NOT_FOUND (UNKNOWN_PREDICTION), also for one of another scope or
+    one too old; INVALID_ARGUMENT (INVALID_ARGUMENT) for a field outside its range, or
+    an audit of a prediction that was not drawn for one; UNAVAILABLE (NOT_READY) when
+    the predictor cannot be reached, and those of PredictorService.ReportLabels:
+    nothing is recorded then.
+    """
+    ListAudits: _grpc.UnaryUnaryMultiCallable[_ensemble_service_pb2.ListAuditsRequest, _ensemble_service_pb2.ListAuditsResponse]
+    """ListAudits returns the predictions that were drawn at random for labelling and
+    have no label yet, oldest first. Label all of them, right or wrong, with Feedback
+    and `audit`: leaving out those of one kind makes the tests say too much or too
+    little.
+    """
+    GetGuaranteeStatus: _grpc.UnaryUnaryMultiCallable[_ensemble_service_pb2.GetGuaranteeStatusRequest, _ensemble_service_pb2.GetGuaranteeStatusResponse]
+    """GetGuaranteeStatus returns the running status of each dataset in a scope, as
+    PredictorService has it.
+
+    Errors: UNAVAILABLE (NOT_READY) when the predictor cannot be reached.
+    """
 
 @_typing.type_check_only
 class EnsembleServiceAsyncStub(EnsembleServiceStub):
@@ -79,6 +102,29 @@ class EnsembleServiceAsyncStub(EnsembleServiceStub):
     """
     ListModels: _aio.UnaryUnaryMultiCallable[_ensemble_service_pb2.ListModelsRequest, _ensemble_service_pb2.ListModelsResponse]  # type: ignore[assignment]
     """ListModels returns the model names that Answer accepts in a scope."""
+    Feedback: _aio.UnaryUnaryMultiCallable[_ensemble_service_pb2.FeedbackRequest, _ensemble_service_pb2.FeedbackResponse]  # type: ignore[assignment]
+    """Feedback says whether a recent answer was right. What it says of memory's output
+    becomes a label for the running tests of its guarantee.
+
+    A first word counts: the same prediction again, from the same source, changes
+    nothing. Errors: NOT_FOUND (UNKNOWN_PREDICTION), also for one of another scope or
+    one too old; INVALID_ARGUMENT (INVALID_ARGUMENT) for a field outside its range, or
+    an audit of a prediction that was not drawn for one; UNAVAILABLE (NOT_READY) when
+    the predictor cannot be reached, and those of PredictorService.ReportLabels:
+    nothing is recorded then.
+    """
+    ListAudits: _aio.UnaryUnaryMultiCallable[_ensemble_service_pb2.ListAuditsRequest, _ensemble_service_pb2.ListAuditsResponse]  # type: ignore[assignment]
+    """ListAudits returns the predictions that were drawn at random for labelling and
+    have no label yet, oldest first. Label all of them, right or wrong, with Feedback
+    and `audit`: leaving out those of one kind makes the tests say too much or too
+    little.
+    """
+    GetGuaranteeStatus: _aio.UnaryUnaryMultiCallable[_ensemble_service_pb2.GetGuaranteeStatusRequest, _ensemble_service_pb2.GetGuaranteeStatusResponse]  # type: ignore[assignment]
+    """GetGuaranteeStatus returns the running status of each dataset in a scope, as
+    PredictorService has it.
+
+    Errors: UNAVAILABLE (NOT_READY) when the predictor cannot be reached.
+    """
 
 class EnsembleServiceServicer(metaclass=_abc_1.ABCMeta):
     """EnsembleService answers a conversation: from memory where it may, from the
@@ -114,5 +160,46 @@ class EnsembleServiceServicer(metaclass=_abc_1.ABCMeta):
         context: _ServicerContext,
     ) -> _typing.Union[_ensemble_service_pb2.ListModelsResponse, _abc.Awaitable[_ensemble_service_pb2.ListModelsResponse]]:
         """ListModels returns the model names that Answer accepts in a scope."""
+
+    @_abc_1.abstractmethod
+    def Feedback(
+        self,
+        request: _ensemble_service_pb2.FeedbackRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_ensemble_service_pb2.FeedbackResponse, _abc.Awaitable[_ensemble_service_pb2.FeedbackResponse]]:
+        """Feedback says whether a recent answer was right. What it says of memory's output
+        becomes a label for the running tests of its guarantee.
+
+        A first word counts: the same prediction again, from the same source, changes
+        nothing. Errors: NOT_FOUND (UNKNOWN_PREDICTION), also for one of another scope or
+        one too old; INVALID_ARGUMENT (INVALID_ARGUMENT) for a field outside its range, or
+        an audit of a prediction that was not drawn for one; UNAVAILABLE (NOT_READY) when
+        the predictor cannot be reached, and those of PredictorService.ReportLabels:
+        nothing is recorded then.
+        """
+
+    @_abc_1.abstractmethod
+    def ListAudits(
+        self,
+        request: _ensemble_service_pb2.ListAuditsRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_ensemble_service_pb2.ListAuditsResponse, _abc.Awaitable[_ensemble_service_pb2.ListAuditsResponse]]:
+        """ListAudits returns the predictions that were drawn at random for labelling and
+        have no label yet, oldest first. Label all of them, right or wrong, with Feedback
+        and `audit`: leaving out those of one kind makes the tests say too much or too
+        little.
+        """
+
+    @_abc_1.abstractmethod
+    def GetGuaranteeStatus(
+        self,
+        request: _ensemble_service_pb2.GetGuaranteeStatusRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_ensemble_service_pb2.GetGuaranteeStatusResponse, _abc.Awaitable[_ensemble_service_pb2.GetGuaranteeStatusResponse]]:
+        """GetGuaranteeStatus returns the running status of each dataset in a scope, as
+        PredictorService has it.
+
+        Errors: UNAVAILABLE (NOT_READY) when the predictor cannot be reached.
+        """
 
 def add_EnsembleServiceServicer_to_server(servicer: EnsembleServiceServicer, server: _typing.Union[_grpc.Server, _aio.Server]) -> None: ...

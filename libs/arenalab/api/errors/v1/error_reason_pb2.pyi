@@ -133,6 +133,10 @@ class _ErrorReasonEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_ErrorReas
     alpha allows, and was not published.
     Example: FAILED_PRECONDITION, {"dataset": "faq", "false_accepts": "9", "pairs": "240"}.
     """
+    ERROR_REASON_UNKNOWN_PREDICTION: _ErrorReason.ValueType  # 27
+    """ERROR_REASON_UNKNOWN_PREDICTION: no recent prediction of the scope has this id.
+    Example: NOT_FOUND, {"prediction_id": "0198…"}.
+    """
 
 class ErrorReason(_ErrorReason, metaclass=_ErrorReasonEnumTypeWrapper):
     """ErrorReason is the `reason` of the google.rpc.ErrorInfo in every error status,
@@ -250,5 +254,9 @@ ERROR_REASON_CONTRAST_RISK: ErrorReason.ValueType  # 26
 """ERROR_REASON_CONTRAST_RISK: a version answers more minimal pairs wrongly than its
 alpha allows, and was not published.
 Example: FAILED_PRECONDITION, {"dataset": "faq", "false_accepts": "9", "pairs": "240"}.
+"""
+ERROR_REASON_UNKNOWN_PREDICTION: ErrorReason.ValueType  # 27
+"""ERROR_REASON_UNKNOWN_PREDICTION: no recent prediction of the scope has this id.
+Example: NOT_FOUND, {"prediction_id": "0198…"}.
 """
 Global___ErrorReason: _TypeAlias = ErrorReason  # noqa: Y015

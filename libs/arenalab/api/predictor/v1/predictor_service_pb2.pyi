@@ -14,6 +14,7 @@ from google.protobuf import descriptor as _descriptor
 from google.protobuf import message as _message
 from google.protobuf import timestamp_pb2 as _timestamp_pb2
 from google.protobuf.internal import containers as _containers
+from google.protobuf.internal import enum_type_wrapper as _enum_type_wrapper
 import builtins as _builtins
 import sys
 import typing as _typing
@@ -24,6 +25,38 @@ else:
     from typing_extensions import TypeAlias as _TypeAlias, Never as _Never
 
 DESCRIPTOR: _descriptor.FileDescriptor
+
+class _LabelSource:
+    ValueType = _typing.NewType("ValueType", _builtins.int)
+    V: _TypeAlias = ValueType  # noqa: Y015
+
+class _LabelSourceEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_LabelSource.ValueType], _builtins.type):
+    DESCRIPTOR: _descriptor.EnumDescriptor
+    LABEL_SOURCE_UNSPECIFIED: _LabelSource.ValueType  # 0
+    """LABEL_SOURCE_UNSPECIFIED is refused."""
+    LABEL_SOURCE_AUDIT: _LabelSource.ValueType  # 1
+    """LABEL_SOURCE_AUDIT: the prediction was drawn at random for labelling, whatever it
+    said. Only such labels may void a guarantee, and only they calibrate.
+    """
+    LABEL_SOURCE_FEEDBACK: _LabelSource.ValueType  # 2
+    """LABEL_SOURCE_FEEDBACK: somebody spoke up. People complain more than they praise,
+    so that such labels can degrade a guarantee but never void it.
+    """
+
+class LabelSource(_LabelSource, metaclass=_LabelSourceEnumTypeWrapper):
+    """LabelSource says how a label came about, which decides what it may prove."""
+
+LABEL_SOURCE_UNSPECIFIED: LabelSource.ValueType  # 0
+"""LABEL_SOURCE_UNSPECIFIED is refused."""
+LABEL_SOURCE_AUDIT: LabelSource.ValueType  # 1
+"""LABEL_SOURCE_AUDIT: the prediction was drawn at random for labelling, whatever it
+said. Only such labels may void a guarantee, and only they calibrate.
+"""
+LABEL_SOURCE_FEEDBACK: LabelSource.ValueType  # 2
+"""LABEL_SOURCE_FEEDBACK: somebody spoke up. People complain more than they praise,
+so that such labels can degrade a guarantee but never void it.
+"""
+Global___LabelSource: _TypeAlias = LabelSource  # noqa: Y015
 
 @_typing.final
 class PredictRequest(_message.Message):
@@ -155,6 +188,8 @@ class PredictResponse(_message.Message):
     FEATURES_FIELD_NUMBER: _builtins.int
     QUERY_TOKENS_FIELD_NUMBER: _builtins.int
     OUTCOME_SET_FIELD_NUMBER: _builtins.int
+    CALIBRATION_FIELD_NUMBER: _builtins.int
+    ADMISSIBLE_FIELD_NUMBER: _builtins.int
     output: _builtins.str
     """output is the outcome text. When `abstention` is set it is what memory would
     have said, and must not be served as an answer. May be empty.
@@ -177,6 +212,14 @@ class PredictResponse(_message.Message):
     """exact is true when the search was exact."""
     query_tokens: _builtins.int
     """query_tokens is the number of tokens of the question, as the embedder cuts it."""
+    calibration: _builtins.str
+    """calibration that the confidence is of, 16 hex digits. Belongs into the label of
+    this prediction: labels of another calibration do not test the present one.
+    """
+    admissible: _builtins.bool
+    """admissible is false for an output that no threshold would let through, e.g. one
+    that clashes with the question. Belongs into the label of this prediction.
+    """
     @_builtins.property
     def sentences(self) -> _containers.RepeatedCompositeFieldContainer[_answer_pb2.Sentence]:
         """sentences of `output` in order, each with the spans that it is taken from; at
@@ -242,10 +285,12 @@ class PredictResponse(_message.Message):
         features: _abc.Mapping[_builtins.str, _builtins.float] | None = ...,
         query_tokens: _builtins.int = ...,
         outcome_set: _answer_pb2.OutcomeSet | None = ...,
+        calibration: _builtins.str = ...,
+        admissible: _builtins.bool = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["abstention", b"abstention", "guarantee", b"guarantee", "inferred_context", b"inferred_context", "outcome_set", b"outcome_set", "plan", b"plan"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["abstention", b"abstention", "alternatives", b"alternatives", "confidence", b"confidence", "creature", b"creature", "dataset", b"dataset", "dataset_version", b"dataset_version", "evidence", b"evidence", "exact", b"exact", "features", b"features", "guarantee", b"guarantee", "inferred_context", b"inferred_context", "method", b"method", "outcome_set", b"outcome_set", "output", b"output", "plan", b"plan", "query_tokens", b"query_tokens", "reasoning", b"reasoning", "sentences", b"sentences", "trajectories_used", b"trajectories_used"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["abstention", b"abstention", "admissible", b"admissible", "alternatives", b"alternatives", "calibration", b"calibration", "confidence", b"confidence", "creature", b"creature", "dataset", b"dataset", "dataset_version", b"dataset_version", "evidence", b"evidence", "exact", b"exact", "features", b"features", "guarantee", b"guarantee", "inferred_context", b"inferred_context", "method", b"method", "outcome_set", b"outcome_set", "output", b"output", "plan", b"plan", "query_tokens", b"query_tokens", "reasoning", b"reasoning", "sentences", b"sentences", "trajectories_used", b"trajectories_used"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
@@ -473,12 +518,18 @@ class CalibrateHeader(_message.Message):
     CREATURE_FIELD_NUMBER: _builtins.int
     ALPHA_FIELD_NUMBER: _builtins.int
     DELTA_FIELD_NUMBER: _builtins.int
+    FROM_LABELS_FIELD_NUMBER: _builtins.int
     creature: _builtins.str
     """creature to calibrate. Empty means the one of the dataset published last."""
     alpha: _builtins.float
     """alpha is the new default risk, in (0, 0.5]. 0 keeps the present one."""
     delta: _builtins.float
     """delta is the new default failure probability, in (0, 0.5]. 0 keeps the present one."""
+    from_labels: _builtins.bool
+    """from_labels adds the audited labels that ReportLabels has gathered for the live
+    version: all that are kept, and if the bound is void only those of the present
+    calibration. Examples may follow, and need not.
+    """
     @_builtins.property
     def scope(self) -> _scope_pb2.Scope:
         """scope of the call."""
@@ -490,10 +541,11 @@ class CalibrateHeader(_message.Message):
         creature: _builtins.str = ...,
         alpha: _builtins.float = ...,
         delta: _builtins.float = ...,
+        from_labels: _builtins.bool = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["scope", b"scope"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["alpha", b"alpha", "creature", b"creature", "delta", b"delta", "scope", b"scope"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["alpha", b"alpha", "creature", b"creature", "delta", b"delta", "from_labels", b"from_labels", "scope", b"scope"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
@@ -930,3 +982,265 @@ class ReliabilityBin(_message.Message):
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
 Global___ReliabilityBin: _TypeAlias = ReliabilityBin  # noqa: Y015
+
+@_typing.final
+class Label(_message.Message):
+    """Label says whether the output of one prediction was right."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    PREDICTION_ID_FIELD_NUMBER: _builtins.int
+    SOURCE_FIELD_NUMBER: _builtins.int
+    DATASET_FIELD_NUMBER: _builtins.int
+    DATASET_VERSION_FIELD_NUMBER: _builtins.int
+    CREATURE_FIELD_NUMBER: _builtins.int
+    CALIBRATION_FIELD_NUMBER: _builtins.int
+    CONFIDENCE_FIELD_NUMBER: _builtins.int
+    ADMISSIBLE_FIELD_NUMBER: _builtins.int
+    SERVED_FIELD_NUMBER: _builtins.int
+    CORRECT_FIELD_NUMBER: _builtins.int
+    PROPENSITY_FIELD_NUMBER: _builtins.int
+    TURNS_FIELD_NUMBER: _builtins.int
+    OUTCOMES_FIELD_NUMBER: _builtins.int
+    prediction_id: _builtins.str
+    """prediction_id that it is about, 1 to 128 characters."""
+    source: Global___LabelSource.ValueType
+    """source of the label."""
+    dataset: _builtins.str
+    """dataset that was searched."""
+    dataset_version: _builtins.str
+    """dataset_version that was searched, 64 hex digits."""
+    creature: _builtins.str
+    """creature that was asked."""
+    calibration: _builtins.str
+    """calibration as in PredictResponse."""
+    confidence: _builtins.float
+    """confidence as in PredictResponse, in [0, 1]."""
+    admissible: _builtins.bool
+    """admissible as in PredictResponse."""
+    served: _builtins.bool
+    """served is true when the output was given as the answer."""
+    correct: _builtins.bool
+    """correct is true when the output was right."""
+    propensity: _builtins.float
+    """propensity is the probability with which the prediction was drawn for labelling,
+    in (0, 1]. Required for LABEL_SOURCE_AUDIT, ignored for others.
+    """
+    @_builtins.property
+    def turns(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]:
+        """turns of the user, oldest first; the last is the question. At most 256. Empty:
+        the label tests the bound, and does not calibrate.
+        """
+
+    @_builtins.property
+    def outcomes(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]:
+        """outcomes that count as right, byte for byte. Empty: none that is known. With the
+        turns at most 327,680 bytes.
+        """
+
+    def __init__(
+        self,
+        *,
+        prediction_id: _builtins.str = ...,
+        source: Global___LabelSource.ValueType = ...,
+        dataset: _builtins.str = ...,
+        dataset_version: _builtins.str = ...,
+        creature: _builtins.str = ...,
+        calibration: _builtins.str = ...,
+        confidence: _builtins.float = ...,
+        admissible: _builtins.bool = ...,
+        served: _builtins.bool = ...,
+        correct: _builtins.bool = ...,
+        propensity: _builtins.float = ...,
+        turns: _abc.Iterable[_builtins.str] | None = ...,
+        outcomes: _abc.Iterable[_builtins.str] | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["admissible", b"admissible", "calibration", b"calibration", "confidence", b"confidence", "correct", b"correct", "creature", b"creature", "dataset", b"dataset", "dataset_version", b"dataset_version", "outcomes", b"outcomes", "prediction_id", b"prediction_id", "propensity", b"propensity", "served", b"served", "source", b"source", "turns", b"turns"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___Label: _TypeAlias = Label  # noqa: Y015
+
+@_typing.final
+class ReportLabelsRequest(_message.Message):
+    """ReportLabelsRequest carries labels."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    SCOPE_FIELD_NUMBER: _builtins.int
+    LABELS_FIELD_NUMBER: _builtins.int
+    @_builtins.property
+    def scope(self) -> _scope_pb2.Scope:
+        """scope of the call."""
+
+    @_builtins.property
+    def labels(self) -> _containers.RepeatedCompositeFieldContainer[Global___Label]:
+        """labels, 1 to 1,000, in the order in which they were made."""
+
+    def __init__(
+        self,
+        *,
+        scope: _scope_pb2.Scope | None = ...,
+        labels: _abc.Iterable[Global___Label] | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["scope", b"scope"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["labels", b"labels", "scope", b"scope"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___ReportLabelsRequest: _TypeAlias = ReportLabelsRequest  # noqa: Y015
+
+@_typing.final
+class ReportLabelsResponse(_message.Message):
+    """ReportLabelsResponse says what was new."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    RECORDED_FIELD_NUMBER: _builtins.int
+    KNOWN_FIELD_NUMBER: _builtins.int
+    recorded: _builtins.int
+    """recorded is the number of labels that were not known."""
+    known: _builtins.int
+    """known is the number of those that had been reported before."""
+    def __init__(
+        self,
+        *,
+        recorded: _builtins.int = ...,
+        known: _builtins.int = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["known", b"known", "recorded", b"recorded"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___ReportLabelsResponse: _TypeAlias = ReportLabelsResponse  # noqa: Y015
+
+@_typing.final
+class GetGuaranteeStatusRequest(_message.Message):
+    """GetGuaranteeStatusRequest asks whether the bounds hold."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    SCOPE_FIELD_NUMBER: _builtins.int
+    @_builtins.property
+    def scope(self) -> _scope_pb2.Scope:
+        """scope of the call."""
+
+    def __init__(
+        self,
+        *,
+        scope: _scope_pb2.Scope | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["scope", b"scope"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["scope", b"scope"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___GetGuaranteeStatusRequest: _TypeAlias = GetGuaranteeStatusRequest  # noqa: Y015
+
+@_typing.final
+class GetGuaranteeStatusResponse(_message.Message):
+    """GetGuaranteeStatusResponse says so."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    DATASETS_FIELD_NUMBER: _builtins.int
+    @_builtins.property
+    def datasets(self) -> _containers.RepeatedCompositeFieldContainer[Global___DatasetGuarantee]:
+        """datasets of the scope, the one published last first."""
+
+    def __init__(
+        self,
+        *,
+        datasets: _abc.Iterable[Global___DatasetGuarantee] | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["datasets", b"datasets"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___GetGuaranteeStatusResponse: _TypeAlias = GetGuaranteeStatusResponse  # noqa: Y015
+
+@_typing.final
+class DatasetGuarantee(_message.Message):
+    """DatasetGuarantee is the state of one live dataset's bound."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    DATASET_FIELD_NUMBER: _builtins.int
+    DATASET_VERSION_FIELD_NUMBER: _builtins.int
+    CREATURES_FIELD_NUMBER: _builtins.int
+    GUARANTEE_FIELD_NUMBER: _builtins.int
+    TESTS_FIELD_NUMBER: _builtins.int
+    CALIBRATION_FIELD_NUMBER: _builtins.int
+    AUDIT_LABELS_FIELD_NUMBER: _builtins.int
+    USABLE_LABELS_FIELD_NUMBER: _builtins.int
+    SERVED_FIELD_NUMBER: _builtins.int
+    AUDITED_ERROR_FIELD_NUMBER: _builtins.int
+    TROUBLE_FIELD_NUMBER: _builtins.int
+    dataset: _builtins.str
+    """dataset name."""
+    dataset_version: _builtins.str
+    """dataset_version that is live, 64 hex digits."""
+    calibration: _builtins.str
+    """calibration in use, 16 hex digits."""
+    audit_labels: _builtins.int
+    """audit_labels gathered since that calibration, of answers served and not."""
+    usable_labels: _builtins.int
+    """usable_labels is how many audited labels Calibrate would use with from_labels. It
+    needs 50.
+    """
+    served: _builtins.int
+    """served is the number of answers that this service let through since that
+    calibration. After a crash the last few may be missing.
+    """
+    audited_error: _builtins.float
+    """audited_error is the share of served answers that were wrong, estimated from
+    audits weighted by their inverse propensity, in [0, 1]. Absent without any.
+    """
+    trouble: _builtins.str
+    """trouble says why the dataset cannot be opened; then only the first two fields are
+    set.
+    """
+    @_builtins.property
+    def creatures(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]:
+        """creatures that answer from it, all under this guarantee."""
+
+    @_builtins.property
+    def guarantee(self) -> _answer_pb2.Guarantee:
+        """guarantee at its default alpha and delta, with its running status."""
+
+    @_builtins.property
+    def tests(self) -> _containers.RepeatedCompositeFieldContainer[_answer_pb2.GuaranteeTest]:
+        """tests that run. Empty where no threshold satisfies the bound."""
+
+    def __init__(
+        self,
+        *,
+        dataset: _builtins.str = ...,
+        dataset_version: _builtins.str = ...,
+        creatures: _abc.Iterable[_builtins.str] | None = ...,
+        guarantee: _answer_pb2.Guarantee | None = ...,
+        tests: _abc.Iterable[_answer_pb2.GuaranteeTest] | None = ...,
+        calibration: _builtins.str = ...,
+        audit_labels: _builtins.int = ...,
+        usable_labels: _builtins.int = ...,
+        served: _builtins.int = ...,
+        audited_error: _builtins.float | None = ...,
+        trouble: _builtins.str = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["_audited_error", b"_audited_error", "audited_error", b"audited_error", "guarantee", b"guarantee"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["_audited_error", b"_audited_error", "audit_labels", b"audit_labels", "audited_error", b"audited_error", "calibration", b"calibration", "creatures", b"creatures", "dataset", b"dataset", "dataset_version", b"dataset_version", "guarantee", b"guarantee", "served", b"served", "tests", b"tests", "trouble", b"trouble", "usable_labels", b"usable_labels"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    _WhichOneofReturnType__audited_error: _TypeAlias = _typing.Literal["audited_error"]  # noqa: Y015
+    _WhichOneofArgType__audited_error: _TypeAlias = _typing.Literal["_audited_error", b"_audited_error"]  # noqa: Y015
+    def WhichOneof(self, oneof_group: _WhichOneofArgType__audited_error) -> _WhichOneofReturnType__audited_error | None: ...
+
+Global___DatasetGuarantee: _TypeAlias = DatasetGuarantee  # noqa: Y015

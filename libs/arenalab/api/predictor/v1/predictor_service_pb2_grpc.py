@@ -66,6 +66,16 @@ class PredictorServiceStub:
                 request_serializer=arenalab_dot_api_dot_predictor_dot_v1_dot_predictor__service__pb2.ListCreaturesRequest.SerializeToString,
                 response_deserializer=arenalab_dot_api_dot_predictor_dot_v1_dot_predictor__service__pb2.ListCreaturesResponse.FromString,
                 _registered_method=True)
+        self.ReportLabels = channel.unary_unary(
+                '/arenalab.api.predictor.v1.PredictorService/ReportLabels',
+                request_serializer=arenalab_dot_api_dot_predictor_dot_v1_dot_predictor__service__pb2.ReportLabelsRequest.SerializeToString,
+                response_deserializer=arenalab_dot_api_dot_predictor_dot_v1_dot_predictor__service__pb2.ReportLabelsResponse.FromString,
+                _registered_method=True)
+        self.GetGuaranteeStatus = channel.unary_unary(
+                '/arenalab.api.predictor.v1.PredictorService/GetGuaranteeStatus',
+                request_serializer=arenalab_dot_api_dot_predictor_dot_v1_dot_predictor__service__pb2.GetGuaranteeStatusRequest.SerializeToString,
+                response_deserializer=arenalab_dot_api_dot_predictor_dot_v1_dot_predictor__service__pb2.GetGuaranteeStatusResponse.FromString,
+                _registered_method=True)
 
 
 class PredictorServiceServicer:
@@ -102,9 +112,10 @@ class PredictorServiceServicer:
         """Calibrate chooses the thresholds of a live dataset version anew from labelled
         questions, and keeps them until the version is replaced.
 
-        The client sends one header, then examples. Errors: INVALID_ARGUMENT
-        (INVALID_ARGUMENT) for a stream without header or with fewer than 50 examples,
-        (EMPTY_TEXT) for a blank question; ABORTED (BUSY) when the dataset is published
+        The client sends one header, then examples. The running tests begin anew with
+        the new calibration. Errors: INVALID_ARGUMENT (INVALID_ARGUMENT) for a stream
+        without header or with fewer than 50 examples, those from gathered labels
+        included; (EMPTY_TEXT) for a blank question; ABORTED (BUSY) when the dataset is published
         meanwhile; RESOURCE_EXHAUSTED (STORAGE_FULL); and those of Predict.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
@@ -143,6 +154,31 @@ class PredictorServiceServicer:
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
+    def ReportLabels(self, request, context):
+        """ReportLabels tells what was right and wrong. The labels are on disk when it
+        returns, and the running tests have seen them.
+
+        Reporting the same prediction again from the same source changes nothing. Errors:
+        INVALID_ARGUMENT (INVALID_ARGUMENT, TOO_LARGE), naming the field; NOT_FOUND
+        (UNKNOWN_DATASET) for a version that is not there; FAILED_PRECONDITION
+        (NOT_CALIBRATED); DATA_LOSS (CORRUPT_DATASET); RESOURCE_EXHAUSTED
+        (STORAGE_FULL), where nothing of the dataset's labels was kept.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def GetGuaranteeStatus(self, request, context):
+        """GetGuaranteeStatus returns, for each live dataset of a scope, whether its bound
+        holds now, and the tests that say so.
+
+        Errors: UNAVAILABLE (NOT_READY) when search cannot be reached; those of a dataset
+        that cannot be opened are in its place.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
 
 def add_PredictorServiceServicer_to_server(servicer, server):
     rpc_method_handlers = {
@@ -175,6 +211,16 @@ def add_PredictorServiceServicer_to_server(servicer, server):
                     servicer.ListCreatures,
                     request_deserializer=arenalab_dot_api_dot_predictor_dot_v1_dot_predictor__service__pb2.ListCreaturesRequest.FromString,
                     response_serializer=arenalab_dot_api_dot_predictor_dot_v1_dot_predictor__service__pb2.ListCreaturesResponse.SerializeToString,
+            ),
+            'ReportLabels': grpc.unary_unary_rpc_method_handler(
+                    servicer.ReportLabels,
+                    request_deserializer=arenalab_dot_api_dot_predictor_dot_v1_dot_predictor__service__pb2.ReportLabelsRequest.FromString,
+                    response_serializer=arenalab_dot_api_dot_predictor_dot_v1_dot_predictor__service__pb2.ReportLabelsResponse.SerializeToString,
+            ),
+            'GetGuaranteeStatus': grpc.unary_unary_rpc_method_handler(
+                    servicer.GetGuaranteeStatus,
+                    request_deserializer=arenalab_dot_api_dot_predictor_dot_v1_dot_predictor__service__pb2.GetGuaranteeStatusRequest.FromString,
+                    response_serializer=arenalab_dot_api_dot_predictor_dot_v1_dot_predictor__service__pb2.GetGuaranteeStatusResponse.SerializeToString,
             ),
     }
     generic_handler = grpc.method_handlers_generic_handler(
@@ -341,6 +387,60 @@ class PredictorService:
             '/arenalab.api.predictor.v1.PredictorService/ListCreatures',
             arenalab_dot_api_dot_predictor_dot_v1_dot_predictor__service__pb2.ListCreaturesRequest.SerializeToString,
             arenalab_dot_api_dot_predictor_dot_v1_dot_predictor__service__pb2.ListCreaturesResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def ReportLabels(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/arenalab.api.predictor.v1.PredictorService/ReportLabels',
+            arenalab_dot_api_dot_predictor_dot_v1_dot_predictor__service__pb2.ReportLabelsRequest.SerializeToString,
+            arenalab_dot_api_dot_predictor_dot_v1_dot_predictor__service__pb2.ReportLabelsResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def GetGuaranteeStatus(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/arenalab.api.predictor.v1.PredictorService/GetGuaranteeStatus',
+            arenalab_dot_api_dot_predictor_dot_v1_dot_predictor__service__pb2.GetGuaranteeStatusRequest.SerializeToString,
+            arenalab_dot_api_dot_predictor_dot_v1_dot_predictor__service__pb2.GetGuaranteeStatusResponse.FromString,
             options,
             channel_credentials,
             insecure,

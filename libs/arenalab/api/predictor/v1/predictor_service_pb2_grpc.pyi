@@ -56,9 +56,10 @@ class PredictorServiceStub:
     """Calibrate chooses the thresholds of a live dataset version anew from labelled
     questions, and keeps them until the version is replaced.
 
-    The client sends one header, then examples. Errors: INVALID_ARGUMENT
-    (INVALID_ARGUMENT) for a stream without header or with fewer than 50 examples,
-    (EMPTY_TEXT) for a blank question; ABORTED (BUSY) when the dataset is published
+    The client sends one header, then examples. The running tests begin anew with
+    the new calibration. Errors: INVALID_ARGUMENT (INVALID_ARGUMENT) for a stream
+    without header or with fewer than 50 examples, those from gathered labels
+    included; (EMPTY_TEXT) for a blank question; ABORTED (BUSY) when the dataset is published
     meanwhile; RESOURCE_EXHAUSTED (STORAGE_FULL); and those of Predict.
     """
     GetRiskCoverage: _grpc.UnaryUnaryMultiCallable[_predictor_service_pb2.GetRiskCoverageRequest, _predictor_service_pb2.GetRiskCoverageResponse]
@@ -80,6 +81,23 @@ class PredictorServiceStub:
     """
     ListCreatures: _grpc.UnaryUnaryMultiCallable[_predictor_service_pb2.ListCreaturesRequest, _predictor_service_pb2.ListCreaturesResponse]
     """ListCreatures returns the specialists of a scope."""
+    ReportLabels: _grpc.UnaryUnaryMultiCallable[_predictor_service_pb2.ReportLabelsRequest, _predictor_service_pb2.ReportLabelsResponse]
+    """ReportLabels tells what was right and wrong. The labels are on disk when it
+    returns, and the running tests have seen them.
+
+    Reporting the same prediction again from the same source changes nothing. Errors:
+    INVALID_ARGUMENT (INVALID_ARGUMENT, TOO_LARGE), naming the field; NOT_FOUND
+    (UNKNOWN_DATASET) for a version that is not there; FAILED_PRECONDITION
+    (NOT_CALIBRATED); DATA_LOSS (CORRUPT_DATASET); RESOURCE_EXHAUSTED
+    (STORAGE_FULL), where nothing of the dataset's labels was kept.
+    """
+    GetGuaranteeStatus: _grpc.UnaryUnaryMultiCallable[_predictor_service_pb2.GetGuaranteeStatusRequest, _predictor_service_pb2.GetGuaranteeStatusResponse]
+    """GetGuaranteeStatus returns, for each live dataset of a scope, whether its bound
+    holds now, and the tests that say so.
+
+    Errors: UNAVAILABLE (NOT_READY) when search cannot be reached; those of a dataset
+    that cannot be opened are in its place.
+    """
 
 @_typing.type_check_only
 class PredictorServiceAsyncStub(PredictorServiceStub):
@@ -109,9 +127,10 @@ class PredictorServiceAsyncStub(PredictorServiceStub):
     """Calibrate chooses the thresholds of a live dataset version anew from labelled
     questions, and keeps them until the version is replaced.
 
-    The client sends one header, then examples. Errors: INVALID_ARGUMENT
-    (INVALID_ARGUMENT) for a stream without header or with fewer than 50 examples,
-    (EMPTY_TEXT) for a blank question; ABORTED (BUSY) when the dataset is published
+    The client sends one header, then examples. The running tests begin anew with
+    the new calibration. Errors: INVALID_ARGUMENT (INVALID_ARGUMENT) for a stream
+    without header or with fewer than 50 examples, those from gathered labels
+    included; (EMPTY_TEXT) for a blank question; ABORTED (BUSY) when the dataset is published
     meanwhile; RESOURCE_EXHAUSTED (STORAGE_FULL); and those of Predict.
     """
     GetRiskCoverage: _aio.UnaryUnaryMultiCallable[_predictor_service_pb2.GetRiskCoverageRequest, _predictor_service_pb2.GetRiskCoverageResponse]  # type: ignore[assignment]
@@ -133,6 +152,23 @@ class PredictorServiceAsyncStub(PredictorServiceStub):
     """
     ListCreatures: _aio.UnaryUnaryMultiCallable[_predictor_service_pb2.ListCreaturesRequest, _predictor_service_pb2.ListCreaturesResponse]  # type: ignore[assignment]
     """ListCreatures returns the specialists of a scope."""
+    ReportLabels: _aio.UnaryUnaryMultiCallable[_predictor_service_pb2.ReportLabelsRequest, _predictor_service_pb2.ReportLabelsResponse]  # type: ignore[assignment]
+    """ReportLabels tells what was right and wrong. The labels are on disk when it
+    returns, and the running tests have seen them.
+
+    Reporting the same prediction again from the same source changes nothing. Errors:
+    INVALID_ARGUMENT (INVALID_ARGUMENT, TOO_LARGE), naming the field; NOT_FOUND
+    (UNKNOWN_DATASET) for a version that is not there; FAILED_PRECONDITION
+    (NOT_CALIBRATED); DATA_LOSS (CORRUPT_DATASET); RESOURCE_EXHAUSTED
+    (STORAGE_FULL), where nothing of the dataset's labels was kept.
+    """
+    GetGuaranteeStatus: _aio.UnaryUnaryMultiCallable[_predictor_service_pb2.GetGuaranteeStatusRequest, _predictor_service_pb2.GetGuaranteeStatusResponse]  # type: ignore[assignment]
+    """GetGuaranteeStatus returns, for each live dataset of a scope, whether its bound
+    holds now, and the tests that say so.
+
+    Errors: UNAVAILABLE (NOT_READY) when search cannot be reached; those of a dataset
+    that cannot be opened are in its place.
+    """
 
 class PredictorServiceServicer(metaclass=_abc_1.ABCMeta):
     """PredictorService answers from past spans. It is deterministic: the same request
@@ -177,9 +213,10 @@ class PredictorServiceServicer(metaclass=_abc_1.ABCMeta):
         """Calibrate chooses the thresholds of a live dataset version anew from labelled
         questions, and keeps them until the version is replaced.
 
-        The client sends one header, then examples. Errors: INVALID_ARGUMENT
-        (INVALID_ARGUMENT) for a stream without header or with fewer than 50 examples,
-        (EMPTY_TEXT) for a blank question; ABORTED (BUSY) when the dataset is published
+        The client sends one header, then examples. The running tests begin anew with
+        the new calibration. Errors: INVALID_ARGUMENT (INVALID_ARGUMENT) for a stream
+        without header or with fewer than 50 examples, those from gathered labels
+        included; (EMPTY_TEXT) for a blank question; ABORTED (BUSY) when the dataset is published
         meanwhile; RESOURCE_EXHAUSTED (STORAGE_FULL); and those of Predict.
         """
 
@@ -219,5 +256,34 @@ class PredictorServiceServicer(metaclass=_abc_1.ABCMeta):
         context: _ServicerContext,
     ) -> _typing.Union[_predictor_service_pb2.ListCreaturesResponse, _abc.Awaitable[_predictor_service_pb2.ListCreaturesResponse]]:
         """ListCreatures returns the specialists of a scope."""
+
+    @_abc_1.abstractmethod
+    def ReportLabels(
+        self,
+        request: _predictor_service_pb2.ReportLabelsRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_predictor_service_pb2.ReportLabelsResponse, _abc.Awaitable[_predictor_service_pb2.ReportLabelsResponse]]:
+        """ReportLabels tells what was right and wrong. The labels are on disk when it
+        returns, and the running tests have seen them.
+
+        Reporting the same prediction again from the same source changes nothing. Errors:
+        INVALID_ARGUMENT (INVALID_ARGUMENT, TOO_LARGE), naming the field; NOT_FOUND
+        (UNKNOWN_DATASET) for a version that is not there; FAILED_PRECONDITION
+        (NOT_CALIBRATED); DATA_LOSS (CORRUPT_DATASET); RESOURCE_EXHAUSTED
+        (STORAGE_FULL), where nothing of the dataset's labels was kept.
+        """
+
+    @_abc_1.abstractmethod
+    def GetGuaranteeStatus(
+        self,
+        request: _predictor_service_pb2.GetGuaranteeStatusRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_predictor_service_pb2.GetGuaranteeStatusResponse, _abc.Awaitable[_predictor_service_pb2.GetGuaranteeStatusResponse]]:
+        """GetGuaranteeStatus returns, for each live dataset of a scope, whether its bound
+        holds now, and the tests that say so.
+
+        Errors: UNAVAILABLE (NOT_READY) when search cannot be reached; those of a dataset
+        that cannot be opened are in its place.
+        """
 
 def add_PredictorServiceServicer_to_server(servicer: PredictorServiceServicer, server: _typing.Union[_grpc.Server, _aio.Server]) -> None: ...

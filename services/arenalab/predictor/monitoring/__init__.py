@@ -1,0 +1,1 @@
+"""Whether a bound still holds: running tests on labels, and the labels that feed them."""
