@@ -7,7 +7,6 @@ from hypothesis import strategies as st
 from scipy.stats import binom
 
 from arenalab.local.evaluation.contender import OwnRule, Scored
-from arenalab.local.evaluation.own import Kind, threshold_of
 from arenalab.local.evaluation.resampling import (
     all_figures,
     figures_at,
@@ -16,7 +15,7 @@ from arenalab.local.evaluation.resampling import (
     own_rule_figures,
     too_few,
 )
-from arenalab.predictor.guarantee import BoolArray, bound_of
+from arenalab.predictor.guarantee import BoolArray, Kind, bound_of
 from arenalab.predictor.neighbourhood import FloatArray
 
 SEEDS = st.integers(0, 100_000)
@@ -78,15 +77,7 @@ def test_conformal_selection_takes_the_largest_set_that_passes(seed: int, alpha:
         if 1 + (~correct[score >= level]).sum() <= alpha * (score >= level).sum()
     ]
     expected = min(passing) if passing else None
-    assert threshold_of(Kind.EXPECTATION, score, correct, alpha, 0.05) == expected
-
-
-@settings(max_examples=40)
-@given(SEEDS, ALPHAS)
-def test_the_high_probability_threshold_is_the_predictors(seed: int, alpha: float) -> None:
-    pairs = _pairs(seed)
-    expected = bound_of(*pairs, alpha, 0.05).threshold
-    assert threshold_of(Kind.HIGH_PROBABILITY, *pairs, alpha, 0.05) == expected
+    assert bound_of(score, correct, alpha, 0.05, Kind.EXPECTATION).threshold == expected
 
 
 def test_figures_are_those_of_serving_each_split() -> None:
@@ -95,7 +86,8 @@ def test_figures_are_those_of_serving_each_split() -> None:
     coverages, risks = [], []
     for split in splits:
         labels = scored.correct[split.calibration]
-        at = threshold_of(Kind.EXPECTATION, scored.score[split.calibration], labels, alpha, 0.05)
+        scores = scored.score[split.calibration]
+        at = bound_of(scores, labels, alpha, 0.05, Kind.EXPECTATION).threshold
         assert at is not None
         served = [i for i in split.evaluation if scored.score[i] >= at]
         coverages.append(len(served) / 400)

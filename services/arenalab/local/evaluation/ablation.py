@@ -14,9 +14,10 @@ import numpy as np
 
 from arenalab.local.evaluation.contender import Proposals, Scored
 from arenalab.local.evaluation.figures import auroc
-from arenalab.local.evaluation.own import Kind, OwnFitted
+from arenalab.local.evaluation.own import OwnFitted
 from arenalab.local.evaluation.resampling import Split, figures_at
 from arenalab.local.evaluation.results import Ablated
+from arenalab.predictor.guarantee import Kind
 
 ALPHA: Final = 0.05
 _SPLITS: Final = 20

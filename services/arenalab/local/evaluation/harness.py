@@ -19,7 +19,12 @@ from arenalab.local.evaluation.contender import (
     Scored,
     nearest,
 )
-from arenalab.local.evaluation.contrast import ContrastQuestions, contrast_questions, false_accepts
+from arenalab.local.evaluation.contrast import (
+    ContrastQuestions,
+    contrast_answers,
+    contrast_questions,
+    false_accepts,
+)
 from arenalab.local.evaluation.embeddings import Embedder, Embeddings
 from arenalab.local.evaluation.figures import quality_of
 from arenalab.local.evaluation.multiple_choice import measure
@@ -96,9 +101,9 @@ def evaluate(
         _scores(contender, task, memories, asked, options, progress)
         for contender in default_contenders(options.alphas)
     ]
-    pairs = contrast_questions(contrast, memories, embed, options.seed) if contrast else None
+    pairs = contrast_questions(contrast, memories, embed) if contrast else None
     results = _assembled(task, [one.scored for one in scores], options, embed.name, progress)
-    return _extended(results, scores[0], pairs, options, progress)
+    return _extended(results, scores, pairs, options, progress)
 
 
 def evaluate_choices(
@@ -253,26 +258,48 @@ def _not_computed(own: Scored, why_not: str | None) -> dict[str, str]:
 
 def _extended(
     results: Results,
-    scores: _Scores,
+    scores: Sequence[_Scores],
     pairs: ContrastQuestions | None,
     options: Options,
     progress: Progress,
 ) -> Results:
-    """Returns the results with the figures that need ArenaLab's own inside."""
-    size = len(scores.scored)
-    splits = make_splits(size, results.calibration, results.resplits, options.seed)
-    reasons = dict(results.not_computed)
-    own = results.own
-    fitted = [one for one in scores.fitted if isinstance(one, OwnFitted)]
+    """Returns the results with the figures that need the contenders themselves."""
+    own = scores[0]
+    splits = make_splits(len(own.scored), results.calibration, results.resplits, options.seed)
     if pairs is not None and splits:
-        rate = false_accepts(fitted, pairs, scores.scored, splits, options.delta)
-        own = replace(own, contrast_false_accept=rate)
-        reasons.pop("contrast_false_accept")
-        if rate is None:
-            reasons["contrast_false_accept"] = "no contrast question could be made"
+        results = _with_contrast(results, scores, pairs, splits, options.delta)
     ablation = None
     if options.ablate and splits:
+        fitted = [one for one in own.fitted if isinstance(one, OwnFitted)]
         ablation = ablate(
-            fitted, scores.proposals, scores.scored, splits, options.delta, options.seed, progress
+            fitted, own.proposals, own.scored, splits, options.delta, options.seed, progress
         )
-    return replace(results, own=own, ablation=ablation, not_computed=reasons)
+    return replace(results, ablation=ablation)
+
+
+def _with_contrast(
+    results: Results,
+    scores: Sequence[_Scores],
+    pairs: ContrastQuestions,
+    splits: Sequence[Split],
+    delta: float,
+) -> Results:
+    """Returns the results with every contender's false accepts of contrast questions."""
+    reasons = {k: why for k, why in results.not_computed.items() if k != "contrast_false_accept"}
+    if not len(pairs):
+        reasons["contrast_false_accept"] = "no contrast question could be made"
+    found = []
+    for one, of in zip(results.everyone, scores, strict=True):
+        answers = contrast_answers(of.fitted, pairs)
+        fixed = one.fixed
+        if fixed is not None:
+            fixed = replace(fixed, contrast_false_accept=answers.share(FIXED_COSINE))
+        rate = false_accepts(answers, of.scored, splits, delta)
+        found.append(replace(one, contrast_false_accept=rate, fixed=fixed))
+    return replace(
+        results,
+        own=found[0],
+        baselines=found[1:],
+        contrast_pairs=len(pairs),
+        not_computed=reasons,
+    )

@@ -1,21 +1,22 @@
 """ArenaLab's predictor as a contender: the only module of the evaluation that knows its inside.
 
-Fitting is what publishing does (`training.train` on the spans), scoring what Predict does
-(`appraise`, then the calibrated confidence), and a threshold is the predictor's own bound.
+Fitting is what publishing does (`training.train` on the spans), scoring what Predict does: the
+views' opinion, the appraisal, the calibrated confidence, and nothing for what is never served.
 """
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
-from enum import StrEnum
+from typing import Final
 
 import numpy as np
 
+from arenalab.contrast import Asked as AskedOf
+from arenalab.contrast import ContrastPair, contrast_pairs
 from arenalab.local.evaluation import contender
 from arenalab.local.evaluation.contender import Asked, Proposals, Scored
 from arenalab.predictor.appraisal import appraise
 from arenalab.predictor.calibrated import Calibrated
-from arenalab.predictor.features import NAMES, features_of
-from arenalab.predictor.guarantee import BoolArray, bound_of
+from arenalab.predictor.features import NAMES
 from arenalab.predictor.holdout import Corpus
 from arenalab.predictor.neighbourhood import (
     FloatArray,
@@ -23,54 +24,25 @@ from arenalab.predictor.neighbourhood import (
     Neighbourhood,
     Query,
     Situation,
-    Vectors,
 )
 from arenalab.predictor.training import train
+from arenalab.predictor.views import Opinion
 
-# Questions that look like a span's and have another answer; one list for each span's question.
-ContrastGenerator = Callable[[Sequence[str]], Sequence[Sequence[str]]]
+# Questions that look like one of the spans and must not get its outcome.
+ContrastGenerator = Callable[[contender.Memory], Sequence[ContrastPair]]
 
-
-class Kind(StrEnum):
-    """What a threshold promises of the answers at or above it."""
-
-    HIGH_PROBABILITY = "high_probability"  # at most alpha wrong, but for a share delta of draws
-    EXPECTATION = "expectation"  # at most alpha wrong on average over draws
+# Questions whose opinions are formed at once: 512 x 512 outcomes in float64 are 2 MB a view.
+_BLOCK: Final = 512
 
 
-def threshold_of(
-    kind: Kind, score: FloatArray, correct: BoolArray, alpha: float, delta: float
-) -> float | None:
-    """Returns the lowest score that may be served; None when none may.
+def contrast_generator() -> ContrastGenerator:
+    """Returns what makes the minimal pairs of a memory, as its certificate does."""
 
-    Args:
-        kind: The promise.
-        score: Of the calibration questions, shape (n,); 0 or less is never served.
-        correct: Whether the outcome was right, shape (n,).
-        alpha: Tolerated risk of served answers, in (0, 1).
-        delta: Tolerated probability that the promise fails; no matter to EXPECTATION.
-    """
-    if kind is Kind.HIGH_PROBABILITY:
-        return bound_of(score, correct, alpha, delta).threshold
-    return _selection(score, correct, alpha)
+    def generate(memory: contender.Memory) -> Sequence[ContrastPair]:
+        known = zip(memory.known, memory.keys, strict=True)
+        return contrast_pairs([AskedOf(one.text, key) for one, key in known])
 
-
-def _selection(score: FloatArray, correct: BoolArray, alpha: float) -> float | None:
-    """Returns the threshold of the largest set with (1 + errors) / served <= alpha.
-
-    Source: Jin and Candès (2023), Selection by Prediction with Conformal p-values, JMLR 24.
-    """
-    order = np.argsort(-score, kind="stable")
-    ranked, errors = score[order], np.cumsum(~correct[order])
-    # A threshold admits all questions of one score: only the last of them is a position.
-    ends = np.flatnonzero(np.append(ranked[1:] != ranked[:-1], True) & (ranked > 0.0))
-    passing = ends[(1 + errors[ends]) <= alpha * (ends + 1)]
-    return float(ranked[passing[-1]]) if len(passing) else None
-
-
-def contrast_generator() -> ContrastGenerator | None:
-    """Returns the generator of contrast questions; None while the predictor has none."""
-    return None
+    return generate
 
 
 @dataclass(frozen=True)
@@ -79,8 +51,7 @@ class OwnFitted:
 
     feature_names = NAMES
 
-    memories: Sequence[Memory]
-    vectors: Vectors
+    corpus: Corpus
     calibrated: Calibrated
 
     def score(self, asked: Asked) -> Proposals:
@@ -88,18 +59,35 @@ class OwnFitted:
         confidence, score = np.zeros(size), np.zeros(size)
         features = np.zeros((size, len(NAMES)))
         outcomes = []
-        for at, text in enumerate(asked.texts):
-            hits, similarities = asked.nearest[at], asked.similarities[at]
-            hood = Neighbourhood(
-                [self.memories[hit] for hit in hits], similarities, similarities, self.vectors[hits]
+        for at, opinion in enumerate(self._opinions(asked)):
+            appraisal = appraise(
+                Query(asked.texts[at]),
+                self._neighbourhood(asked, at),
+                opinion,
+                self.calibrated.artefact.mixing,
             )
-            appraisal = appraise(Query(text), hood)
             outcomes.append(appraisal.groups[0].outcome if appraisal.groups else "")
             confidence[at], _ = self.calibrated.confidence(appraisal)
-            score[at] = self.calibrated.score(appraisal)
-            if appraisal.groups:
-                features[at] = features_of(appraisal)
+            ranking, named = self.calibrated.score(appraisal)
+            score[at] = ranking if appraisal.is_admissible else 0.0
+            if named:
+                features[at] = list(named.values())
         return Proposals(outcomes, confidence, score, features=features)
+
+    def _opinions(self, asked: Asked) -> Sequence[Opinion | None]:
+        views = self.calibrated.views
+        if views is None:
+            return [None] * len(asked.texts)
+        opinions: list[Opinion] = []
+        for start in range(0, len(asked.texts), _BLOCK):
+            block = slice(start, start + _BLOCK)
+            opinions += views.opinions(asked.texts[block], asked.vectors[block])
+        return opinions
+
+    def _neighbourhood(self, asked: Asked, at: int) -> Neighbourhood:
+        hits, similarities = asked.nearest[at], asked.similarities[at]
+        memories = [self.corpus.memories[hit] for hit in hits]
+        return Neighbourhood(memories, similarities, similarities, self.corpus.vectors[hits])
 
     def rescored(self, proposals: Proposals, features: FloatArray) -> Proposals:
         """Returns the proposals with the confidence that other features would have given."""
@@ -127,7 +115,8 @@ class OwnContender:
             for at, one in enumerate(memory.known)
         ]
         corpus = Corpus(memories, memory.vectors, np.ones(len(memories), dtype=bool))
-        return OwnFitted(memories, memory.vectors, Calibrated(train(corpus)))
+        trained = train(corpus)
+        return OwnFitted(corpus, Calibrated(trained.artefact, trained.views))
 
     def finish(self, scored: Scored, seed: int) -> Scored:
         """Returns the scores as they are: no label is used."""

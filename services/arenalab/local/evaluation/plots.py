@@ -8,8 +8,8 @@ from typing import Any, Final
 import numpy as np
 
 from arenalab.local.evaluation.curves import risk_coverage
-from arenalab.local.evaluation.own import Kind
 from arenalab.local.evaluation.results import Results
+from arenalab.predictor.guarantee import Kind
 from arenalab.predictor.reliability import reliability_bins
 
 _DPI: Final = 120

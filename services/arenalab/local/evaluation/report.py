@@ -86,7 +86,8 @@ def other_promises(results: Results) -> Iterator[str]:
         if one.fixed is not None:
             yield (
                 f"{one.name} with a fixed cosine threshold of {one.fixed.threshold}, which nobody "
-                f"calibrated: coverage {one.fixed.coverage:.1%}, risk {percent(one.fixed.risk, 2)}."
+                f"calibrated: coverage {one.fixed.coverage:.1%}, risk {percent(one.fixed.risk, 2)}"
+                f"{_falsely(one.fixed.contrast_false_accept)}."
             )
         rates = [
             f"{percent(row.error_rate, 2)} at {row.alpha:.0%}"
@@ -95,6 +96,10 @@ def other_promises(results: Results) -> Iterator[str]:
         ]
         if rates:
             yield f"{one.name}'s own rule, errors among all requests: {', '.join(rates)}."
+
+
+def _falsely(rate: float | None) -> str:
+    return "" if rate is None else f", {rate:.2%} of the contrast questions answered falsely"
 
 
 def _alpha_cells(row: AlphaFigures) -> str:
@@ -115,7 +120,13 @@ def of_oracle(row: AlphaFigures) -> str:
 
 
 def _quality(results: Results) -> Iterator[str]:
-    yield "95 % bootstrap intervals over the questions. ECE over 15 bins of equal mass."
+    contrast = ""
+    if results.contrast_pairs:
+        contrast = (
+            f" Contrast: of {results.contrast_pairs:,} generated questions that one change of a "
+            "span's question made, the share served with that span's outcome at alpha = 2 %."
+        )
+    yield f"95 % bootstrap intervals over the questions. ECE over 15 bins of equal mass.{contrast}"
     yield ""
     yield "| contender | right outcomes | ECE | Brier | AUROC | out-of-scope AUROC | contrast |"
     yield "|---|---|---|---|---|---|---|"

@@ -16,9 +16,8 @@ from typing import Final
 import numpy as np
 
 from arenalab.local.evaluation.contender import OwnRule, Scored
-from arenalab.local.evaluation.own import Kind, threshold_of
 from arenalab.local.evaluation.task import MIN_CALIBRATION
-from arenalab.predictor.guarantee import BoolArray, IntArray
+from arenalab.predictor.guarantee import BoolArray, IntArray, Kind, bound_of
 from arenalab.predictor.neighbourhood import FloatArray
 
 OWN_RULE: Final = "vcache"
@@ -75,9 +74,9 @@ def figures_at(
     served, wrong = np.zeros(len(splits)), np.zeros(len(splits))
     for at, split in enumerate(splits):
         labels = scored.correct[split.calibration]
-        threshold = threshold_of(kind, scored.score[split.calibration], labels, alpha, delta)
-        if threshold is not None:
-            is_served = scored.score[split.evaluation] >= threshold
+        bound = bound_of(scored.score[split.calibration], labels, alpha, delta, kind)
+        if bound.threshold is not None:
+            is_served = scored.score[split.evaluation] >= bound.threshold
             served[at] = is_served.sum()
             wrong[at] = (is_served & ~scored.correct[split.evaluation]).sum()
     return _figures(scored, splits, alpha, kind.value, served, wrong)

@@ -22,6 +22,7 @@ class FixedThreshold:
     threshold: float  # cosine
     coverage: float
     risk: float | None  # None: nothing is served
+    contrast_false_accept: float | None = None
 
 
 @dataclass(frozen=True)
@@ -91,6 +92,7 @@ class Results:
     not_computed: dict[str, str] = field(default_factory=dict)
     ablation: Sequence[Ablated] | None = None
     choices: ChoiceResults | None = None
+    contrast_pairs: int = 0
     flattered: bool = False
 
     @property
@@ -116,6 +118,7 @@ class Results:
             **self.own.as_json(),
             "baselines": {one.name: one.as_json() for one in self.baselines},
             "ablation": None if self.ablation is None else [asdict(one) for one in self.ablation],
+            "contrast_pairs": self.contrast_pairs,
             "not_computed": self.not_computed,
             "notes": list(self.notes),
             "embedder_training": FLATTERY,

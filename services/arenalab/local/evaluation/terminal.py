@@ -8,10 +8,10 @@ from rich.console import Console
 from rich.table import Column, Table
 
 from arenalab.local.evaluation.curves import risk_coverage
-from arenalab.local.evaluation.own import Kind
 from arenalab.local.evaluation.report import other_promises, percent, quality_cells
 from arenalab.local.evaluation.resampling import AlphaFigures
 from arenalab.local.evaluation.results import FLATTERY, Results
+from arenalab.predictor.guarantee import Kind
 from arenalab.predictor.neighbourhood import FloatArray
 
 _WIDTH: Final = 64
