@@ -8,9 +8,10 @@ from threadpoolctl import threadpool_limits
 
 from arenalab.predictor.artefact import Artefact, Basis, Pairs, Summary
 from arenalab.predictor.confidence import Bend, ConfidenceModel, calibrated_model, fit_model
+from arenalab.predictor.directions import DIRECTIONS
 from arenalab.predictor.guarantee import DEFAULT_ALPHA, DEFAULT_DELTA, BoolArray, IntArray
 from arenalab.predictor.holdout import (
-    FOLDS,
+    QUARTERS,
     Corpus,
     Examples,
     Holdout,
@@ -25,7 +26,8 @@ from arenalab.predictor.recorded import agreement
 from arenalab.predictor.reliability import brier, expected_calibration_error, reliability_bins
 from arenalab.predictor.views import Views
 
-# With fewer questions than this every span is asked in every turn, with and without its outcome.
+# With fewer questions than this every span is asked in every turn, with and without its outcome,
+# and the model is that of few examples: turns of one question are not independent.
 ALL_TURNS_BELOW: Final = 4_000
 _CROSS_FOLDS: Final = 4
 
@@ -102,19 +104,20 @@ def _cross_fit(
     """
     turns = [examples]
     if len(examples.span_ids) < ALL_TURNS_BELOW:
-        turns += [pseudo_traffic(corpus, turn, mixing) for turn in range(1, FOLDS)]
+        turns += [pseudo_traffic(corpus, turn, mixing) for turn in range(1, QUARTERS)]
     features = np.concatenate([turn.features for turn in turns])
     correct = np.concatenate([turn.correct for turn in turns])
     folds = np.concatenate([_buckets(turn) for turn in turns])
     size = len(examples.span_ids)
     raw = np.zeros(size)
+    directions = DIRECTIONS if size < ALL_TURNS_BELOW else None
     for fold in range(_CROSS_FOLDS):
-        model = fit_model(features[folds != fold], correct[folds != fold])
+        model = fit_model(features[folds != fold], correct[folds != fold], directions)
         if model is None:
             return _nothing(examples)
         held = folds[:size] == fold
         raw[held] = model.raw(examples.features[held])
-    whole = fit_model(features, correct)
+    whole = fit_model(features, correct, directions)
     final = None if whole is None else calibrated_model(whole, raw, examples.correct)
     if final is None:
         return _nothing(examples)
