@@ -281,7 +281,7 @@ async def test_the_outcome_set_names_its_coverage_and_begins_with_the_output(mes
 @pytest.mark.slow
 async def test_an_artefact_of_another_program_is_not_served_from(mesh: Mesh) -> None:
     def older(files: TrainedFiles) -> TrainedFiles:
-        return replace(files, artefact=files.artefact.replace(b"calibration/2", b"calibration/1"))
+        return replace(files, artefact=files.artefact.replace(b"calibration/3", b"calibration/2"))
 
     def without_views(files: TrainedFiles) -> TrainedFiles:
         return replace(files, views=b"")

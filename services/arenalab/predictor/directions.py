@@ -1,4 +1,4 @@
-"""Which way each feature speaks, known beforehand: what a model of few examples is held to.
+"""Which way each feature speaks, known beforehand: what the model is held to.
 
 A few hundred questions cannot show that a nearer question is the likelier to be right, and by
 chance they often show the reverse of some feature. What is near, agrees or shares words speaks
@@ -60,6 +60,7 @@ AGAINST: Final = frozenset(
         "clash_share",
         "negation",
         "number",
+        "negation_gap",
         "mixed_entropy",
         "head_entropy",
         "cloud_distance",

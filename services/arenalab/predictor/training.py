@@ -26,8 +26,7 @@ from arenalab.predictor.recorded import agreement
 from arenalab.predictor.reliability import brier, expected_calibration_error, reliability_bins
 from arenalab.predictor.views import Views
 
-# With fewer questions than this every span is asked in every turn, with and without its outcome,
-# and the model is that of few examples: turns of one question are not independent.
+# With fewer questions than this every span is asked in every turn, with and without its outcome.
 ALL_TURNS_BELOW: Final = 4_000
 _CROSS_FOLDS: Final = 4
 
@@ -50,7 +49,6 @@ def train(corpus: Corpus, alpha: float = DEFAULT_ALPHA, delta: float = DEFAULT_D
     wait for each other on a busy machine would double the work.
     """
     # A limit holds for the libraries that are loaded when it is set.
-    import sklearn.ensemble
     import sklearn.linear_model  # noqa: F401
 
     with threadpool_limits(limits=1):
@@ -110,14 +108,13 @@ def _cross_fit(
     folds = np.concatenate([_buckets(turn) for turn in turns])
     size = len(examples.span_ids)
     raw = np.zeros(size)
-    directions = DIRECTIONS if size < ALL_TURNS_BELOW else None
     for fold in range(_CROSS_FOLDS):
-        model = fit_model(features[folds != fold], correct[folds != fold], directions)
+        model = fit_model(features[folds != fold], correct[folds != fold], DIRECTIONS)
         if model is None:
             return _nothing(examples)
         held = folds[:size] == fold
         raw[held] = model.raw(examples.features[held])
-    whole = fit_model(features, correct, directions)
+    whole = fit_model(features, correct, DIRECTIONS)
     final = None if whole is None else calibrated_model(whole, raw, examples.correct)
     if final is None:
         return _nothing(examples)
