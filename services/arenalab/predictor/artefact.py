@@ -10,13 +10,13 @@ import numpy as np
 from arenalab.predictor.confidence import Bend, ConfidenceModel
 from arenalab.predictor.context_weights import LearnedWeights, dump_weights, load_weights
 from arenalab.predictor.features import FEATURES_VERSION, NAMES
-from arenalab.predictor.guarantee import BoolArray, IntArray
+from arenalab.predictor.guarantee import BoolArray
 from arenalab.predictor.mixing import WITNESSES, Mixing
 from arenalab.predictor.neighbourhood import FloatArray
 from arenalab.predictor.reliability import Bin
-from arenalab.predictor.trees import Trees
 
 FORMAT: Final = "arenalab.calibration/3"
+_VECTORS: Final = ("mean", "std", "low", "high", "weights")
 
 
 class ArtefactError(ValueError):
@@ -163,70 +163,20 @@ def _pairs(form: dict[str, Any]) -> Pairs:
 
 
 def _model_form(model: ConfidenceModel) -> dict[str, Any]:
-    trees = model.trees
     return {
-        **{name: getattr(model, name).tolist() for name in ("mean", "std", "low", "high")},
-        "weights": model.weights.tolist(),
+        **{name: getattr(model, name).tolist() for name in _VECTORS},
         "intercept": model.intercept,
         "bend": asdict(model.bend),
-        "trees": None
-        if trees is None
-        else {
-            **{name: getattr(trees, name).tolist() for name in _NODES},
-            "roots": trees.roots.tolist(),
-            "baseline": trees.baseline,
-            "depth": trees.depth,
-        },
     }
 
 
 def _model(form: dict[str, Any] | None) -> ConfidenceModel | None:
     if form is None:
         return None
-    model = ConfidenceModel(
-        mean=_floats(form["mean"]),
-        std=_floats(form["std"]),
-        low=_floats(form["low"]),
-        high=_floats(form["high"]),
-        weights=_floats(form["weights"]),
-        intercept=float(form["intercept"]),
-        trees=_trees(form["trees"]),
-        bend=_bend(form["bend"]),
-    )
-    sizes = {len(part) for part in (model.mean, model.std, model.low, model.high)}
-    if sizes != {len(NAMES)} or len(model.weights) != 2 * len(NAMES):
-        raise ArtefactError("the model must have one weight for each feature and its square")
-    return model
-
-
-_NODES: Final = ("feature", "threshold", "left", "right", "value")
-
-
-def _trees(form: dict[str, Any] | None) -> Trees | None:
-    if form is None:
-        return None
-    trees = Trees(
-        roots=_ints(form["roots"]),
-        feature=_ints(form["feature"]),
-        threshold=_floats(form["threshold"]),
-        left=_ints(form["left"]),
-        right=_ints(form["right"]),
-        value=_floats(form["value"]),
-        baseline=float(form["baseline"]),
-        depth=int(form["depth"]),
-    )
-    size = len(trees.value)
-    if {len(getattr(trees, name)) for name in _NODES} != {size}:
-        raise ArtefactError("every node of a tree must have all its numbers")
-    for part, limit in (
-        (trees.roots, size),
-        (trees.left, size),
-        (trees.right, size),
-        (trees.feature, len(NAMES)),
-    ):
-        if len(part) and not (int(part.min()) >= 0 and int(part.max()) < limit):
-            raise ArtefactError("a tree must not point outside its nodes and features")
-    return trees
+    vectors = {name: _floats(form[name]) for name in _VECTORS}
+    if {len(vector) for vector in vectors.values()} != {len(NAMES)}:
+        raise ArtefactError("the model must have one weight for each feature")
+    return ConfidenceModel(**vectors, intercept=float(form["intercept"]), bend=_bend(form["bend"]))
 
 
 def _bend(form: dict[str, Any]) -> Bend:
@@ -238,7 +188,3 @@ def _bend(form: dict[str, Any]) -> Bend:
 
 def _floats(values: list[float]) -> FloatArray:
     return np.array(values, dtype=np.float64)
-
-
-def _ints(values: list[int]) -> IntArray:
-    return np.array(values, dtype=np.intp)

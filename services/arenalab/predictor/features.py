@@ -20,7 +20,7 @@ from arenalab.predictor.view_features import view_features
 
 # Changes with the names, their order or their meaning; an artefact of another version
 # is refused.
-FEATURES_VERSION: Final = 2
+FEATURES_VERSION: Final = 3
 _NEAREST: Final = 5
 
 _HOOD_NAMES: Final = (
@@ -58,6 +58,7 @@ _HOOD_NAMES: Final = (
     "clash_share",
     "negation",
     "number",
+    "negation_gap",
 )
 
 
@@ -172,4 +173,7 @@ def _words(a: Appraisal) -> list[float]:
         a.clash_share,
         float(kinds is not nothing and bool(kinds & (Contrast.NEGATION | Contrast.OPPOSITE))),
         float(kinds is not nothing and bool(kinds & (Contrast.NUMBER | Contrast.ORDER))),
+        # Too weak a sign for a clash, as an outcome may be worded either way: but where all of its
+        # nearest wordings say no and the question does not, it often answers the other question.
+        abs(phrase.negated - sum(other.negated for other in near) / len(near)),
     ]

@@ -8,7 +8,7 @@ dense as in serving.
 """
 
 import hashlib
-from collections import Counter
+from collections import Counter, defaultdict
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import Final
@@ -30,9 +30,15 @@ from arenalab.predictor.neighbourhood import (
 )
 from arenalab.predictor.prediction_sets import set_score
 from arenalab.predictor.recorded import is_recorded
-from arenalab.predictor.views import Opinion, Views, fit_views
+from arenalab.predictor.views import MIN_SPANS, Opinion, Views, fit_views
 
+# Parts of the outcomes, of which one in turn is held out.
+QUARTERS: Final = 4
+# Sets of views, each without some spans of every outcome.
 FOLDS: Final = 4
+MANY_FOLDS: Final = 8
+MANY_FOLDS_BELOW: Final = 4_000
+_PARTS: Final = 1 << 32
 # At or above this cosine a span is a copy, and would give the answer away.
 COPY_SIMILARITY: Final = 0.999
 # Spans asked of a corpus: more say little more, and cost a millisecond each.
@@ -65,13 +71,16 @@ class Examples:
     groups: Sequence[str]  # domain of each question, as inferred; empty: none
 
 
-def views_of(corpus: Corpus, rows: IntArray | None = None) -> Views | None:
+def views_of(
+    corpus: Corpus, rows: IntArray | None = None, min_spans: int = MIN_SPANS
+) -> Views | None:
     """Returns the views of a corpus, or of some rows of it; None where outcomes do not repeat."""
     return fit_views(
         [memory.question for memory in corpus.memories],
         [memory.outcome_key for memory in corpus.memories],
         corpus.vectors,
         np.arange(len(corpus.memories)) if rows is None else rows,
+        min_spans,
     )
 
 
@@ -98,22 +107,21 @@ class Holdout:
             with_views: False: there are no opinions, and nothing is fitted.
         """
         self._corpus = corpus
-        memories = corpus.memories
-        self._folds = _buckets([m.span_id for m in memories], "fold")
-        groups = _buckets([m.outcome_key for m in memories], "outcome")
-        self._gone = [groups == (fold + turn) % FOLDS for fold in range(FOLDS)]
+        self._ranks, self._sizes, quarters = _ranked(corpus.memories)
+        folds = MANY_FOLDS if len(corpus.memories) < MANY_FOLDS_BELOW else FOLDS
+        self._folds = self._ranks % folds
+        self._gone = [quarters == (fold + turn) % QUARTERS for fold in range(folds)]
+        lost = [_lost(self._ranks, self._sizes, fold, folds) for fold in range(folds)]
         self._views = [
-            views_of(corpus, np.flatnonzero(~self._gone[fold] & (self._folds != fold)))
-            if with_views
-            else None
-            for fold in range(FOLDS)
+            views_of(corpus, np.flatnonzero(~gone & ~less), MIN_SPANS - 1) if with_views else None
+            for gone, less in zip(self._gone, lost, strict=True)
         ]
 
     def asked(self) -> Iterator[_Held]:
         """Yields each question that has a neighbour, always in the same order."""
         share = MAX_ASKED / max(1, int(self._corpus.eligible.sum()))
         picked = self._corpus.eligible & self._sampled(share, "asked")
-        for fold in range(FOLDS):
+        for fold in range(len(self._gone)):
             yield from self._fold(fold, np.flatnonzero((self._folds == fold) & picked))
 
     def mixing(self, weights: Weights = FIXED) -> Mixing | None:
@@ -126,7 +134,7 @@ class Holdout:
         share = MAX_MIXED / max(1, int(self._corpus.eligible.sum()))
         picked = self._corpus.eligible & self._sampled(share, "mixed")
         questions = []
-        for fold in range(FOLDS):
+        for fold in range(len(self._gone)):
             rows = np.flatnonzero((self._folds == fold) & picked & ~self._gone[fold])
             for held in self._fold(fold, rows):
                 if held.opinion is not None:
@@ -151,11 +159,20 @@ class Holdout:
             if views is not None:
                 opinions = views.opinions(texts, corpus.vectors[block])
             similarities = corpus.vectors[block] @ kept_vectors.T
+            similarities[self._partners(block, kept)] = -np.inf
             found = dict(_nearest(corpus, block, kept, similarities))
             for at, opinion in zip(block.tolist(), opinions, strict=True):
                 if at in found:
                     in_scope = present[corpus.memories[at].outcome_key] > 1
                     yield _Held(at, found[at], opinion, in_scope)
+
+    def _partners(self, block: IntArray, kept: IntArray) -> BoolArray:
+        """Returns which spans each question must not meet: itself, and one of each outcome."""
+        sizes = self._sizes[kept]
+        partners = self._ranks[block][:, None] % sizes == self._ranks[kept]
+        # An outcome that occurs once would be gone.
+        partners &= sizes > 1
+        return np.asarray(partners | (block[:, None] == kept))
 
     def _sampled(self, share: float, purpose: str) -> BoolArray:
         if share >= 1.0:
@@ -221,7 +238,6 @@ def _nearest(
     corpus: Corpus, block: IntArray, kept: IntArray, similarities: Vectors
 ) -> Iterator[tuple[int, Neighbourhood]]:
     similarities[similarities >= COPY_SIMILARITY] = -np.inf
-    similarities[block[:, None] == kept[None, :]] = -np.inf
     k = min(K, similarities.shape[1])
     for row, at in zip(similarities, block, strict=True):
         top = np.argpartition(-row, k - 1)[:k] if k else np.arange(0)
@@ -241,5 +257,18 @@ def bucket(text: str, purpose: str, buckets: int) -> int:
     return int.from_bytes(digest, "big") % buckets
 
 
-def _buckets(texts: Sequence[str], purpose: str) -> IntArray:
-    return np.array([bucket(text, purpose, FOLDS) for text in texts], dtype=np.intp)
+def _ranked(memories: Sequence[Memory]) -> tuple[IntArray, IntArray, IntArray]:
+    """Returns each span's place in its outcome, the outcome's size, and the outcome's quarter."""
+    of: dict[str, list[tuple[int, int]]] = defaultdict(list)
+    for at, memory in enumerate(memories):
+        of[memory.outcome_key].append((bucket(memory.span_id, "fold", _PARTS), at))
+    ranks, sizes, quarters = (np.zeros(len(memories), dtype=np.intp) for _ in range(3))
+    for number, key in enumerate(sorted(of, key=lambda key: (bucket(key, "outcome", _PARTS), key))):
+        own = [at for _, at in sorted(of[key])]
+        ranks[own], sizes[own], quarters[own] = np.arange(len(own)), len(own), number % QUARTERS
+    return ranks, sizes, quarters
+
+
+def _lost(ranks: IntArray, sizes: IntArray, fold: int, folds: int) -> BoolArray:
+    """Returns which spans the views of a fold do not see: of small outcomes one each."""
+    return np.asarray(ranks % folds == fold % np.minimum(sizes, folds))

@@ -10,9 +10,10 @@ from arenalab.predictor.artefact import Artefact, Basis, Pairs, Summary
 from arenalab.predictor.confidence import Bend, ConfidenceModel, calibrated_model, fit_model
 from arenalab.predictor.context_match import Weights
 from arenalab.predictor.context_weights import Choice, LearnedWeights, learn_weights
+from arenalab.predictor.directions import DIRECTIONS
 from arenalab.predictor.guarantee import DEFAULT_ALPHA, DEFAULT_DELTA, BoolArray, IntArray
 from arenalab.predictor.holdout import (
-    FOLDS,
+    QUARTERS,
     Corpus,
     Examples,
     Holdout,
@@ -55,7 +56,6 @@ def train(
     wait for each other on a busy machine would double the work.
     """
     # A limit holds for the libraries that are loaded when it is set.
-    import sklearn.ensemble
     import sklearn.linear_model  # noqa: F401
 
     with threadpool_limits(limits=1):
@@ -113,19 +113,19 @@ def _cross_fit(
     """
     turns = [examples]
     if len(examples.span_ids) < ALL_TURNS_BELOW:
-        turns += [pseudo_traffic(corpus, turn, mixing, weights) for turn in range(1, FOLDS)]
+        turns += [pseudo_traffic(corpus, turn, mixing, weights) for turn in range(1, QUARTERS)]
     features = np.concatenate([turn.features for turn in turns])
     correct = np.concatenate([turn.correct for turn in turns])
     folds = np.concatenate([_buckets(turn) for turn in turns])
     size = len(examples.span_ids)
     raw = np.zeros(size)
     for fold in range(_CROSS_FOLDS):
-        model = fit_model(features[folds != fold], correct[folds != fold])
+        model = fit_model(features[folds != fold], correct[folds != fold], DIRECTIONS)
         if model is None:
             return _nothing(examples)
         held = folds[:size] == fold
         raw[held] = model.raw(examples.features[held])
-    whole = fit_model(features, correct)
+    whole = fit_model(features, correct, DIRECTIONS)
     final = None if whole is None else calibrated_model(whole, raw, examples.correct)
     if final is None:
         return _nothing(examples)

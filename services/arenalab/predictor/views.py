@@ -70,7 +70,11 @@ class Views:
 
 
 def fit_views(
-    texts: Sequence[str], outcome_keys: Sequence[str], vectors: Vectors, rows: IntArray
+    texts: Sequence[str],
+    outcome_keys: Sequence[str],
+    vectors: Vectors,
+    rows: IntArray,
+    min_spans: int = MIN_SPANS,
 ) -> Views | None:
     """Returns the views of some spans of a corpus; None where outcomes do not repeat.
 
@@ -79,9 +83,10 @@ def fit_views(
         outcome_keys: Their outcomes.
         vectors: Theirs, unit rows, shape (n, d).
         rows: Positions of the spans to learn from; the first of an outcome count most.
+        min_spans: An outcome with fewer of them has no view.
     """
     found = Counter(outcome_keys[row] for row in rows)
-    ranked = sorted((-count, key) for key, count in found.items() if count >= MIN_SPANS)
+    ranked = sorted((-count, key) for key, count in found.items() if count >= min_spans)
     if len(ranked) < MIN_OUTCOMES:
         return None
     codes = {key: code for code, key in enumerate(sorted(key for _, key in ranked[:MAX_OUTCOMES]))}

@@ -13,7 +13,7 @@ import hashlib
 from collections import Counter, defaultdict
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
-from functools import cached_property
+from functools import cached_property, lru_cache
 from itertools import pairwise
 from typing import Final
 
@@ -90,9 +90,9 @@ class WordView:
 
     def heard(self, text: str) -> Heard:
         """Returns what the outcomes have heard of a text."""
-        words = list(dict.fromkeys(words_of(text)))
-        singles = [self._rows.get(digest_of(word), -1) for word in words]
-        pairs = [self._rows.get(digest_of(pair), -1) for pair in dict.fromkeys(_pairs(text))]
+        words, neighbours = _terms_of(text)
+        singles = [self._rows.get(digest, -1) for digest in words]
+        pairs = [self._rows.get(digest, -1) for digest in neighbours]
         heard_words = [row for row in singles if row >= 0]
         rows = np.array(heard_words + [row for row in pairs if row >= 0], dtype=np.intp)
         sizes = self.starts[rows + 1] - self.starts[rows]
@@ -122,8 +122,9 @@ def fit_words(texts: Sequence[str], codes: Iterable[int], outcomes: int) -> Word
     sizes = np.zeros(outcomes, dtype=np.int32)
     for text, code in zip(texts, codes, strict=True):
         sizes[code] += 1
-        for term in {*words_of(text), *_pairs(text)}:
-            counts[digest_of(term)][int(code)] += 1
+        words, neighbours = _terms_of(text)
+        for digest in words + neighbours:
+            counts[digest][code] += 1
     kept = sorted(counts, key=lambda digest: (-counts[digest].total(), digest))[:MAX_TERMS]
     kept.sort()
     entries = [sorted(counts[digest].items()) for digest in kept]
@@ -142,9 +143,13 @@ def digest_of(text: str) -> int:
     return int.from_bytes(hashlib.blake2b(text.encode(), digest_size=8).digest(), "big")
 
 
-def _pairs(text: str) -> list[str]:
+# Training asks every text of every fold.
+@lru_cache(maxsize=16_384)
+def _terms_of(text: str) -> tuple[tuple[int, ...], tuple[int, ...]]:
+    """Returns the digests of a text's words and of its neighbouring words, each once."""
     words = words_of(text)
-    return [f"{left} {right}" for left, right in pairwise(words)]
+    pairs = dict.fromkeys(f"{left} {right}" for left, right in pairwise(words))
+    return tuple(map(digest_of, dict.fromkeys(words))), tuple(map(digest_of, pairs))
 
 
 def _ranges(starts: Ints, sizes: Ints) -> npt.NDArray[np.intp]:

@@ -1,3 +1,4 @@
+from collections import Counter
 from dataclasses import replace
 
 import numpy as np
@@ -12,7 +13,7 @@ from arenalab.predictor.artefact import (
 )
 from arenalab.predictor.calibrated import Calibrated
 from arenalab.predictor.guarantee import Kind
-from arenalab.predictor.holdout import FOLDS, Corpus, Holdout, pseudo_traffic
+from arenalab.predictor.holdout import QUARTERS, Corpus, Holdout, pseudo_traffic
 from arenalab.predictor.neighbourhood import Memory
 from arenalab.predictor.training import Trained, train
 from arenalab.predictor.view_files import dump_views, load_views
@@ -36,7 +37,7 @@ def test_no_span_finds_itself_or_its_copy() -> None:
     vectors = CORPUS.vectors.copy()
     vectors[1] = vectors[0]
     corpus = replace(CORPUS, vectors=vectors)
-    for turn in range(FOLDS):
+    for turn in range(QUARTERS):
         for held in Holdout(corpus, turn).asked():
             assert held.hood.similarities.max() < 0.999
             assert (np.diff(held.hood.similarities) <= 0).all()
@@ -45,7 +46,7 @@ def test_no_span_finds_itself_or_its_copy() -> None:
 
 def test_over_all_turns_every_span_is_out_of_scope_once() -> None:
     outside = dict.fromkeys(range(len(CORPUS.memories)), 0)
-    for turn in range(FOLDS):
+    for turn in range(QUARTERS):
         for held in Holdout(CORPUS, turn).asked():
             own = CORPUS.memories[held.at].outcome_key
             gone = own not in {memory.outcome_key for memory in held.hood.memories}
@@ -55,6 +56,27 @@ def test_over_all_turns_every_span_is_out_of_scope_once() -> None:
             assert held.opinion is not None
             assert (held.opinion.code(own) < 0) == gone
     assert set(outside.values()) == {1}
+
+
+def test_the_right_outcome_is_not_told_by_its_size() -> None:
+    # Outcomes of few spans each: what is held out of one must be held out of all.
+    corpus = corpus_of(5, 6, noise=0.25)
+    for held in Holdout(corpus).asked():
+        sizes = Counter(memory.outcome_key for memory in held.hood.memories)
+        assert set(sizes.values()) == {5}
+        known = {key for key in sizes if held.opinion.code(key) >= 0}  # type: ignore[union-attr]
+        assert known == set(sizes)
+
+
+def test_an_outcome_that_occurs_once_stays_in_the_way_of_others() -> None:
+    alone, many = corpus_of(3, 1, seed=4), corpus_of(4, 5)
+    corpus = Corpus(
+        [*many.memories, *(replace(m, outcome=f"Alone {m.span_id}") for m in alone.memories)],
+        np.concatenate([many.vectors, alone.vectors]),
+        np.ones(23, dtype=bool),
+    )
+    met = {m.outcome_key for held in Holdout(corpus).asked() for m in held.hood.memories}
+    assert {f"alone span-{n}" for n in range(3)} <= met
 
 
 def test_spans_that_nobody_confirmed_never_calibrate() -> None:
