@@ -128,7 +128,7 @@ class Watch:
         """Counts an answer that was let through."""
         if self.threshold is not None and confidence >= self.threshold:
             self.served += 1
-            if self.complaints:
+            if self._standing is not VALID:  # an answer can only lower the e-value of complaints
                 self._standing = None
 
     @property

@@ -70,6 +70,17 @@ def test_few_complaints_among_many_answers_are_no_reason_for_doubt() -> None:
     assert watch.standing.status is Status.VALID
 
 
+def test_answers_that_nobody_calls_wrong_mend_what_complaints_degraded() -> None:
+    watch = _watch()
+    for n in range(10):
+        watch.count_served(0.95)
+        watch.observe(label(n, source=Source.FEEDBACK, correct=False))
+    seen = [watch.standing.status]
+    for _ in range(2000):
+        watch.count_served(0.95)
+    assert [*seen, watch.standing.status] == [Status.DEGRADED, Status.VALID]
+
+
 def test_praise_is_no_evidence_for_anything() -> None:
     watch = _watch()
     for n in range(100):
