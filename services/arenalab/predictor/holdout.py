@@ -1,10 +1,14 @@
 """Pseudo-traffic: what the dataset itself would have been asked, and by whom not.
 
-Every span is asked once, with itself and its near-copies held out of the neighbourhood, and its
-fold held out of the views. For a quarter of the outcomes in turn, the spans of those outcomes are
-held out of both, so that questions of theirs are out of scope and no answer is right. A span whose
-outcome occurs once is out of scope in any case. Labels cost nothing, and the neighbourhoods are as
-dense as in serving.
+Every span is asked once, with itself and its near-copies held out of the neighbourhood. What is
+taken from the right outcome is taken from all: one span of each is held out of the neighbourhood,
+and as many of each, where they are few, out of the views. Otherwise the right outcome would be
+the one that lacks a span, which a model learns at once and serving never shows.
+
+For a quarter of the outcomes in turn, the spans of those outcomes are held out of both, so that
+questions of theirs are out of scope and no answer is right. A span whose outcome occurs once is
+out of scope in any case. Labels cost nothing, and the neighbourhoods are nearly as dense as in
+serving.
 """
 
 import hashlib
@@ -34,11 +38,12 @@ from arenalab.predictor.views import MIN_SPANS, Opinion, Views, fit_views
 
 # Parts of the outcomes, of which one in turn is held out.
 QUARTERS: Final = 4
-# Sets of views, each without some spans of every outcome.
+# Sets of views, each without some spans of every outcome. The more, the nearer they are to those
+# of serving; of outcomes with no more spans than folds, each set lacks one span of every one.
 FOLDS: Final = 4
 MANY_FOLDS: Final = 8
 MANY_FOLDS_BELOW: Final = 4_000
-_PARTS: Final = 1 << 32
+_PARTS: Final = 1 << 32  # of a hash, that orders spans and outcomes
 # At or above this cosine a span is a copy, and would give the answer away.
 COPY_SIMILARITY: Final = 0.999
 # Spans asked of a corpus: more say little more, and cost a millisecond each.
