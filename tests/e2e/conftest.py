@@ -1,6 +1,7 @@
 """The whole mesh for a test session, as `arenalab up` runs it, on free ports."""
 
 import asyncio
+import shutil
 import socket
 import threading
 from collections.abc import Callable, Iterator
@@ -86,11 +87,27 @@ def _publish_builtin(curator: str) -> curator_pb.PublishResult:
 
 
 @pytest.fixture(scope="session")
-def mesh(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Mesh]:
-    """The mesh with the built-in dataset, without a fallback provider."""
-    home, _ = Home.create(tmp_path_factory.mktemp("home"))
-    with _MeshThread(home, replace(Settings.of(home, {}), otlp_endpoint=None)) as running:
+def published_home(
+    tmp_path_factory: pytest.TempPathFactory,
+) -> Callable[[str], Home]:
+    """Makes homes that hold the built-in dataset: published once, then copied."""
+    first, _ = Home.create(tmp_path_factory.mktemp("published"))
+    with _MeshThread(first, replace(Settings.of(first, {}), otlp_endpoint=None)) as running:
         _publish_builtin(running.addresses["curator"])
+
+    def make(name: str) -> Home:
+        copied = tmp_path_factory.mktemp(name) / "home"
+        shutil.copytree(first.path, copied)
+        return Home.open(copied)
+
+    return make
+
+
+@pytest.fixture(scope="session")
+def mesh(published_home: Callable[[str], Home]) -> Iterator[Mesh]:
+    """The mesh with the built-in dataset, without a fallback provider."""
+    home = published_home("mesh")
+    with _MeshThread(home, replace(Settings.of(home, {}), otlp_endpoint=None)) as running:
         yield Mesh(home, running)
 
 

@@ -40,7 +40,6 @@ pytestmark = pytest.mark.slow
 QUESTION = "Which port has the gateway?"
 ARENALAB = Path(sys.executable).parent / "arenalab"
 StartMesh = Callable[[Home, Settings], AbstractContextManager[Running]]
-PublishBuiltin = Callable[[str], curator_pb.PublishResult]
 
 
 def _turns(content: object) -> list[dict[str, object]]:
@@ -270,14 +269,12 @@ def _disk_full_at(size_bytes: int) -> Iterator[None]:
 
 @pytest.fixture(scope="module")
 def stopped(
-    tmp_path_factory: pytest.TempPathFactory,
     start_mesh: StartMesh,
-    publish_builtin: PublishBuiltin,
+    published_home: Callable[[str], Home],
 ) -> Home:
     """A home with the built-in dataset and a few answers, whose mesh does not run."""
-    home, _ = Home.create(tmp_path_factory.mktemp("stopped"))
+    home = published_home("stopped")
     with start_mesh(home, Settings.of(home, {})) as running:
-        publish_builtin(running.addresses["curator"])
         for _ in range(3):
             assert _post(running.gateway, _body()).status_code == 200
     return home

@@ -4,13 +4,14 @@ import json
 import os
 import subprocess
 import sys
-from importlib import resources
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 
+from arenalab.local.home import Home
+
 pytestmark = pytest.mark.slow
-BUILTIN = Path(str(resources.files("arenalab.curator.builtin") / "arenalab.ndjson"))
 ARENALAB = Path(sys.executable).parent / "arenalab"
 
 
@@ -26,16 +27,8 @@ def _run(home: Path, *arguments: str) -> subprocess.CompletedProcess[str]:
 
 
 @pytest.fixture(scope="module")
-def home(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    made = tmp_path_factory.mktemp("explain") / "home"
-    for arguments in (
-        ("init", str(made)),
-        ("ingest", str(BUILTIN), "--format", "spans", "--dataset", "help"),
-        ("publish", "help"),
-    ):
-        done = _run(made, *arguments)
-        assert done.returncode == 0, done.stderr
-    return made
+def home(published_home: Callable[[str], Home]) -> Path:
+    return published_home("explain").path
 
 
 def test_a_plan_is_shown_with_its_reason(home: Path) -> None:

@@ -5,7 +5,6 @@ from collections.abc import Callable, Iterator
 from concurrent import futures
 from contextlib import AbstractContextManager
 from dataclasses import replace
-from typing import Any
 
 import grpc
 import httpx
@@ -83,13 +82,11 @@ def collector() -> Iterator[tuple[Collector, str]]:
 def traced(
     collector: tuple[Collector, str],
     start_mesh: Callable[[Home, Settings], AbstractContextManager[Running]],
-    publish_builtin: Callable[[str], Any],
-    tmp_path_factory: pytest.TempPathFactory,
+    published_home: Callable[[str], Home],
 ) -> Iterator[Running]:
-    home, _ = Home.create(tmp_path_factory.mktemp("traced"))
+    home = published_home("traced")
     settings = replace(Settings.of(home, {}), otlp_endpoint=collector[1])
     with start_mesh(home, settings) as running:
-        publish_builtin(running.addresses["curator"])
         yield running
 
 

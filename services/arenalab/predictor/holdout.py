@@ -47,7 +47,7 @@ _PARTS: Final = 1 << 32  # of a hash, that orders spans and outcomes
 # At or above this cosine a span is a copy, and would give the answer away.
 COPY_SIMILARITY: Final = 0.999
 # Spans asked of a corpus: more say little more, and cost a millisecond each.
-MAX_ASKED: Final = 20_000
+MAX_ASKED: Final = 8_000
 # Questions that the weights of the witnesses are fitted on.
 MAX_MIXED: Final = 3_000
 # Rows of the similarity matrix held at once: 256 x 15,000 float32 are 15 MB.

@@ -1,5 +1,6 @@
 """The calibration of a dataset version, made when it is published, from the version alone."""
 
+import math
 from dataclasses import dataclass
 from typing import Final
 
@@ -28,8 +29,9 @@ from arenalab.predictor.recorded import agreement
 from arenalab.predictor.reliability import brier, expected_calibration_error, reliability_bins
 from arenalab.predictor.views import Views
 
-# With fewer questions than this every span is asked in every turn, with and without its outcome.
-ALL_TURNS_BELOW: Final = 4_000
+# Small corpora ask their spans in several turns, until there are this many examples: the model has
+# some forty weights of known sign, and more examples of the same spans say little more.
+ENOUGH_EXAMPLES: Final = 1_000
 _CROSS_FOLDS: Final = 4
 
 
@@ -108,12 +110,12 @@ def _cross_fit(
 ) -> _Fitted:
     """Returns a model of all examples, with every question scored by one that has not seen it.
 
-    In a small corpus the fit asks each span in every turn; the pairs hold each span once, as
-    independent as they come.
+    In a small corpus the fit asks each span in several turns, with and without its outcome; the
+    pairs hold each span once, as independent as they come.
     """
-    turns = [examples]
-    if len(examples.span_ids) < ALL_TURNS_BELOW:
-        turns += [pseudo_traffic(corpus, turn, mixing, weights) for turn in range(1, QUARTERS)]
+    wanted = math.ceil(ENOUGH_EXAMPLES / max(1, len(examples.span_ids)))
+    more = range(1, min(wanted, QUARTERS))
+    turns = [examples, *(pseudo_traffic(corpus, turn, mixing, weights) for turn in more)]
     features = np.concatenate([turn.features for turn in turns])
     correct = np.concatenate([turn.correct for turn in turns])
     folds = np.concatenate([_buckets(turn) for turn in turns])
