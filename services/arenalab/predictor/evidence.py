@@ -15,6 +15,8 @@ from arenalab.predictor.wanted import Kind, Wanted
 
 # Spans that an abstention shows, whatever the caller asked for.
 MAX_NEAREST: Final = 3
+# Outcomes with a smaller share of the vote are no alternatives.
+MIN_SHARE: Final = 0.001
 
 _REASONS: Final = {
     Reason.NO_SUPPORT: answer_pb2.ABSTAIN_REASON_NO_SUPPORT,
@@ -51,7 +53,7 @@ def evidence_of(
 
 
 def alternatives_of(appraisal: Appraisal, synthesis: Synthesis) -> list[answer_pb2.Alternative]:
-    """Returns the outcomes beside the output that hold a share of the vote."""
+    """Returns the outcomes beside the output that hold at least `MIN_SHARE` of the vote."""
     # An uncertain output is a list of options: none of them is the output itself.
     clusters = synthesis.clusters
     others = clusters if synthesis.method is Method.UNCERTAIN else clusters[1:]
@@ -64,7 +66,7 @@ def alternatives_of(appraisal: Appraisal, synthesis: Synthesis) -> list[answer_p
             wordings=len(cluster.groups),
         )
         for cluster in others
-        if cluster.share > 0
+        if cluster.share >= MIN_SHARE
     ]
 
 

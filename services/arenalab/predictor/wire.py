@@ -2,6 +2,7 @@
 
 from collections.abc import Sequence
 from dataclasses import asdict
+from functools import lru_cache
 from typing import Final
 
 import numpy as np
@@ -25,6 +26,8 @@ MAX_MESSAGES: Final = 256
 MAX_CONTENT_BYTES: Final = 262_144
 MAX_EVIDENCE: Final = 50
 DEFAULT_EVIDENCE: Final = 5
+# Spans whose reading is kept, about a kilobyte each.
+_KEPT_MEMORIES: Final = 16_384
 MAX_RISK: Final = 0.5
 MAX_NANOS: Final = 999_999_999
 MAX_CHECKED_BYTES: Final = 32_768
@@ -156,12 +159,21 @@ def situation_of(
 
 
 def memory_of(hit: search_pb.Hit) -> Memory | None:
-    """Returns what the predictor keeps of a hit; None for a span without outcome.
+    """Returns what the predictor keeps of a hit; None for a span without outcome."""
+    if hit.trajectory:
+        return _memory(hit.span, hit.trajectory)
+    return _opening(hit.span.SerializeToString())
 
-    Read straight from the message: search has checked the span, and building one per hit
-    would cost more than the search.
-    """
-    span, trajectory = hit.span, hit.trajectory
+
+@lru_cache(maxsize=_KEPT_MEMORIES)
+def _opening(span: bytes) -> Memory | None:
+    # Fifty hits a question, and the same ones for similar questions: to name a span by its bytes
+    # costs a fraction of reading it. A span that has changed has other bytes.
+    return _memory(span_pb2.Span.FromString(span), ())
+
+
+def _memory(span: span_pb2.Span, trajectory: Sequence[span_pb2.Span]) -> Memory | None:
+    # Read straight from the message: search has checked the span.
     if span.status == span_pb2.SPAN_STATUS_COMPLETED:
         outcome = span.if_ok
     elif span.status == span_pb2.SPAN_STATUS_FAILED:

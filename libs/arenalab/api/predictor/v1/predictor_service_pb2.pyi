@@ -241,8 +241,8 @@ class PredictResponse(_message.Message):
 
     @_builtins.property
     def alternatives(self) -> _containers.RepeatedCompositeFieldContainer[_answer_pb2.Alternative]:
-        """alternatives by descending share, without the output itself. Outcomes that mean
-        the same in other words are one.
+        """alternatives by descending share, without the output itself and without outcomes
+        of less than 0.001 of the vote. Outcomes that mean the same in other words are one.
         """
 
     @_builtins.property
