@@ -20,7 +20,7 @@ from arenalab.contrast.clash import (
 )
 from arenalab.contrast.phrase import Phrase
 
-__all__ = ["Contrast", "compare", "find_group_clashes", "overlap", "variation"]
+__all__ = ["FREE_KINDS", "Contrast", "compare", "find_group_clashes", "overlap", "variation"]
 
 
 # An opposite is heard before wordings that share a little more with the question: they may leave

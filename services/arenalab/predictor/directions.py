@@ -49,6 +49,7 @@ FOR: Final = frozenset(
         "coverage_margin",
         "outcome_often",
         "rarity_known",
+        "quality",
     }
 )
 AGAINST: Final = frozenset(
@@ -61,6 +62,8 @@ AGAINST: Final = frozenset(
         "negation",
         "number",
         "negation_gap",
+        "item",
+        "staleness",
         "mixed_entropy",
         "head_entropy",
         "cloud_distance",

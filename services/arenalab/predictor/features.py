@@ -6,14 +6,15 @@ scope; the third and fourth are what tells a question that nothing in memory ans
 """
 
 import math
+from collections.abc import Sequence
 from typing import Final
 
 import numpy as np
 
 from arenalab.predictor.appraisal import Appraisal
 from arenalab.predictor.context_match import completeness
-from arenalab.predictor.contrast import Contrast, overlap
-from arenalab.predictor.neighbourhood import FloatArray
+from arenalab.predictor.contrast import FREE_KINDS, Contrast, overlap
+from arenalab.predictor.neighbourhood import FloatArray, Memory
 from arenalab.predictor.phrase import parse
 from arenalab.predictor.view_features import NAMES as VIEW_NAMES
 from arenalab.predictor.view_features import view_features
@@ -22,6 +23,8 @@ from arenalab.predictor.view_features import view_features
 # is refused.
 FEATURES_VERSION: Final = 3
 _NEAREST: Final = 5
+_DAY_S: Final = 86_400.0
+_NAMED: Final = FREE_KINDS & ~Contrast.NUMBER
 
 _HOOD_NAMES: Final = (
     "top_similarity",
@@ -59,6 +62,9 @@ _HOOD_NAMES: Final = (
     "negation",
     "number",
     "negation_gap",
+    "item",
+    "quality",
+    "staleness",
 )
 
 
@@ -176,4 +182,15 @@ def _words(a: Appraisal) -> list[float]:
         # Too weak a sign for a clash, as an outcome may be worded either way: but where all of its
         # nearest wordings say no and the question does not, it often answers the other question.
         abs(phrase.negated - sum(other.negated for other in near) / len(near)),
+        float(kinds is not nothing and bool(kinds & _NAMED)),
+        sum(memories[at].quality for at in best_members) / len(best_members),
+        _staleness([memories[at].when_s for at in best_members], memories),
     ]
+
+
+def _staleness(times_s: list[float], memories: Sequence[Memory]) -> float:
+    """Returns the logarithm of how many days newer another span of the neighbourhood is.
+
+    The newest neighbour is what age is told by: a version does not know when it will be asked.
+    """
+    return math.log1p(max(0.0, max(m.when_s for m in memories) - max(times_s)) / _DAY_S)

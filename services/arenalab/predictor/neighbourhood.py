@@ -37,6 +37,10 @@ def situation_with(
     return Situation(domain, emotion, stakes, actions)
 
 
+# What a span counts whose quality nobody has measured, in [0, 1].
+UNMEASURED_QUALITY: Final = 0.5
+
+
 @dataclass(frozen=True, slots=True)
 class Memory:
     """One past span with an outcome."""
@@ -49,6 +53,7 @@ class Memory:
     is_fragment: bool = False  # the walk back ended at a span whose own past is not there
     when_s: float = 0.0  # Unix time at which it began
     earlier: tuple[str, ...] = ()  # questions of the spans before it, nearest first
+    quality: float = UNMEASURED_QUALITY  # of the quality meter, in [0, 1]
     phrase: Phrase = field(init=False, compare=False)
     outcome_key: str = field(init=False, compare=False)
 

@@ -5,9 +5,15 @@ from collections.abc import Sequence
 import numpy as np
 
 from arenalab.atomic import Span
+from arenalab.atomic.instant import split_when
 from arenalab.dataset import StagedVersion
 from arenalab.predictor.holdout import Corpus
-from arenalab.predictor.neighbourhood import TRAJECTORY_DEPTH, Memory, situation_with
+from arenalab.predictor.neighbourhood import (
+    TRAJECTORY_DEPTH,
+    UNMEASURED_QUALITY,
+    Memory,
+    situation_with,
+)
 
 # Nobody confirmed what these say, so a guarantee must not rest on them.
 UNCONFIRMED_SOURCES = frozenset({"synthetic", "fallback"})
@@ -30,7 +36,8 @@ def read_corpus(staged: StagedVersion) -> Corpus:
 
 def memory_of(span: Span, trajectory: Sequence[Span]) -> Memory:
     """Returns what the predictor keeps of a span and the spans before it, nearest first."""
-    context = span.context
+    context, quality = span.context, span.metadata.quality_score
+    seconds, nanos = split_when(span.when)
     return Memory(
         span_id=span.id,
         question=span.this,
@@ -42,7 +49,9 @@ def memory_of(span: Span, trajectory: Sequence[Span]) -> Memory:
             (*(earlier.did for earlier in reversed(trajectory)), span.did),
         ),
         trajectory_depth=len(trajectory),
+        when_s=seconds + nanos / 1e9,
         earlier=tuple(one.this for one in trajectory),
+        quality=UNMEASURED_QUALITY if quality is None else quality / 100,
     )
 
 

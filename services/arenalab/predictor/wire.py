@@ -18,7 +18,13 @@ from arenalab.predictor.calibrated import Calibrated
 from arenalab.predictor.context_match import FIXED
 from arenalab.predictor.context_weights import Choice, LearnedWeights
 from arenalab.predictor.guarantee import Bound, Kind
-from arenalab.predictor.neighbourhood import TRAJECTORY_DEPTH, Memory, Situation, situation_with
+from arenalab.predictor.neighbourhood import (
+    TRAJECTORY_DEPTH,
+    UNMEASURED_QUALITY,
+    Memory,
+    Situation,
+    situation_with,
+)
 from arenalab.predictor.outcomes import Method
 from arenalab.predictor.prediction_sets import prediction_set
 
@@ -180,7 +186,8 @@ def _memory(span: span_pb2.Span, trajectory: Sequence[span_pb2.Span]) -> Memory 
         outcome = span.if_not
     else:
         return None
-    when = span.when
+    when, metadata = span.when, span.metadata
+    quality = metadata.quality_score / 100 if metadata.HasField("quality_score") else None
     return Memory(
         span_id=span.id,
         question=span.this,
@@ -190,6 +197,7 @@ def _memory(span: span_pb2.Span, trajectory: Sequence[span_pb2.Span]) -> Memory 
         is_fragment=_is_fragment(span, trajectory),
         when_s=when.seconds + when.nanos / 1e9,
         earlier=tuple([earlier.this for earlier in trajectory]) if trajectory else (),
+        quality=UNMEASURED_QUALITY if quality is None else quality,
     )
 
 

@@ -100,3 +100,29 @@ def test_a_question_off_every_cluster_looks_novel() -> None:
     outside[0] = 1.0
     off = features_of(appraise(Query("q"), hood_of(CORPUS, outside)))
     assert off[at] > inside[at]
+
+
+def _told(*memories: Memory, query: str = "who repairs the lift") -> dict[str, float]:
+    """Features by name where the first memories are nearer."""
+    similarities = np.linspace(0.9, 0.1, len(memories))
+    vectors = np.eye(len(memories), 16, dtype=np.float32)
+    hood = Neighbourhood(list(memories), similarities, similarities, vectors)
+    return dict(zip(NAMES, features_of(appraise(Query(query), hood)).tolist(), strict=True))
+
+
+def test_evidence_is_as_good_and_as_old_as_its_spans() -> None:
+    day_s = 86_400.0
+    other = Memory("2", "where is the garden", "Behind.", when_s=31 * day_s, quality=0.9)
+    good = Memory("1", "who mends the lift", "Ann.", when_s=day_s, quality=0.8)
+    told = _told(good, other)
+    assert told["quality"] == 0.8
+    assert told["staleness"] == np.log1p(30.0)
+    unknown = _told(Memory("1", "who mends the lift", "Ann.", when_s=99 * day_s), other)
+    assert unknown["quality"] == 0.5
+    assert unknown["staleness"] == 0.0
+
+
+def test_another_name_in_the_evidence_is_seen() -> None:
+    asked = "is the office in Paris open"
+    assert _told(Memory("1", "is the office in Rome open", "Yes."), query=asked)["item"]
+    assert not _told(Memory("1", "is the office in Paris open", "Yes."), query=asked)["item"]

@@ -65,12 +65,8 @@ def test_calibration_and_serving_keep_the_same_of_a_span() -> None:
     walked = walk_back(last, {span.id: span for span in earlier})
     served, staged = memory_of(_hit(last, *walked)), staged_memory_of(last, walked)
     assert served is not None
-    assert (served.question, served.outcome, served.situation, served.earlier) == (
-        staged.question,
-        staged.outcome,
-        staged.situation,
-        staged.earlier,
-    )
+    for name in ("question", "outcome", "situation", "earlier", "when_s", "quality"):
+        assert getattr(served, name) == getattr(staged, name)
 
 
 def test_a_failed_span_answers_with_its_consequence_and_a_pending_one_not_at_all() -> None:
