@@ -85,7 +85,7 @@ def cluster(
     """
     if not texts:
         return [Cluster((at,), g.members, g.score, g.share) for at, g in enumerate(groups)]
-    labels = _labels(_apart(texts, vectors))
+    labels = same_by_meaning(_apart(texts, vectors))
     label_of = {text: int(label) for text, label in zip(texts, labels, strict=True)}
     joined: dict[int, list[int]] = {}
     for at, group in enumerate(groups):
@@ -121,7 +121,12 @@ def _apart(texts: Sequence[str], vectors: Vectors | None) -> FloatArray:
     return apart
 
 
-def _labels(apart: FloatArray) -> Sequence[int]:
+def same_by_meaning(apart: FloatArray) -> Sequence[int]:
+    """Returns a label for each text, the same for those that are one.
+
+    Complete linkage: texts are joined where all of them are at most 1 apart. `apart` holds their
+    distances, shape (n, n).
+    """
     if len(apart) < 2:  # noqa: PLR2004 - nothing to join
         return [0] * len(apart)
     # scipy's clustering takes a third of a second to import, and most questions need none.

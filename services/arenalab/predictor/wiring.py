@@ -5,11 +5,14 @@ import time
 from collections.abc import AsyncGenerator
 from contextlib import asynccontextmanager, suppress
 
+import numpy as np
+
 from arenalab.dataset import DatasetStore
 from arenalab.mesh import Telemetry, connect, running_server
 from arenalab.predictor.calibrating import Calibrator
 from arenalab.predictor.config import PredictorConfig
 from arenalab.predictor.creatures import read_creatures
+from arenalab.predictor.meaning import same_by_meaning
 from arenalab.predictor.monitoring.guard import Guard
 from arenalab.predictor.monitoring.label_log import LabelStore
 from arenalab.predictor.monitoring.upkeep import Upkeep
@@ -17,6 +20,7 @@ from arenalab.predictor.overrides import Overrides
 from arenalab.predictor.peers import IDEMPOTENT_PLANNER, Peers
 from arenalab.predictor.prediction import Predictor
 from arenalab.predictor.risk_call import RiskCoverage
+from arenalab.predictor.sentiment import valence_of
 from arenalab.predictor.service import SERVICE_NAME, PredictorService
 from arenalab.predictor.versions import Versions
 from arenalab.sharding import connect_search
@@ -48,6 +52,7 @@ async def running_predictor(config: PredictorConfig, telemetry: Telemetry) -> As
             datasets_dir=config.datasets_dir,
             telemetry=telemetry,
         )
+        await asyncio.to_thread(_warm_up)
         keeping = asyncio.create_task(upkeep.run_for_ever())
         try:
             async with running_server(
@@ -59,3 +64,9 @@ async def running_predictor(config: PredictorConfig, telemetry: Telemetry) -> As
             with suppress(asyncio.CancelledError):
                 await keeping
             await guard.write_served()
+
+
+def _warm_up() -> None:
+    # What is loaded on first use would make the first questions wait for half a second.
+    valence_of("fine")
+    same_by_meaning(np.zeros((2, 2)))
