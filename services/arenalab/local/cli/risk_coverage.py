@@ -170,12 +170,15 @@ def _show(report: pb.GetRiskCoverageResponse) -> None:
 
 
 def _table(rows: Sequence[pb.RiskCoverageRow]) -> Table:
-    names = ("alpha", "kind", "coverage", "bound", "wrong", "threshold", "saved", "+5 points")
+    names = ("alpha", "kind", "coverage", "bound", "wrong", "from", "saved", "+5 points")
     table = Table(
         *(
             Column(name, justify="left" if name == "kind" else "right", no_wrap=True)
             for name in names
-        )
+        ),
+        # Lines would not leave room for the numbers on 80 columns.
+        box=None,
+        pad_edge=False,
     )
     for row in rows:
         table.add_row(*_cells(row))
@@ -215,7 +218,7 @@ def _percent(alpha: float) -> str:
 def _cells(row: pb.RiskCoverageRow) -> tuple[str, ...]:
     bound = row.guarantee
     labels = _labels(row)
-    more = "-" if labels is None else f"{labels:,} labels"
+    more = "-" if labels is None else f"{labels:,} more"
     start = (_percent(bound.alpha), _kind(bound))
     if not bound.HasField("threshold"):
         return (
