@@ -27,8 +27,9 @@ async def run_apart(module: str, job: bytes) -> bytes:
     Raises:
         MeshError: What the job was refused with; or the process failed.
     """
-    # By the standard library and not by the event loop: uvloop forks, and gRPC's handlers of a
-    # fork now and then end the child before it has begun; vfork runs none.
+    # By the standard library and not by the event loop: uvloop forks, and such a child was once
+    # gone before it had begun, as gRPC said that its handlers of a fork were skipped. The standard
+    # library takes vfork, which runs no handlers.
     process = subprocess.Popen(  # noqa: ASYNC220, S603 - a few milliseconds; our own module
         [sys.executable, "-m", module],
         stdin=subprocess.PIPE,
