@@ -165,7 +165,7 @@ def _poles(raw: Sequence[str], words: Sequence[str]) -> Iterator[Pole]:
         if word == "on" and at + 1 < len(raw) and _SWITCHING.isdisjoint(raw[max(0, at - 3) : at]):
             continue
         # A pole belongs to the word as written, or to its stem: "disabled" is "disable".
-        yield from _POLES.get(word) or _POLE_STEMS.get(root, ())
+        yield from POLES.get(word) or _POLE_STEMS.get(root, ())
 
 
 def _quantities(spoken: Sequence[str]) -> Iterator[str]:
@@ -252,5 +252,6 @@ def _opens_sentence(text: str, at: int) -> bool:
 
 _KNOWING_STEMS: Final = frozenset(stem(word) for word in KNOWING)
 _DOING_STEMS: Final = frozenset(stem(word) for word in DOING)
-_POLES: Final = _poles_by_word()
-_POLE_STEMS: Final = {stem(word): poles for word, poles in _POLES.items()}
+# The poles of each word; a word may stand in several pairs.
+POLES: Final = _poles_by_word()
+_POLE_STEMS: Final = {stem(word): poles for word, poles in POLES.items()}

@@ -17,7 +17,7 @@ from arenalab.contrast.lexicon import (
     SYMMETRIC,
     UNITS,
 )
-from arenalab.contrast.phrase import PAIRS, Pole, is_comparative, is_negation, item_of
+from arenalab.contrast.phrase import PAIRS, POLES, is_comparative, is_negation, item_of
 from arenalab.contrast.token import Tokens, cased
 
 
@@ -116,7 +116,7 @@ def opposites(tokens: Tokens, *, comparative: bool) -> Iterator[str]:
             continue
         if at and tokens.words[at - 1] in _MEASURING:
             continue
-        for pole in _POLES.get(word, ()):
+        for pole in POLES.get(word, ()):
             other = PAIRS[pole[0]][(1 + pole[1]) // 2]
             if other in _AMBIGUOUS and not (word in _FIXED or other in _FIXED):
                 continue
@@ -258,14 +258,6 @@ def _gap(tokens: Tokens, left: int, right: int) -> str:
     return tokens.text[tokens.places[left][1] : tokens.places[right][0]]
 
 
-def _poles_by_word() -> dict[str, tuple[Pole, ...]]:
-    poles: dict[str, tuple[Pole, ...]] = {}
-    for pair, sides in enumerate(PAIRS):
-        for word, side in zip(sides, (1, -1), strict=True):
-            poles[word] = (*poles.get(word, ()), (pair, side))
-    return poles
-
-
 def _names_by_kind() -> dict[str, tuple[str, ...]]:
     kinds: dict[str, list[str]] = {}
     for kind, item in dict.fromkeys(ITEMS.values()):
@@ -274,7 +266,6 @@ def _names_by_kind() -> dict[str, tuple[str, ...]]:
     return {kind: tuple(items) for kind, items in kinds.items()}
 
 
-_POLES: Final = _poles_by_word()
 _KINDS: Final = _names_by_kind()
 # Kinds whose items do something to each other.
 _ACTING: Final = _words("place people platform web language database animal")

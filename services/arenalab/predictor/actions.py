@@ -3,10 +3,10 @@
 from collections.abc import Iterable, Sequence
 from typing import Final
 
+from arenalab.contrast.phrase import parse
 from arenalab.predictor.context_match import ActionMatch, match_action
 from arenalab.predictor.contrast import Contrast, compare
 from arenalab.predictor.neighbourhood import Vectors
-from arenalab.predictor.phrase import parse
 
 # Cosine from which two actions mean the same: "cancel order" and "stop order" have 0.75,
 # "refund payment" and "make payment" 0.57.

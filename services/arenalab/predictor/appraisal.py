@@ -10,6 +10,7 @@ from typing import Final
 
 import numpy as np
 
+from arenalab.contrast.phrase import parse
 from arenalab.predictor.context_match import (
     FIXED,
     ActionMatch,
@@ -35,7 +36,6 @@ from arenalab.predictor.outcomes import (
     scores_of,
     vote_shares,
 )
-from arenalab.predictor.phrase import parse
 from arenalab.predictor.views import Opinion
 from arenalab.predictor.vote import dual_weights, gram_of, similarity_weights
 

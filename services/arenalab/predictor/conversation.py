@@ -19,9 +19,9 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Final
 
+from arenalab.contrast.phrase import is_filler, parse, words_of
 from arenalab.predictor.ellipsis import is_unnamed, leans_on_nothing, replaced
 from arenalab.predictor.lexicon import DETERMINERS, FOLLOW_UPS, POINTERS
-from arenalab.predictor.phrase import is_filler, parse, words_of
 
 # Turns that a follow-up may reach back, and that make up the conversation's text.
 MAX_TURNS: Final = 4

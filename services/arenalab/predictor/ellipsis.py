@@ -3,7 +3,7 @@
 import re
 from typing import Final
 
-from arenalab.predictor.phrase import parse
+from arenalab.contrast.phrase import parse
 
 # "the other one", "the second option", "the latter": one of several things, and no telling which.
 # "The next one" and "the last thing" are told by the situation, and stand in whole questions.

@@ -11,11 +11,11 @@ from typing import Final
 
 import numpy as np
 
+from arenalab.contrast.phrase import parse
 from arenalab.predictor.appraisal import Appraisal
 from arenalab.predictor.context_match import completeness
 from arenalab.predictor.contrast import FREE_KINDS, Contrast, overlap
 from arenalab.predictor.neighbourhood import FloatArray, Memory
-from arenalab.predictor.phrase import parse
 from arenalab.predictor.view_features import NAMES as VIEW_NAMES
 from arenalab.predictor.view_features import view_features
 

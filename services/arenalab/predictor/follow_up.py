@@ -2,10 +2,10 @@
 
 from typing import Final
 
+from arenalab.contrast.phrase import parse, words_of
 from arenalab.predictor.appraisal import Appraisal
 from arenalab.predictor.conversation import Asked
 from arenalab.predictor.neighbourhood import Memory
-from arenalab.predictor.phrase import parse, words_of
 
 # Spans of the best outcome that are looked at: the nearest.
 _NEAREST: Final = 5

@@ -8,9 +8,9 @@ from collections.abc import Sequence
 from dataclasses import replace
 from typing import Final
 
+from arenalab.contrast.phrase import parse, stem
 from arenalab.predictor.lexicon import HIGH_STAKES
 from arenalab.predictor.neighbourhood import FloatArray, Query, Situation
-from arenalab.predictor.phrase import parse, stem
 from arenalab.predictor.sentiment import emotion_of
 
 # An inferred value needs this share of the neighbours' weight; less is a guess.

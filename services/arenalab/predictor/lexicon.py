@@ -7,14 +7,6 @@ def _words(text: str) -> frozenset[str]:
     return frozenset(text.split())
 
 
-EMOTIONS: Final = {
-    "frustrated": _words("annoying annoyed frustrated frustrating ridiculous useless terrible"),
-    "worried": _words("worried afraid scared nervous anxious concerned panic"),
-    "urgent": _words("urgent urgently asap immediately emergency hurry"),
-    "confused": _words("confused confusing puzzled baffled"),
-    "pleased": _words("thanks thank glad happy grateful awesome"),
-}
-
 HIGH_STAKES: Final = _words("""
     emergency production outage breach fraud stolen legal lawsuit medical patient irreversible
     delete destroy leak leaked urgent hacked

@@ -18,10 +18,10 @@ from typing import Final
 import numpy as np
 from rapidfuzz import fuzz, utils
 
+from arenalab.contrast.phrase import parse
 from arenalab.predictor.contrast import compare
 from arenalab.predictor.neighbourhood import FloatArray, Vectors
 from arenalab.predictor.outcomes import Group, Method, method_of, vote_shares
-from arenalab.predictor.phrase import parse
 
 # Outcomes that are compared: those with the largest votes.
 MAX_TEXTS: Final = 8

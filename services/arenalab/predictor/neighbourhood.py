@@ -8,7 +8,7 @@ from typing import Final
 import numpy as np
 import numpy.typing as npt
 
-from arenalab.predictor.phrase import Phrase, parse
+from arenalab.contrast.phrase import Phrase, parse
 
 FloatArray = npt.NDArray[np.float64]
 Vectors = npt.NDArray[np.float32]

@@ -60,13 +60,6 @@ def vote_shares(scores: FloatArray) -> FloatArray:
     return voices / total if total > 0 else np.zeros(len(scores))
 
 
-def group_outcomes(memories: Sequence[Memory], weights: FloatArray) -> list[Group]:
-    """Returns the groups by descending score; equal scores by their nearest member."""
-    members = members_of(memories)
-    scores = scores_of(members, weights)
-    return ranked_groups(memories, members, scores, vote_shares(scores), by=scores)
-
-
 def ranked_groups(
     memories: Sequence[Memory],
     members: Sequence[Sequence[int]],

@@ -14,9 +14,9 @@ from collections import defaultdict
 from collections.abc import Sequence
 from typing import Final
 
+from arenalab.contrast.phrase import words_of
 from arenalab.predictor.appraisal import Appraisal
 from arenalab.predictor.neighbourhood import Memory
-from arenalab.predictor.phrase import words_of
 
 # Words that change no question. Nothing else is left out: "when" and "where" make two questions.
 COURTESY: Final = frozenset({"hello", "hey", "hi", "kindly", "please", "thanks"})

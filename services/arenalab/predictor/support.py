@@ -14,9 +14,9 @@ from typing import Final
 
 import numpy as np
 
+from arenalab.contrast.phrase import MAX_WORDS, Phrase, parse, words_of
 from arenalab.predictor.contrast import compare
 from arenalab.predictor.neighbourhood import FloatArray, Vectors
-from arenalab.predictor.phrase import MAX_WORDS, Phrase, parse, words_of
 from arenalab.predictor.synthesis import Traced
 
 # Share of a sentence's words that the evidence must hold: the rest is how it is told.

@@ -4,11 +4,11 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Final
 
+from arenalab.contrast.phrase import parse
 from arenalab.predictor.appraisal import Appraisal
 from arenalab.predictor.contrast import compare
 from arenalab.predictor.meaning import Cluster, is_label, similarity
 from arenalab.predictor.outcomes import NOTHING_TEXT, Group, Method, method_of, options_of
-from arenalab.predictor.phrase import parse
 from arenalab.predictor.sentences import holding, sentences_of, squeezed
 
 # Spans named for one sentence or alternative.

@@ -6,11 +6,11 @@ from dataclasses import dataclass
 from enum import StrEnum
 from typing import Final
 
+from arenalab.contrast.phrase import parse, words_of
 from arenalab.predictor.appraisal import Appraisal
 from arenalab.predictor.guarantee import Bound, fewest_that_can_pass
 from arenalab.predictor.guarantee import Kind as BoundKind
 from arenalab.predictor.outcomes import MAJORITY_ABOVE
-from arenalab.predictor.phrase import parse, words_of
 
 # Labelled questions that Calibrate takes at the least.
 MIN_LABELS: Final = 50

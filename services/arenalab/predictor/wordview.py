@@ -20,8 +20,8 @@ from typing import Final
 import numpy as np
 import numpy.typing as npt
 
+from arenalab.contrast.phrase import words_of
 from arenalab.predictor.neighbourhood import FloatArray
-from arenalab.predictor.phrase import words_of
 
 # Pseudo-counts of a term in every outcome.
 _SMOOTHING: Final = 0.05

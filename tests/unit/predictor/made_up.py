@@ -1,9 +1,19 @@
 """Appraisals of a few spans given by hand."""
 
+from collections.abc import Sequence
+
 import numpy as np
 
 from arenalab.predictor.appraisal import Appraisal, appraise
-from arenalab.predictor.neighbourhood import Memory, Neighbourhood, Query
+from arenalab.predictor.neighbourhood import FloatArray, Memory, Neighbourhood, Query
+from arenalab.predictor.outcomes import Group, members_of, ranked_groups, scores_of, vote_shares
+
+
+def groups_by_vote(memories: Sequence[Memory], weights: FloatArray) -> list[Group]:
+    """Returns the groups as where the vote decides alone."""
+    members = members_of(memories)
+    scores = scores_of(members, weights)
+    return ranked_groups(memories, members, scores, vote_shares(scores), by=scores)
 
 
 def appraisal_of(

