@@ -7,6 +7,7 @@ from arenalab.proof.commitment import (
     verify_content,
 )
 from arenalab.proof.errors import NoteError, ProofError, ReceiptError
+from arenalab.proof.keyring import KeyRing
 from arenalab.proof.merkle import (
     EMPTY_ROOT,
     HASH_BYTES,
@@ -26,7 +27,6 @@ from arenalab.proof.note import (
     parse_checkpoint,
     split_note,
 )
-from arenalab.proof.proto_form import receipt_from_proto, receipt_to_proto
 from arenalab.proof.receipt import Receipt, receipt_from_json, receipt_to_json, verify_receipt
 
 __all__ = [
@@ -34,6 +34,7 @@ __all__ = [
     "HASH_BYTES",
     "SALT_BYTES",
     "Checkpoint",
+    "KeyRing",
     "MerkleTree",
     "NoteError",
     "ProofError",
@@ -49,9 +50,7 @@ __all__ = [
     "open_note",
     "parse_checkpoint",
     "receipt_from_json",
-    "receipt_from_proto",
     "receipt_to_json",
-    "receipt_to_proto",
     "split_note",
     "subject_commitment",
     "verify_consistency",

@@ -101,7 +101,17 @@ def is_key_name(name: str) -> bool:
     return bool(name) and name.isprintable() and not any(c.isspace() or c == "+" for c in name)
 
 
-def open_note(note: str, key: VerifierKey) -> str:
+def open_note(note, keys):
+    keys = [keys] if isinstance(keys, VerifierKey) else list(keys)
+    for k in keys[:-1]:
+        try:
+            return _open_note(note, k)
+        except NoteError:
+            continue
+    return _open_note(note, keys[-1])
+
+
+def _open_note(note: str, key: VerifierKey) -> str:
     """Returns the text of a note that `key` signed.
 
     Raises:
@@ -162,15 +172,16 @@ def parse_checkpoint(text: str) -> Checkpoint:
     return Checkpoint(origin, int(size), _root(root))
 
 
-def open_checkpoint(note: str, key: VerifierKey) -> Checkpoint:
+def open_checkpoint(note: str, key) -> Checkpoint:
     """Returns the checkpoint of a note that `key` signed for its own log.
 
     Raises:
         NoteError: The note or the checkpoint does not hold, or is of another log.
     """
     checkpoint = parse_checkpoint(open_note(note, key))
-    if checkpoint.origin != key.name:
-        raise NoteError(f"the checkpoint is of {checkpoint.origin!r}, not of {key.name!r}")
+    k = key if isinstance(key, VerifierKey) else next(iter(key))
+    if checkpoint.origin != k.name:
+        raise NoteError(f"the checkpoint is of {checkpoint.origin!r}, not of {k.name!r}")
     return checkpoint
 
 

@@ -33,12 +33,15 @@ def verify_receipt(receipt: Receipt, public_key: str) -> None:
     Raises:
         ReceiptError: The message says which part does not hold.
     """
-    if receipt.log_public_key != public_key:
+    public_keys = [public_key] if isinstance(public_key, str) else list(public_key)
+    if receipt.log_public_key not in public_keys:
         raise ReceiptError("the receipt names another log's public key")
     if leaf_hash(receipt.leaf) != receipt.leaf_hash:
         raise ReceiptError("the leaf does not have the receipt's leaf hash")
     try:
-        checkpoint = open_checkpoint(receipt.checkpoint, VerifierKey.parse(public_key))
+        checkpoint = open_checkpoint(
+            receipt.checkpoint, [VerifierKey.parse(k) for k in public_keys]
+        )
         verify_inclusion(
             receipt.leaf_index,
             checkpoint.size,

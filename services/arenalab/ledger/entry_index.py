@@ -1,15 +1,13 @@
-"""Where each entry id is: a compact map from (tenant, entry id) to leaf index.
+"""Where each entry id is: a compact map from a name's fingerprint to leaf indexes.
 
 A Python dict takes some 150 bytes an entry; here it is 16 bytes at a load between a
-third and two thirds. Only a 64-bit fingerprint is kept, keyed at random for each
-process so that nobody can aim for a collision; the caller compares the entry itself.
+third and two thirds. Only a 64-bit fingerprint of (scope, entry id) is kept; the caller
+compares the entry itself.
 """
 
 from array import array
 from collections.abc import Iterator
 from typing import Final
-
-from blake3 import blake3
 
 # Many small tables instead of a large one: each grows alone, so no insert waits for
 # more than a few thousand entries to move.
@@ -20,22 +18,16 @@ _FIRST_SLOTS: Final = 8
 class EntryIndex:
     """Fingerprints of entries with their leaf indexes; one writer, many readers."""
 
-    def __init__(self, secret: bytes) -> None:
-        """Starts empty; `secret` is 32 random bytes."""
-        self._secret = secret
+    def __init__(self) -> None:
+        """Starts empty."""
         self._tables = [_Table(_FIRST_SLOTS) for _ in range(_TABLES)]
-
-    def fingerprint(self, tenant: str, entry_id_json: bytes) -> int:
-        """Returns the 64-bit fingerprint of an entry's name; never 0."""
-        data = tenant.encode() + b"\0" + entry_id_json
-        return int.from_bytes(blake3(data, key=self._secret).digest(8), "big") or 1
 
     def candidates(self, fingerprint: int) -> Iterator[int]:
         """Yields every leaf index that was added under this fingerprint."""
         return self._tables[fingerprint % _TABLES].find(fingerprint)
 
     def add(self, fingerprint: int, leaf_index: int) -> None:
-        """Records where an entry is."""
+        """Records where an entry is; a fingerprint is never 0."""
         table = self._tables[fingerprint % _TABLES]
         if table.is_full():
             table = table.doubled()

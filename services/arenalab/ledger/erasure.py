@@ -51,5 +51,4 @@ def _leaf(tenant: str, key_id: bytes, entries: int) -> Entry:
         kind="erasure",
         facts_json=json.dumps({"entries": entries, "key_id": key_id.hex()}),
         content={},
-        subject="",
     )

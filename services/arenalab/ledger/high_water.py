@@ -10,14 +10,16 @@ yet written, which makes the check weaker and never wrong.
 """
 
 import os
+from collections.abc import Collection
 from pathlib import Path
 from typing import Final
 
-from arenalab.ledger.files import sync_directory, write_all
+from arenalab.ledger.disk import write_durably
 from arenalab.proof import Checkpoint, NoteError, VerifierKey, open_checkpoint
 
 NAME: Final = "high-water"
-# Holds a note with the longest origin (config.MAX_ORIGIN) and a 20-digit size.
+# Holds a note with the longest origin (config.MAX_ORIGIN), a 20-digit size and the
+# signatures of two keys.
 SLOT_BYTES: Final = 1024
 _SLOTS: Final = 2
 
@@ -46,15 +48,8 @@ class HighWater:
 
 def create_high_water(directory: Path, note: str) -> None:
     """Writes the file of a new log, whole or not at all."""
-    aside = directory / f"{NAME}.new"
-    fd = os.open(aside, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600)
-    try:
-        write_all(fd, note.encode().ljust(SLOT_BYTES, b"\0") + bytes(SLOT_BYTES))
-        os.fsync(fd)
-    finally:
-        os.close(fd)
-    aside.replace(directory / NAME)
-    sync_directory(directory)
+    data = note.encode().ljust(SLOT_BYTES, b"\0") + bytes(SLOT_BYTES)
+    write_durably(directory / NAME, data)
 
 
 def read_notes(directory: Path) -> list[str]:
@@ -68,12 +63,14 @@ def read_notes(directory: Path) -> list[str]:
     return [text for text in texts if text]
 
 
-def read_high_water(directory: Path, key: VerifierKey) -> tuple[Checkpoint, str] | None:
-    """Returns the greatest checkpoint that `key` signed, with its note."""
+def read_high_water(
+    directory: Path, keys: Collection[VerifierKey]
+) -> tuple[Checkpoint, str] | None:
+    """Returns the greatest checkpoint that one of the log's keys signed, with its note."""
     found = []
     for note in read_notes(directory):
         try:
-            found.append((open_checkpoint(note, key), note))
+            found.append((open_checkpoint(note, keys), note))
         except NoteError:  # a torn slot, or another key's
             continue
     return max(found, key=lambda pair: pair[0].size, default=None)

@@ -7,7 +7,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Final
 
-from arenalab.ledger.files import sync_directory, write_all
+from arenalab.ledger.disk import Disk, sync_directory
 from arenalab.mesh import PreconditionError, Reason
 from arenalab.proof import Signer
 
@@ -24,7 +24,7 @@ def create_signing_key(path: Path, random: Callable[[int], bytes] = os.urandom) 
     path.parent.mkdir(parents=True, exist_ok=True)
     fd = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
     try:
-        write_all(fd, random(SEED_BYTES).hex().encode() + b"\n")
+        Disk().write_all(fd, random(SEED_BYTES).hex().encode() + b"\n")
         os.fsync(fd)
     finally:
         os.close(fd)

@@ -7,31 +7,44 @@ anything: to seal again would make the damage look right.
 """
 
 import logging
-from bisect import bisect_right
-from collections import Counter
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Final, NoReturn
 
-from arenalab.atomic import canonical_json, when_from_ns
-from arenalab.ledger.entry import Entry, Private, Randomness, key_id_of, seal, unseal
-from arenalab.ledger.entry_index import EntryIndex
-from arenalab.ledger.files import STORAGE_ERRORS, DirectoryLock, storage_error
+from arenalab.atomic import when_from_ns
+from arenalab.ledger.batch import NewEntry, seal_batch
+from arenalab.ledger.closing import SegmentCloser
+from arenalab.ledger.disk import Disk
+from arenalab.ledger.entry import Entry, Private, Randomness, decrypt, sealed_hash
 from arenalab.ledger.high_water import HighWater
-from arenalab.ledger.line import EntryLine, encode_checkpoint, encode_entry, parse_line
+from arenalab.ledger.line import EntryLine, encode_checkpoint, parse_line
+from arenalab.ledger.lock import DirectoryLock
 from arenalab.ledger.matching import conflict, is_named, is_sealed_as
-from arenalab.ledger.opening import open_directory
-from arenalab.ledger.replay import Place, Problem, Replayed
+from arenalab.ledger.opening import Opened, open_directory
+from arenalab.ledger.replay import Place, Problem
+from arenalab.ledger.segment_files import SegmentFiles
+from arenalab.ledger.segment_index import OpenSegmentIndex, fingerprint
 from arenalab.ledger.segments import Segments, UndoError
+from arenalab.ledger.storage import STORAGE_ERRORS, storage_error
 from arenalab.ledger.subjects import SubjectKeys
 from arenalab.mesh import DataLossError, InvalidInputError, MeshError, NotFoundError, Reason
-from arenalab.proof import Checkpoint, Receipt, Signer, leaf_hash
+from arenalab.proof import Checkpoint, KeyRing, ProofError, Receipt, leaf_hash
 
 _logger = logging.getLogger(__name__)
 
-DEFAULT_SEGMENT_BYTES: Final = 64 * 1024 * 1024
-_INDEX_SECRET_BYTES: Final = 32
+DEFAULT_SEGMENT_BYTES: Final = 32 * 1024 * 1024
+DEFAULT_SEGMENT_AGE_S: Final = 86_400.0
+_NS_PER_S: Final = 1_000_000_000
+
+
+@dataclass(frozen=True, slots=True)
+class Rolling:
+    """When a new segment begins: after so many bytes of lines, or so long after the last."""
+
+    size_bytes: int = DEFAULT_SEGMENT_BYTES
+    age_s: float = DEFAULT_SEGMENT_AGE_S
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,29 +65,18 @@ class Stored:
     private: Private | None  # None when it was erased
 
 
-@dataclass(slots=True)
-class _New:
-    """An entry of a batch that is not in the log yet."""
-
-    entry: Entry
-    fingerprint: int
-    index: int
-    leaf: bytes = b""
-    offset: int = 0
-    key_id: bytes = b""
-
-
 class Log:
     """An open log. `commit` belongs to one thread; the rest may be called from any."""
 
     def __init__(
         self,
         directory: Path,
-        signer: Signer,
+        keys: KeyRing,
         *,
         now_ns: Callable[[], int],
         random: Randomness,
-        segment_bytes: int = DEFAULT_SEGMENT_BYTES,
+        rolling: Rolling = Rolling(),  # noqa: B008 - frozen
+        disk: Disk | None = None,
     ) -> None:
         """Opens the log in a directory, or starts one; takes the directory's lock.
 
@@ -84,49 +86,48 @@ class Log:
             DataLossError: CORRUPT_LEDGER; the subjects' keys are damaged.
         """
         self.directory = directory
-        self.public_key = str(signer.verifier_key)
+        self.keys = keys
         self._damage: Problem | None = None
-        self._signer = signer
         self._now_ns = now_ns
         self._random = random
-        self._entries = EntryIndex(random(_INDEX_SECRET_BYTES))
-        self._entries_of_key: Counter[bytes] = Counter()
+        self._rolling = rolling
         directory.mkdir(parents=True, exist_ok=True)
         self._lock = DirectoryLock(directory)
         try:
-            found = open_directory(directory, signer, self._remember)
+            found = open_directory(directory, keys)
             self.subjects = SubjectKeys(directory, random)
         except BaseException:
             self._lock.release()
             raise
-        self._segments = Segments(directory, segment_bytes)
-        self._tree = found.tree
-        self._offsets = found.offsets
-        self._first_leaves = [min(first, found.size) for first in found.first_leaves]
+        self._segments = Segments(directory, disk)
+        self.tree = found.tree
+        self.catalog = found.catalog
+        self._segment_since_ns: int | None = None  # counted anew from each start
         self.head = Head(found.size, found.note, found.end)
         self._high_water: HighWater | None = None
-        if found.problems:
-            self._refuse(found.problems[0])
+        self._closer = SegmentCloser(self._segments, self.catalog, self.tree)
+        if found.problem is not None:
+            self._refuse(found.problem)
         else:
             self._high_water = HighWater(directory)
             self._repair(found, self._high_water)
 
-    def _remember(self, line: EntryLine) -> None:
-        fingerprint = self._entries.fingerprint(line.tenant, line.entry_id_json)
-        self._entries.add(fingerprint, line.index)
-        self._entries_of_key[key_id_of(line.sealed)] += 1
-
-    def _repair(self, found: Replayed, high_water: HighWater) -> None:
-        if found.torn_bytes:
-            self._segments.cut(found.end)
-            _logger.warning(
-                "dropped %d bytes after leaf %d that were never acknowledged",
-                found.torn_bytes,
-                found.size,
-            )
+    def _repair(self, found: Opened, high_water: HighWater) -> None:
+        if found.is_torn:
+            self._segments.cut(found.end, found.content_end)
         if found.note:
             high_water.write(found.note)
             high_water.sync()
+        self._forget_erased()
+        for number, note in found.unindexed:
+            self._closer.close(number, note)
+
+    def _forget_erased(self) -> None:
+        """Destroys keys that the log says are destroyed: a backup may have brought them back."""
+        for index in self.catalog.find(fingerprint("kind", "", "erasure")):
+            key_id = bytes.fromhex(self.line(index).fields()["facts"]["key_id"])
+            if self.subjects.destroy_key(key_id):
+                _logger.warning("the key %s, erased before, was there again", key_id.hex())
 
     def _refuse(self, problem: Problem) -> None:
         self._damage = problem
@@ -145,6 +146,16 @@ class Log:
             offset=str(offset),
         )
 
+    @property
+    def public_key(self) -> str:
+        """The verifier key that signs now."""
+        return str(self.keys.verifier_key)
+
+    @property
+    def origin(self) -> str:
+        """The log's name."""
+        return self.keys.verifier_key.name
+
     def check(self) -> None:
         """Makes sure that the log is whole.
 
@@ -155,7 +166,8 @@ class Log:
             raise damage
 
     def close(self) -> None:
-        """Lets go of the files and of the lock."""
+        """Lets go of the files and of the lock, once indexes are written."""
+        self._closer.finish()
         if self._high_water is not None:
             self._high_water.close()
         self._segments.close()
@@ -171,12 +183,17 @@ class Log:
 
     @property
     def segment_paths(self) -> list[Path]:
-        """The segments, in order."""
-        return list(self._segments.paths)
+        """The files of lines, in order."""
+        return [files.lines for files in self._segments.files]
+
+    @property
+    def segment_files(self) -> list[SegmentFiles]:
+        """The files of each segment, in order."""
+        return list(self._segments.files)
 
     def entries_of_key(self, key_id: bytes) -> int:
         """Returns how many entries a subject's key encrypts."""
-        return self._entries_of_key[key_id]
+        return sum(1 for _ in self.catalog.find(fingerprint("key", "", key_id.hex())))
 
     def get(self, tenant: str, leaf_index: int) -> Stored:
         """Returns a tenant's entry.
@@ -196,13 +213,26 @@ class Log:
             DataLossError: CORRUPT_LEDGER.
         """
         self.check()
-        fingerprint = self._entries.fingerprint(tenant, canonical_json(entry_id))
-        for index in self._entries.candidates(fingerprint):
-            if index < self.head.size and is_named(self._line(index), tenant, entry_id):
+        for index in self.catalog.named(fingerprint("entry", tenant, entry_id)):
+            if index < self.head.size and is_named(self.line(index), tenant, entry_id):
                 return index
         raise NotFoundError(
             f"no entry {entry_id!r} in {tenant!r}", Reason.UNKNOWN_LEAF, entry_id=entry_id
         )
+
+    def posted(self, kind: str, tenant: str, value: str) -> Iterator[EntryLine]:
+        """Yields the acknowledged entries that may be asked for by an id, in order.
+
+        A fingerprint has 64 bits: the caller compares the fields that it asked for.
+
+        Raises:
+            DataLossError: CORRUPT_LEDGER.
+        """
+        self.check()
+        size = self.head.size
+        for index in self.catalog.find(fingerprint(kind, tenant, value)):
+            if index < size:
+                yield self.line(index)
 
     def prove(self, tenant: str, leaf_index: int) -> Receipt:
         """Returns the receipt of a tenant's entry against the newest checkpoint.
@@ -229,12 +259,13 @@ class Log:
                 f"sizes must satisfy 0 < first <= second <= {size}, got {first} and {second}",
                 field="first_size" if not 0 < first <= second else "second_size",
             )
-        return self._tree.consistency_path(first, second), second
+        with self._checking_hashes():
+            return self.tree.consistency_path(first, second), second
 
     def _line_of(self, tenant: str, leaf_index: int) -> EntryLine:
         self.check()
-        line = self._line(leaf_index) if leaf_index < self.head.size else None
-        if line is None or line.tenant != tenant:
+        line = self.line(leaf_index) if leaf_index < self.head.size else None
+        if line is None or line.fields()["scope"] != tenant:
             raise NotFoundError(
                 f"no leaf {leaf_index} in {tenant!r}",
                 Reason.UNKNOWN_LEAF,
@@ -242,34 +273,61 @@ class Log:
             )
         return line
 
-    def _line(self, index: int) -> EntryLine:
-        """Reads an entry again; what was changed since the log was opened is seen here."""
-        segment = bisect_right(self._first_leaves, index) - 1
-        place = Place(segment, self._offsets[index])
+    def line(self, index: int) -> EntryLine:
+        """Reads an entry again; what was changed since the log was opened is seen here.
+
+        Raises:
+            DataLossError: CORRUPT_LEDGER.
+        """
+        place = self.catalog.place(index)
         line = parse_line(self._segments.read_line(place))
-        if not isinstance(line, EntryLine) or leaf_hash(line.leaf) != self._tree.leaf(index):
-            file = self._segments.paths[segment].name
-            raise DataLossError(
-                f"leaf {index} in {file}, byte {place.offset}, is not what was sealed",
-                Reason.CORRUPT_LEDGER,
-                file=file,
-                offset=str(place.offset),
-            )
+        with self._checking_hashes():
+            sealed = self.tree.leaf(index)
+        if not isinstance(line, EntryLine) or leaf_hash(line.leaf) != sealed:
+            raise self._changed(place, f"leaf {index} is not what was sealed")
         return line
 
     def _private(self, line: EntryLine) -> Private | None:
-        key = self.subjects.find(key_id_of(line.sealed))
-        return None if key is None else unseal(line.sealed, key)
+        key = self.subjects.find(line.key_id)
+        if key is None:
+            return None
+        segment = self.catalog.segment_of(line.index)
+        sealed = self._segments.read_content(segment, line.offset, line.content_bytes)
+        if sealed_hash(sealed) != line.sealed_hex:
+            place = self.catalog.place(line.index)
+            raise self._changed(place, f"the content of leaf {line.index} is not what was sealed")
+        return decrypt(sealed, key)
+
+    def _changed(self, place: Place, message: str) -> DataLossError:
+        file = self._segments.files[place.segment].lines.name
+        return DataLossError(
+            f"{file}, byte {place.offset}: {message}",
+            Reason.CORRUPT_LEDGER,
+            file=file,
+            offset=str(place.offset),
+        )
 
     def _receipt(self, index: int, leaf: bytes, head: Head) -> Receipt:
-        return Receipt(
-            leaf_index=index,
-            leaf=leaf,
-            leaf_hash=self._tree.leaf(index),
-            inclusion_path=tuple(self._tree.inclusion_path(index, head.size)),
-            checkpoint=head.note,
-            log_public_key=self.public_key,
-        )
+        with self._checking_hashes():
+            return Receipt(
+                leaf_index=index,
+                leaf=leaf,
+                leaf_hash=self.tree.leaf(index),
+                inclusion_path=tuple(self.tree.inclusion_path(index, head.size)),
+                checkpoint=head.note,
+                log_public_key=self.public_key,
+            )
+
+    @contextmanager
+    def _checking_hashes(self) -> Iterator[None]:
+        """Says of hashes that an index file gave back and that were not sealed what they are."""
+        try:
+            yield
+        except ProofError as error:
+            raise DataLossError(
+                f"an index of the ledger changed under it, start it again: {error}",
+                Reason.CORRUPT_LEDGER,
+            ) from error
 
     # Writing.
 
@@ -278,10 +336,10 @@ class Log:
 
         Raises:
             BudgetSpentError: STORAGE_FULL; nothing of the batch was kept.
-            DataLossError: CORRUPT_LEDGER; the log is damaged.
+            DataLossError: CORRUPT_LEDGER; the log is damaged, or its disk failed to sync.
         """
         self.check()
-        fresh: dict[tuple[str, str], _New] = {}  # by tenant and entry id
+        fresh: dict[tuple[str, str], NewEntry] = {}  # by tenant and entry id
         placed = [self._place(entry, fresh) for entry in batch]
         if fresh:
             self._write(list(fresh.values()))
@@ -290,70 +348,79 @@ class Log:
         return [
             place
             if isinstance(place, MeshError)
-            else self._receipt(place, leaves.get(place) or self._line(place).leaf, head)
+            else self._receipt(place, leaves.get(place) or self.line(place).leaf, head)
             for place in placed
         ]
 
-    def _place(self, entry: Entry, fresh: dict[tuple[str, str], _New]) -> int | MeshError:
+    def _place(self, entry: Entry, fresh: dict[tuple[str, str], NewEntry]) -> int | MeshError:
         """Returns the leaf index that an entry has, or will get."""
-        fingerprint = self._entries.fingerprint(entry.tenant, canonical_json(entry.entry_id))
-        for index in self._entries.candidates(fingerprint):
-            line = self._line(index)
+        name = fingerprint("entry", entry.tenant, entry.entry_id)
+        for index in self.catalog.named(name):
+            line = self.line(index)
             if is_named(line, entry.tenant, entry.entry_id):
                 same = is_sealed_as(line, self._private(line), entry)
                 return index if same else conflict(entry, index)
-        name = (entry.tenant, entry.entry_id)
-        new = fresh.setdefault(name, _New(entry, fingerprint, self._tree.size + len(fresh)))
+        key = (entry.tenant, entry.entry_id)
+        new = fresh.setdefault(key, NewEntry(entry, name, self.tree.size + len(fresh)))
         return new.index if new.entry == entry else conflict(entry, new.index)
 
-    def _write(self, fresh: Sequence[_New]) -> None:
-        size = self._tree.size
+    def _write(self, fresh: Sequence[NewEntry]) -> None:
+        size, now_ns = self.tree.size, self._now_ns()
+        self.tree.forget_leaves(self._closer.indexed_until)
         try:
-            if self._segments.roll():
-                self._first_leaves.append(size)
-            lines = self._seal(fresh)
-            checkpoint = Checkpoint(
-                self._signer.verifier_key.name, self._tree.size, self._tree.root()
+            self._roll_if_due(size, now_ns)
+            keys = self.subjects.ensure({(new.entry.tenant, new.entry.subject) for new in fresh})
+            sealed = seal_batch(
+                fresh,
+                keys,
+                when_from_ns(now_ns),
+                self._random,
+                self._segments.end.offset,
+                self._segments.content_end,
             )
-            note = self._signer.sign(checkpoint.text())
-            self._segments.append(b"".join((*lines, encode_checkpoint(note))))
+            self.tree.extend(sealed.hashes)
+            checkpoint = Checkpoint(self.origin, self.tree.size, self.tree.root())
+            note = self.keys.sign(checkpoint.text())
+            self._segments.append(sealed.lines + encode_checkpoint(note), sealed.content)
         except OSError as error:
             self._give_up(size, error)
         self._publish(fresh, note)
 
-    def _seal(self, fresh: Sequence[_New]) -> list[bytes]:
-        keys = self.subjects.ensure({(new.entry.tenant, new.entry.subject) for new in fresh})
-        lines = []
-        offset = self._segments.end.offset
-        for new in fresh:
-            key = keys[new.entry.tenant, new.entry.subject]
-            new.leaf, sealed = seal(new.entry, when_from_ns(self._now_ns()), key, self._random)
-            new.key_id, new.offset = key.key_id, offset
-            hashed = leaf_hash(new.leaf)
-            self._tree.append(hashed)
-            lines.append(encode_entry(new.index, new.leaf, hashed, sealed))
-            offset += len(lines[-1])
-        return lines
+    def _roll_if_due(self, size: int, now_ns: int) -> None:
+        if len(self.catalog):
+            last = self.catalog.last
+            if self._segment_since_ns is None:
+                self._segment_since_ns = now_ns
+            age_ns = now_ns - self._segment_since_ns
+            is_due = last.count and (
+                self._segments.end.offset >= self._rolling.size_bytes
+                or age_ns >= self._rolling.age_s * _NS_PER_S
+            )
+            if not is_due:
+                return
+        self._segments.roll()
+        self.catalog.take(OpenSegmentIndex(size))
+        self._segment_since_ns = now_ns
+        if len(self.catalog) > 1:
+            self._closer.close(len(self.catalog) - 2, self.head.note)
 
     def _give_up(self, size: int, error: OSError) -> NoReturn:
         """Forgets a batch that could not be written, and says so."""
-        self._tree.truncate(size)
+        self.tree.truncate(size)
         if isinstance(error, UndoError):
             end = self._segments.end
-            self._refuse(
-                Problem(self._segments.paths[-1].name, end.offset, None, error.strerror or "")
-            )
+            file = self._segments.files[-1].lines.name
+            self._refuse(Problem(file, end.offset, None, str(error.strerror)))
+            self.check()
         if error.errno in STORAGE_ERRORS:
             _logger.warning("a batch was refused by the disk: %s", error)
             raise storage_error(error, self.directory) from error
         raise error
 
-    def _publish(self, fresh: Sequence[_New], note: str) -> None:
+    def _publish(self, fresh: Sequence[NewEntry], note: str) -> None:
         for new in fresh:
-            self._offsets.append(new.offset)
-            self._entries.add(new.fingerprint, new.index)
-            self._entries_of_key[new.key_id] += 1
-        self.head = Head(self._tree.size, note, self._segments.end)
+            self.catalog.add(new.offset, new.name, new.postings())
+        self.head = Head(self.tree.size, note, self._segments.end)
         assert self._high_water is not None  # noqa: S101 - there is one while nothing is damaged
         try:
             self._high_water.write(note)

@@ -1,8 +1,5 @@
 """Whether an entry that comes again is the one that is there."""
 
-import json
-from typing import Any
-
 from arenalab.ledger.entry import Entry, Private
 from arenalab.ledger.line import EntryLine
 from arenalab.mesh import InvalidInputError
@@ -10,11 +7,14 @@ from arenalab.mesh import InvalidInputError
 
 def is_named(line: EntryLine, tenant: str, entry_id: str) -> bool:
     """Returns whether a line is the entry of that name."""
-    return line.tenant == tenant and bool(json.loads(line.entry_id_json) == entry_id)
+    fields = line.fields()
+    return (fields["scope"], fields["entry_id"]) == (tenant, entry_id)
 
 
 def is_sealed_as(line: EntryLine, private: Private | None, entry: Entry) -> bool:
     """Returns whether a line seals this entry.
+
+    The trace is not compared: who sends an entry again may do so under another.
 
     Args:
         line: What is in the log.
@@ -22,12 +22,18 @@ def is_sealed_as(line: EntryLine, private: Private | None, entry: Entry) -> bool
             is public can be compared.
         entry: What is asked to be sealed.
     """
-    leaf: dict[str, Any] = json.loads(line.leaf)
-    # Facts as bytes, because Python holds True, 1 and 1.0 for equal.
-    if leaf["kind"] != entry.kind or line.facts != entry.facts:
+    # As bytes, because Python holds True, 1 and 1.0 for equal.
+    public = b',%b,"facts":%b,"index":%d,"kind":"%b",%b,"scope":' % (
+        entry.before,
+        entry.facts,
+        line.index,
+        entry.kind.encode(),
+        entry.behind,
+    )
+    if public not in line.leaf:
         return False
     if private is None:
-        return set(leaf["content"]) == set(entry.content)
+        return set(line.fields()["commitments"]) == set(entry.content)
     return (private.content, private.subject) == (entry.content, entry.subject)
 
 

@@ -4,22 +4,22 @@ What a replay knows to be acknowledged ends at the last checkpoint with a signat
 that holds, or at the high-water mark where that is further. Damage before that is a
 problem, with file and offset. Whatever follows is a torn tail: a batch that was
 being written when the process died, which nobody was told about.
+
+A segment that is whole is taken as the quick reading found it (scan.py). Any other is
+read again, line by line, to say what is wrong with it and where.
 """
 
 from array import array
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
-from pathlib import Path
 from typing import Final
 
-from arenalab.ledger.entry import sealed_hash
+from blake3 import blake3
+
 from arenalab.ledger.line import CheckpointLine, EntryLine, parse_line
-from arenalab.proof import (
-    Checkpoint,
-    MerkleTree,
-    NoteError,
-    leaf_hash,
-)
+from arenalab.ledger.scan import KEY_ID_BYTES, Scanned
+from arenalab.ledger.segment_files import SegmentFiles
+from arenalab.proof import Checkpoint, MerkleTree, NoteError, leaf_hash
 
 MAX_PROBLEMS: Final = 100
 _READ_BYTES: Final = 1 << 20
@@ -49,10 +49,10 @@ class Place:
 class Replayed:
     """What a replay found."""
 
-    tree: MerkleTree = field(default_factory=MerkleTree)
-    # Byte offset of each entry in its segment, and each segment's first leaf.
-    offsets: "array[int]" = field(default_factory=lambda: array("Q"))
+    tree: MerkleTree
+    # Each segment's first leaf, and the byte offsets of its entries.
     first_leaves: list[int] = field(default_factory=list)
+    offsets: list["array[int]"] = field(default_factory=list)
     note: str = ""  # the last genuine checkpoint
     checkpoint: Checkpoint | None = None
     end: Place = field(default_factory=lambda: Place(0, 0))
@@ -67,72 +67,92 @@ class Replayed:
         return self.checkpoint.size if self.checkpoint else 0
 
 
-def replay(
-    segments: Sequence[Path],
-    open_note: OpenNote,
-    high_water: Checkpoint | None,
-    *,
-    until: Place | None = None,
-    on_entry: Callable[[EntryLine], None] | None = None,
-) -> Replayed:
-    """Reads every line of every segment and checks it.
+class Replay:
+    """Takes or reads the segments of a log, in order, and says what is in them."""
 
-    Args:
-        segments: The files, in order.
-        open_note: Returns the checkpoint of a note that the log's key signed, and raises
-            NoteError for any other.
-        high_water: The newest checkpoint known to be acknowledged.
-        until: Where to stop, if not at the end of the last segment.
-        on_entry: Is handed every acknowledged entry, in order.
-    """
-    reader = _Reader(open_note, on_entry)
-    for ordinal, path in enumerate(segments):
-        reader.read(ordinal, path, until)
-    found = reader.finish(segments, high_water)
-    if until is not None:  # the rest is being written
-        found.torn_bytes = 0
-    return found
+    def __init__(self, open_note: OpenNote, tree: MerkleTree | None = None) -> None:
+        """Starts at the first leaf.
 
-
-class _Reader:
-    def __init__(self, open_note: OpenNote, on_entry: Callable[[EntryLine], None] | None) -> None:
+        Args:
+            open_note: Returns the checkpoint of a note that the log's key signed, and
+                raises NoteError for any other.
+            tree: An empty one, to be filled.
+        """
         self._open_note = open_note
-        self._on_entry = on_entry
-        self._found = Replayed()
+        self._found = Replayed(tree or MerkleTree())
         self._next = 0  # index that the next entry should have
         self._whole = True  # the tree is still what the log says
         self._file = ""
         # Since the last genuine checkpoint:
-        self._entries: list[EntryLine] = []
         self._problems: list[Problem] = []
         self._batch_offset = 0
 
-    def read(self, ordinal: int, path: Path, until: Place | None) -> None:
-        """Reads one segment."""
-        self._file = path.name
+    @property
+    def next_leaf(self) -> int:
+        """Where the next segment should start."""
+        return self._next
+
+    def take(self, ordinal: int, files: SegmentFiles, quick: Scanned) -> bool:
+        """Takes a segment as scanned; returns False, and changes nothing, if it cannot."""
+        found, size = self._found, self._next
+        if not (self._whole and quick.is_whole and quick.first == size == found.size):
+            return False
+        checkpoint = found.checkpoint
+        for batch in quick.batches:
+            start, end = (32 * (at - size) for at in (found.tree.size, batch.size))
+            found.tree.extend(bytes(quick.hashes[start:end]))
+            try:
+                checkpoint = self._open_note(batch.note)
+            except NoteError:
+                checkpoint = None
+            if checkpoint is None or checkpoint.size != batch.size:
+                break
+            if checkpoint.root != found.tree.root():
+                break
+        else:
+            self._finish_taking(ordinal, files, quick, checkpoint)
+            return True
+        found.tree.truncate(size)
+        return False
+
+    def _finish_taking(
+        self, ordinal: int, files: SegmentFiles, quick: Scanned, checkpoint: Checkpoint | None
+    ) -> None:
+        found = self._found
+        self._file = files.lines.name
+        found.first_leaves.append(self._next)
+        found.offsets.append(quick.offsets)
+        if quick.batches:
+            last = quick.batches[-1]
+            found.checkpoints += len(quick.batches)
+            found.checkpoint, found.note = checkpoint, last.note
+            found.end = Place(ordinal, last.end)
+            self._next = found.entries = last.size
+            self._batch_offset = last.end
+
+    def read(self, ordinal: int, files: SegmentFiles) -> None:
+        """Reads one segment line by line."""
+        self._file = files.lines.name
         self._found.first_leaves.append(self._next)
+        self._found.offsets.append(array("Q"))
         self._batch_offset = offset = 0
-        limit = until.offset if until is not None and until.segment == ordinal else None
-        if until is not None and ordinal > until.segment:
-            return
-        with path.open("rb", _READ_BYTES) as file:
+        content = files.content.read_bytes() if files.content.exists() else b""
+        with files.lines.open("rb", _READ_BYTES) as file:
             for line in file:
-                if limit is not None and offset >= limit:
-                    break
-                self._line(ordinal, offset, line)
+                self._line(ordinal, offset, line, content)
                 offset += len(line)
 
-    def _line(self, ordinal: int, offset: int, line: bytes) -> None:
+    def _line(self, ordinal: int, offset: int, line: bytes, content: bytes) -> None:
         parsed = parse_line(line)
         if isinstance(parsed, EntryLine):
-            self._entry(offset, parsed)
+            self._entry(offset, parsed, content)
         elif isinstance(parsed, CheckpointLine):
             self._checkpoint(offset, Place(ordinal, offset + len(line)), parsed)
         else:
             self._problem(offset, self._next, "this is not a whole line of the log")
             self._whole = False
 
-    def _entry(self, offset: int, entry: EntryLine) -> None:
+    def _entry(self, offset: int, entry: EntryLine, content: bytes) -> None:
         if entry.index != self._next:
             message = f"the leaf index is {entry.index}, should be {self._next}"
             self._problem(offset, self._next, message)
@@ -143,13 +163,20 @@ class _Reader:
             self._problem(offset, entry.index, "the leaf does not have the hash beside it")
             # If the leaf was changed and not the hash, the tree still holds with this.
             computed = bytes.fromhex(entry.hash_hex)
-        if sealed_hash(entry.sealed) != entry.sealed_hex:
-            self._problem(offset, entry.index, "the content is not what the leaf binds")
+        self._check_content(offset, entry, content)
         self._next += 1
         if self._whole:
             self._found.tree.append(computed)
-            self._found.offsets.append(offset)
-            self._entries.append(entry)
+            self._found.offsets[-1].append(offset)
+
+    def _check_content(self, offset: int, entry: EntryLine, content: bytes) -> None:
+        sealed = content[entry.offset : entry.offset + entry.content_bytes]
+        if len(sealed) != entry.content_bytes:
+            self._problem(offset, entry.index, "the content that the leaf binds is not there")
+        elif blake3(sealed).hexdigest() != entry.sealed_hex:
+            self._problem(offset, entry.index, "the content is not what the leaf binds")
+        elif sealed[:KEY_ID_BYTES] != entry.key_id:
+            self._problem(offset, entry.index, "the key is not the one that the content names")
 
     def _checkpoint(self, offset: int, end: Place, line: CheckpointLine) -> None:
         try:
@@ -180,10 +207,6 @@ class _Reader:
         found.checkpoint, found.note, found.end = checkpoint, line.note, end
         found.entries = self._next
         found.problems += self._problems
-        if self._on_entry is not None:
-            for entry in self._entries:
-                self._on_entry(entry)
-        self._entries.clear()
         self._problems.clear()
         self._batch_offset = end.offset
 
@@ -191,18 +214,21 @@ class _Reader:
         if len(self._found.problems) + len(self._problems) < MAX_PROBLEMS:
             self._problems.append(Problem(self._file, offset, leaf_index, message))
 
-    def finish(self, segments: Sequence[Path], high_water: Checkpoint | None) -> Replayed:
+    def finish(self, segments: Sequence[SegmentFiles], high_water: Checkpoint | None) -> Replayed:
         """Decides what follows the last genuine checkpoint: damage, or a torn tail."""
         found = self._found
         self._compare_high_water(segments, high_water)
         if self._whole:
             found.tree.truncate(found.size)
-            del found.offsets[found.size :]
-        sizes = [path.stat().st_size for path in segments]
+            for first, offsets in zip(found.first_leaves, found.offsets, strict=True):
+                del offsets[max(found.size - first, 0) :]
+        sizes = [files.lines.stat().st_size for files in segments]
         found.torn_bytes = sum(sizes[found.end.segment :]) - found.end.offset
         return found
 
-    def _compare_high_water(self, segments: Sequence[Path], mark: Checkpoint | None) -> None:
+    def _compare_high_water(
+        self, segments: Sequence[SegmentFiles], mark: Checkpoint | None
+    ) -> None:
         found = self._found
         if mark is None:
             message = "no checkpoint of this key lies beside the log"
@@ -214,6 +240,6 @@ class _Reader:
             return
         if mark is None and not segments:
             return
-        file = segments[found.end.segment].name if segments else ""
+        file = segments[found.end.segment].lines.name if segments else ""
         found.problems += self._problems  # they lie where something was acknowledged
         found.problems.append(Problem(file, found.end.offset, found.size, message))

@@ -1,36 +1,41 @@
-"""The segment files of a log: names, the one that is written, reads by offset."""
+"""The segment files of an open log: the one that is written, reads by place.
 
+A batch goes to two files: the private parts first, then the lines, each synced. So a
+line that is durable has its private part; what a crash leaves behind the last
+checkpoint is cut off at the next start, and kept in quarantine.
+"""
+
+import logging
 import os
 from pathlib import Path
 from typing import Final
 
-from arenalab.ledger.files import sync_directory, write_all
+from arenalab.ledger.disk import Disk, sync_directory, write_durably
 from arenalab.ledger.replay import Place
+from arenalab.ledger.segment_files import QUARANTINE, SegmentFiles, list_segments
 
-_SUFFIX: Final = ".ndjson"
-_DIGITS: Final = 8
-_READ_BYTES: Final = 16_384
+_logger = logging.getLogger(__name__)
+_READ_BYTES: Final = 4096
+_CLOSED_MODE: Final = 0o400
 
 
-def segment_paths(directory: Path) -> list[Path]:
-    """Returns the segments of a log, in order."""
-    return sorted(
-        path
-        for path in directory.glob(f"*{_SUFFIX}")
-        if len(path.stem) == _DIGITS and path.stem.isdecimal()
-    )
+class UndoError(OSError):
+    """A write failed, and so did taking it back; or a sync did: the file is unknown."""
 
 
 class Segments:
     """The segments of an open log; one thread appends, any may read."""
 
-    def __init__(self, directory: Path, segment_bytes: int) -> None:
+    def __init__(self, directory: Path, disk: Disk | None = None) -> None:
         """Opens the segments that are there."""
         self._directory = directory
-        self._segment_bytes = segment_bytes
-        self.paths = segment_paths(directory)
-        self._fds = [os.open(path, os.O_RDWR) for path in self.paths]
-        self._sizes = [os.fstat(fd).st_size for fd in self._fds]
+        self._disk = disk or Disk()
+        self.files = list_segments(directory)
+        self._sizes = [files.lines.stat().st_size for files in self.files]
+        self._content_sizes = [_size_of(files.content) for files in self.files]
+        self._lines = self._content = -1  # descriptors of the last segment
+        if self.files:
+            self._open_last()
 
     @property
     def end(self) -> Place:
@@ -38,75 +43,151 @@ class Segments:
         return Place(len(self._sizes) - 1, self._sizes[-1]) if self._sizes else Place(0, 0)
 
     @property
+    def content_end(self) -> int:
+        """Where the next private part goes, in the last segment's content file."""
+        return self._content_sizes[-1] if self._content_sizes else 0
+
+    @property
     def total_bytes(self) -> int:
-        """Bytes of all segments."""
-        return sum(self._sizes)
+        """Bytes of all segments, private parts included."""
+        return sum(self._sizes) + sum(self._content_sizes)
 
-    def cut(self, place: Place) -> None:
-        """Drops everything from `place` on, durably; later segments become empty."""
-        for number in range(place.segment, len(self._fds)):
-            size = place.offset if number == place.segment else 0
-            os.ftruncate(self._fds[number], size)
-            os.fsync(self._fds[number])
-            self._sizes[number] = size
+    def cut(self, place: Place, content_end: int) -> None:
+        """Drops everything from a place on, durably, and keeps it in quarantine.
 
-    def roll(self) -> bool:
-        """Starts a new segment if the last one is long enough; returns whether it did.
+        Args:
+            place: In the lines.
+            content_end: Where the private parts of that segment should end.
+        """
+        for number in range(place.segment, len(self.files)):
+            is_first = number == place.segment
+            files = self.files[number]
+            self._cut(files.lines, place.offset if is_first else 0)
+            self._cut(files.content, content_end if is_first else 0)
+            self._sizes[number] = _size_of(files.lines)
+            self._content_sizes[number] = _size_of(files.content)
+        self._close_last(seal=False)
+        self._open_last()
+
+    def _cut(self, path: Path, size: int) -> None:
+        if _size_of(path) <= size:
+            return
+        with path.open("r+b") as file:
+            file.seek(size)
+            torn = file.read()
+            quarantine = self._directory / QUARANTINE
+            quarantine.mkdir(mode=0o700, exist_ok=True)
+            kept = quarantine / f"{path.name}.{size}"
+            write_durably(kept, torn)
+            file.truncate(size)
+            os.fsync(file.fileno())
+        _logger.warning("%d bytes that no checkpoint ends were moved to %s", len(torn), kept.name)
+
+    def roll(self) -> None:
+        """Starts a new segment; the one before takes nothing more.
 
         Raises:
             OSError: The disk is full; the log can go on when there is space.
         """
-        if self._sizes and self._sizes[-1] < self._segment_bytes:
-            return False
-        path = self._directory / f"{len(self.paths):0{_DIGITS}}{_SUFFIX}"
-        fd = os.open(path, os.O_RDWR | os.O_CREAT, 0o600)
+        files = SegmentFiles.of(self._directory, len(self.files))
+        opened: list[int] = []
         try:
+            for path in (files.content, files.lines):
+                opened.append(os.open(path, os.O_RDWR | os.O_CREAT | os.O_TRUNC, 0o600))
             sync_directory(self._directory)
         except OSError:
-            os.close(fd)
+            for fd in opened:
+                os.close(fd)
             raise
-        self.paths.append(path)
-        self._fds.append(fd)
+        self._close_last()
+        self._content, self._lines = opened
+        self.files.append(files)
         self._sizes.append(0)
-        return True
+        self._content_sizes.append(0)
 
-    def append(self, data: bytes) -> None:
-        """Adds bytes to the last segment and syncs it.
+    def append(self, lines: bytes, content: bytes) -> None:
+        """Adds a batch to the last segment and syncs it.
 
         Raises:
-            OSError: The disk refused; the segment ends where it ended before, unless
-                that failed too, which is an OSError of its own (`UndoError`).
+            OSError: The disk refused; the files end where they ended before.
+            UndoError: That could not be done, or the disk failed to sync.
         """
-        fd, size = self._fds[-1], self._sizes[-1]
         try:
-            os.lseek(fd, size, os.SEEK_SET)
-            write_all(fd, data)
-            os.fsync(fd)
+            for fd, size, data in (
+                (self._content, self._content_sizes[-1], content),
+                (self._lines, self._sizes[-1], lines),
+            ):
+                os.lseek(fd, size, os.SEEK_SET)
+                self._disk.write_all(fd, data)
+                self._sync(fd)
         except OSError as error:
-            try:
-                os.ftruncate(fd, size)
-                os.fsync(fd)
-            except OSError as second:
-                raise UndoError(second.errno, f"cannot undo a failed write: {error}") from error
+            self._undo(error)
             raise
-        self._sizes[-1] = size + len(data)
+        self._content_sizes[-1] += len(content)
+        self._sizes[-1] += len(lines)
+
+    def _sync(self, fd: int) -> None:
+        try:
+            self._disk.sync(fd)
+        except OSError as error:
+            raise UndoError(error.errno, f"the disk failed to sync: {error}") from error
+
+    def _undo(self, error: OSError) -> None:
+        try:
+            self._disk.truncate(self._lines, self._sizes[-1])
+            self._disk.truncate(self._content, self._content_sizes[-1])
+            if not isinstance(error, UndoError):
+                self._disk.sync(self._lines)
+        except OSError as second:
+            raise UndoError(second.errno, f"cannot undo a failed write: {error}") from error
 
     def read_line(self, place: Place) -> bytes:
         """Returns the line that starts at a place."""
-        fd, offset = self._fds[place.segment], place.offset
         parts: list[bytes] = []
-        while part := os.pread(fd, _READ_BYTES, offset):
-            end = part.find(b"\n")
-            if end >= 0:
-                return b"".join((*parts, part[: end + 1]))
-            parts.append(part)
-            offset += len(part)
+        fd = os.open(self.files[place.segment].lines, os.O_RDONLY)
+        try:
+            offset, size = place.offset, _READ_BYTES
+            while part := os.pread(fd, size, offset):
+                end = part.find(b"\n")
+                if end >= 0:
+                    return b"".join((*parts, part[: end + 1]))
+                parts.append(part)
+                offset += len(part)
+                size *= 4
+        finally:
+            os.close(fd)
         return b"".join(parts)
 
-    def close(self) -> None:
-        for fd in self._fds:
+    def read_content(self, segment: int, offset: int, size: int) -> bytes:
+        """Returns a private part; shorter, or none, where the file is."""
+        try:
+            fd = os.open(self.files[segment].content, os.O_RDONLY)
+        except FileNotFoundError:
+            return b""
+        try:
+            return os.pread(fd, size, offset)
+        finally:
             os.close(fd)
 
+    def close(self) -> None:
+        """Lets go of the files."""
+        self._close_last(seal=False)
 
-class UndoError(OSError):
-    """A write failed, and so did taking it back: the file's end is unknown."""
+    def _open_last(self) -> None:
+        files = self.files[-1]
+        self._content = os.open(files.content, os.O_RDWR | os.O_CREAT, 0o600)
+        self._lines = os.open(files.lines, os.O_RDWR)
+
+    def _close_last(self, *, seal: bool = True) -> None:
+        if self._lines < 0:
+            return
+        if seal:
+            # Of little worth against malice; against a slip of the hand, of some.
+            os.fchmod(self._lines, _CLOSED_MODE)
+        os.close(self._lines)
+        os.close(self._content)
+        self._lines = self._content = -1
+
+
+def _size_of(path: Path) -> int:
+    return path.stat().st_size if path.exists() else 0

@@ -18,7 +18,7 @@ from typing import Final
 from blake3 import blake3
 
 from arenalab.ledger.entry import KEY_ID_BYTES, Randomness, SubjectKey
-from arenalab.ledger.files import sync_directory, write_all
+from arenalab.ledger.disk import Disk, sync_directory
 from arenalab.mesh import DataLossError, Reason
 
 NAME: Final = "subjects.keys"
@@ -127,6 +127,18 @@ class SubjectKeys:
                 del self._by_tag[tag]
             return [r.key_id for r in self._records if r.state == _ERASING and r.tag == tag]
 
+    def destroy_key(self, key_id: bytes) -> bool:
+        """Overwrites a key whose erasure is sealed; returns whether it was there."""
+        with self._lock:
+            number = self._by_id.get(key_id)
+            if number is None or self._records[number].state == _ERASED:
+                return False
+            tag = self._records[number].tag
+            self._overwrite(number, _Record(key_id, _NO_KEY, _NO_KEY, _ERASED))
+            if self._by_tag.get(tag) == number:
+                del self._by_tag[tag]
+            return True
+
     def confirm_erased(self, key_id: bytes) -> None:
         """Forgets whose key it was, once the erasure is sealed."""
         with self._lock:
@@ -143,7 +155,7 @@ class SubjectKeys:
         fd = os.open(aside, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600)
         try:
             header = _MAGIC + self._random(_KEY_BYTES)
-            write_all(fd, header.ljust(RECORD_BYTES, b"\0"))
+            Disk().write_all(fd, header.ljust(RECORD_BYTES, b"\0"))
             os.fsync(fd)
         finally:
             os.close(fd)
@@ -179,7 +191,7 @@ class SubjectKeys:
         end = (1 + len(self._records)) * RECORD_BYTES
         try:
             os.lseek(self._fd, end, os.SEEK_SET)
-            write_all(self._fd, b"".join(record.encode() for record in records))
+            Disk().write_all(self._fd, b"".join(record.encode() for record in records))
             os.fsync(self._fd)
         except OSError:
             os.ftruncate(self._fd, end)

@@ -1,14 +1,46 @@
-"""Verification of a whole log offline: its directory and its public key, nothing else."""
+"""Verification offline: a whole log, or one receipt, with public keys and nothing else.
 
+    python -m arenalab.ledger.verify --public-key KEY DIRECTORY
+    python -m arenalab.ledger.verify --public-key KEY --receipt FILE
+
+Needs blake3 and pynacl alone, no other package and no service: an auditor may copy
+`arenalab/proof` and `arenalab/ledger` and run this. Ends with 0 when all is valid, 1
+when something is wrong, 2 when it cannot tell.
+"""
+
+import argparse
 import errno
-from dataclasses import dataclass
+import json
+import multiprocessing
+import os
+import re
+import sys
+import threading
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from concurrent.futures import ProcessPoolExecutor
+from dataclasses import asdict, dataclass
 from pathlib import Path
+from typing import Final
 
 from arenalab.ledger.high_water import read_high_water
-from arenalab.ledger.log import Log
-from arenalab.ledger.replay import Problem, Replayed, replay
-from arenalab.ledger.segments import segment_paths
-from arenalab.proof import VerifierKey, open_checkpoint
+from arenalab.ledger.replay import Problem, Replay
+from arenalab.ledger.scan import Scanned, scan_segment
+from arenalab.ledger.segment_files import SegmentFiles, list_segments
+from arenalab.proof import (
+    Checkpoint,
+    NoteError,
+    ProofError,
+    VerifierKey,
+    open_checkpoint,
+    parse_checkpoint,
+    receipt_from_json,
+    split_note,
+    verify_receipt,
+)
+
+# Below this one process is done before others have started.
+_ALONE_BYTES: Final = 16 * 1024 * 1024
+_INDEX: Final = re.compile(rb'.*,"index":([0-9]{1,19}),"kind":"', re.DOTALL)
 
 
 @dataclass(frozen=True, slots=True)
@@ -26,46 +58,163 @@ class Verification:
         return not self.problems
 
 
-def verify_directory(directory: Path, public_key: str) -> Verification:
-    """Checks every line, hash, checkpoint signature and root of a log.
+def verify_directory(
+    directory: Path, public_keys: str | Iterable[str], *, processes: int | None = None
+) -> Verification:
+    """Checks every line, hash, private part, checkpoint signature and root of a log.
 
     Args:
         directory: Where the segments and the high-water mark are.
-        public_key: "name+hash+base64", as known beforehand.
+        public_keys: One or more "name+hash+base64", as known beforehand: every key
+            that ever signed the log.
+        processes: How many read side by side; by default one a core, and one for a
+            log that is small or where this process has threads.
 
     Raises:
-        NoteError: The public key is malformed.
+        NoteError: A public key is malformed.
         OSError: The directory cannot be read, or is not there.
     """
-    key = VerifierKey.parse(public_key)
+    texts = [public_keys] if isinstance(public_keys, str) else list(public_keys)
+    keys = [VerifierKey.parse(text) for text in texts]
     if not directory.is_dir():  # else it would pass for an empty log
         raise FileNotFoundError(errno.ENOENT, "no ledger is there", str(directory))
     # The mark first: what a running ledger appends meanwhile only makes the log longer.
-    mark = read_high_water(directory, key)
-    return _verification_of(
-        replay(
-            segment_paths(directory),
-            lambda note: open_checkpoint(note, key),
-            mark[0] if mark is not None else None,
-        )
-    )
+    mark = read_high_water(directory, keys)
+    segments = list_segments(directory)
+    genuine: set[str] = set()
 
+    def open_note(note: str) -> Checkpoint:
+        if note in genuine:  # a worker verified it
+            genuine.discard(note)
+            return parse_checkpoint(split_note(note)[0])
+        return open_checkpoint(note, keys)
 
-def verify_open_log(log: Log) -> Verification:
-    """Checks what an open log has acknowledged so far, while it goes on taking entries."""
-    if log.damage is not None or not log.head.note:
-        return verify_directory(log.directory, log.public_key)
-    head, key = log.head, VerifierKey.parse(log.public_key)
-    return _verification_of(
-        replay(
-            log.segment_paths,
-            lambda note: open_checkpoint(note, key),
-            open_checkpoint(head.note, key),
-            until=head.end,
-        )
-    )
-
-
-def _verification_of(found: Replayed) -> Verification:
-    """Returns the verdict of a replay."""
+    replay = Replay(open_note)
+    for (number, files), (quick, notes) in zip(
+        enumerate(segments), _read(segments, keys, replay, processes), strict=True
+    ):
+        genuine.update(notes)
+        if not replay.take(number, files, quick):
+            replay.read(number, files)
+    found = replay.finish(segments, mark[0] if mark is not None else None)
     return Verification(found.entries, found.checkpoints, tuple(found.problems), found.torn_bytes)
+
+
+_Read = tuple[Scanned, list[str]]
+
+
+def _read(
+    segments: Sequence[SegmentFiles],
+    keys: Sequence[VerifierKey],
+    replay: Replay,
+    processes: int | None,
+) -> Iterator[_Read]:
+    """Yields each segment as scanned, and its notes whose signatures hold."""
+    size = sum(files.lines.stat().st_size for files in segments)
+    if processes is None:
+        alone = size < _ALONE_BYTES or threading.active_count() > 1
+        processes = 1 if alone else os.cpu_count() or 1
+    if processes == 1:
+        for files in segments:
+            yield scan_segment(files.lines, files.content, replay.next_leaf), []
+        return
+    # Forked, so that no worker imports the caller's main module again; there is no other
+    # thread, or the caller asked for it.
+    context = multiprocessing.get_context("fork")
+    with ProcessPoolExecutor(processes, mp_context=context) as pool:
+        firsts = [_first_leaf(files) for files in segments]
+        yield from pool.map(_scan, segments, firsts, [list(keys)] * len(segments))
+
+
+def _first_leaf(files: SegmentFiles) -> int:
+    """Returns the index in a segment's first line; what is not there is found out later."""
+    with files.lines.open("rb") as file:
+        found = _INDEX.match(file.readline(1 << 20))
+    return int(found[1]) if found else 0
+
+
+def _scan(files: SegmentFiles, first: int, keys: Sequence[VerifierKey]) -> _Read:
+    quick = scan_segment(files.lines, files.content, first)
+    genuine = []
+    for batch in quick.batches:
+        try:
+            open_checkpoint(batch.note, keys)
+        except NoteError:
+            continue
+        genuine.append(batch.note)
+    return quick, genuine
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Runs the command; returns its exit status."""
+    parser = argparse.ArgumentParser(
+        prog="python -m arenalab.ledger.verify",
+        description="Check a log, or one receipt, offline.",
+    )
+    parser.add_argument("directory", nargs="?", type=Path, help="of the log")
+    parser.add_argument("--receipt", type=Path, help="check this receipt instead")
+    parser.add_argument(
+        "--public-key", action="append", default=[], help="name+hash+base64; may be repeated"
+    )
+    parser.add_argument("--public-keys", type=Path, help="file with one key a line")
+    parser.add_argument("--processes", type=int, help="default: one a core")
+    parser.add_argument("--json", action="store_true", help="print one JSON object")
+    options = parser.parse_args(arguments)
+    keys = [*options.public_key, *_keys_in(options.public_keys)]
+    if not keys or (options.directory is None) == (options.receipt is None):
+        parser.error("a public key, and either a directory or a receipt, must be given")
+    try:
+        if options.receipt is not None:
+            return _verify_receipt(options.receipt, keys, as_json=options.json)
+        found = verify_directory(options.directory, keys, processes=options.processes)
+    except (OSError, ValueError) as error:
+        sys.stderr.write(f"{error}\n")
+        return 2
+    return _tell(found, print_json if options.json else print_text)
+
+
+def _keys_in(path: Path | None) -> list[str]:
+    if path is None:
+        return []
+    lines = (line.split("#")[0].strip() for line in path.read_text("utf-8").splitlines())
+    return [line for line in lines if line]
+
+
+def _verify_receipt(path: Path, keys: Sequence[str], *, as_json: bool) -> int:
+    value = json.loads(path.read_bytes())
+    # A whole completion, as `arenalab ask --json` prints it, is welcome too.
+    for name in ("arenalab", "receipt"):
+        if isinstance(value, dict) and name in value:
+            value = value[name]
+    try:
+        receipt = receipt_from_json(value)
+        verify_receipt(receipt, keys)
+    except ProofError as error:
+        verdict: dict[str, object] = {"valid": False, "message": str(error)}
+    else:
+        verdict = {"valid": True, "leaf_index": receipt.leaf_index}
+    text = "NOT valid: {message}" if "message" in verdict else "valid: leaf {leaf_index}"
+    sys.stdout.write(f"{json.dumps(verdict) if as_json else text.format_map(verdict)}\n")
+    return 0 if verdict["valid"] else 1
+
+
+def _tell(found: Verification, tell: Callable[[Verification], str]) -> int:
+    sys.stdout.write(f"{tell(found)}\n")
+    return 0 if found.valid else 1
+
+
+def print_json(found: Verification) -> str:
+    """Returns a verification as one JSON object."""
+    return json.dumps({"valid": found.valid, **asdict(found)})
+
+
+def print_text(found: Verification) -> str:
+    """Returns a verification for people."""
+    lines = [f"{p.file} at byte {p.offset}: {p.message}" for p in found.problems]
+    verdict = "valid" if found.valid else "NOT valid"
+    lines.append(f"{verdict}: {found.entries:,} entries, {found.checkpoints:,} checkpoints")
+    return "\n".join(lines)
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -4,12 +4,14 @@ import random
 from collections.abc import Callable, Iterator
 from itertools import count
 from pathlib import Path
+from typing import Any
 
 import pytest
 
 from arenalab.ledger.entry import Entry, checked_entry
-from arenalab.ledger.log import Log
-from arenalab.proof import Signer
+from arenalab.ledger.disk import Disk
+from arenalab.ledger.log import Log, Rolling
+from arenalab.proof import KeyRing, Signer
 
 ORIGIN = "example.org/log"
 START_NS = 1_767_225_600_000_000_123
@@ -23,10 +25,11 @@ def an_entry(
     entry_id: str = "e1",
     *,
     tenant: str = "default",
-    kind: str = "answer",
+    kind: str = "prediction",
     facts_json: str = '{"route":"memory"}',
     content: dict[str, str] | None = None,
     subject: str = "",
+    **fields: Any,
 ) -> Entry:
     return checked_entry(
         tenant=tenant,
@@ -35,19 +38,26 @@ def an_entry(
         facts_json=facts_json,
         content={"question": "Why?", "answer": "So."} if content is None else content,
         subject=subject,
+        **fields,
     )
 
 
-def open_log(directory: Path, segment_bytes: int = 1 << 20, signer: Signer = SIGNER) -> Log:
+def open_log(
+    directory: Path,
+    segment_bytes: int = 1 << 20,
+    signer: Signer = SIGNER,
+    disk: Disk | None = None,
+) -> Log:
     ticks = count(START_NS)
     # A new seed for each opening: an erased key must not come again.
     seed = sum(path.stat().st_size for path in directory.glob("*")) if directory.exists() else 0
     return Log(
         directory,
-        signer,
+        KeyRing(signer),
         now_ns=lambda: next(ticks),
         random=random.Random(seed).randbytes,
-        segment_bytes=segment_bytes,
+        rolling=Rolling(size_bytes=segment_bytes),
+        disk=disk,
     )
 
 

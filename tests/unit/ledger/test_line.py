@@ -7,7 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from arenalab.atomic import canonical_json
-from arenalab.ledger.entry import SubjectKey, seal
+from arenalab.ledger.entry import Entry, SubjectKey, encrypt, leaf_of
 from arenalab.ledger.line import (
     CheckpointLine,
     EntryLine,
@@ -21,7 +21,13 @@ from .conftest import SIGNER, an_entry
 
 KEY = SubjectKey(bytes(16), bytes(32))
 WHEN = "2026-01-01T00:00:00Z"
+KEY_ID = bytes(range(16))
 NOTE = SIGNER.sign("example.org/log\n1\nAAAA\n")
+
+
+def leaf_for(entry: Entry, index: int = 0) -> bytes:
+    sealed, salt = encrypt(entry, KEY, random.Random(1).randbytes)
+    return leaf_of(entry, salt, sealed, index=index, when=WHEN)
 
 
 @given(
@@ -29,32 +35,32 @@ NOTE = SIGNER.sign("example.org/log\n1\nAAAA\n")
     entry_id=st.text(min_size=1, max_size=128),
     facts=st.dictionaries(st.text(), st.text(), max_size=3),
     names=st.sets(st.from_regex(r"[A-Za-z0-9_.-]{1,8}", fullmatch=True), max_size=3),
+    offset=st.integers(0, 2**40),
+    size=st.integers(0, 2**21),
 )
 def test_an_entry_reads_back_and_is_canonical_json(
-    index: int, entry_id: str, facts: dict[str, str], names: set[str]
+    index: int, entry_id: str, facts: dict[str, str], names: set[str], offset: int, size: int
 ) -> None:
     entry = an_entry(entry_id, facts_json=json.dumps(facts), content=dict.fromkeys(names, "x"))
-    leaf, sealed = seal(entry, WHEN, KEY, random.Random(1).randbytes)
-    line = encode_entry(index, leaf, leaf_hash(leaf), sealed)
+    leaf = leaf_for(entry, index)
+    line = encode_entry(leaf, leaf_hash(leaf), KEY_ID, offset, size)
     assert canonical_json(json.loads(line)) + b"\n" == line
     parsed = parse_line(line)
     assert isinstance(parsed, EntryLine)
-    assert (parsed.index, parsed.leaf, parsed.sealed) == (index, leaf, sealed)
+    assert (parsed.index, parsed.leaf) == (index, leaf)
+    assert (parsed.offset, parsed.content_bytes, parsed.key_id) == (offset, size, KEY_ID)
     assert parsed.hash_hex == leaf_hash(leaf).hex()
     assert parsed.sealed_hex == json.loads(leaf)["sealed"]
-    assert parsed.tenant == "default"
-    assert json.loads(parsed.entry_id_json) == entry_id
+    assert parsed.fields()["entry_id"] == entry_id
 
 
 def test_facts_that_look_like_the_end_of_a_leaf_change_nothing() -> None:
-    end = f'"kind":"k","sealed":"{"0" * 64}","subject":"{"0" * 64}","tenant":"other"'
-    facts = {end: 1, "z": end + ',"time":"2026-01-01T00:00:00Z","v":1}}'}
-    leaf, sealed = seal(
-        an_entry(facts_json=json.dumps(facts)), WHEN, KEY, random.Random(1).randbytes
-    )
-    parsed = parse_line(encode_entry(0, leaf, leaf_hash(leaf), sealed))
+    end = f'"kind":"k","sealed":"{"0" * 64}","subject":"{"0" * 64}","index":7'
+    facts = {end: 1, "z": end + ',"time":"2026-01-01T00:00:00Z","trace_id":"","v":2}}'}
+    leaf = leaf_for(an_entry(facts_json=json.dumps(facts)), 3)
+    parsed = parse_line(encode_entry(leaf, leaf_hash(leaf), KEY_ID, 0, 1))
     assert isinstance(parsed, EntryLine)
-    assert parsed.tenant == "default"
+    assert parsed.index == 3
     assert parsed.sealed_hex == json.loads(leaf)["sealed"]
 
 

@@ -8,7 +8,8 @@ import pytest
 
 from arenalab.ledger.entry import Entry
 from arenalab.ledger.log import Log
-from arenalab.ledger.verify import verify_directory, verify_open_log
+from arenalab.ledger.ranges import verify_open_log
+from arenalab.ledger.verify import verify_directory
 from arenalab.mesh import BusyError, InvalidInputError, MeshError, NotFoundError, Reason
 from arenalab.proof import (
     Receipt,
@@ -92,7 +93,7 @@ def test_one_batch_may_hold_an_entry_twice(opened: OpenLog) -> None:
 @pytest.mark.parametrize(
     "change",
     [
-        {"kind": "publish"},
+        {"kind": "publication"},
         {"facts": b'{"route":"fallback"}'},
         {"facts": b'{"more":true,"route":"memory"}'},
         {"content": {"question": "Why?", "answer": "No."}},

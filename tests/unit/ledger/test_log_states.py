@@ -9,7 +9,8 @@ from hypothesis import settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, invariant, precondition, rule
 
-from arenalab.ledger.verify import verify_directory, verify_open_log
+from arenalab.ledger.ranges import verify_open_log
+from arenalab.ledger.verify import verify_directory
 from arenalab.proof import Receipt, verify_receipt
 
 from .conftest import PUBLIC_KEY, an_entry, open_log

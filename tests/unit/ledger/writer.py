@@ -13,8 +13,8 @@ from pathlib import Path
 
 from arenalab.ledger.committer import Committer
 from arenalab.ledger.entry import checked_entry
-from arenalab.ledger.log import Log
-from arenalab.proof import Signer, receipt_to_json
+from arenalab.ledger.log import Log, Rolling
+from arenalab.proof import KeyRing, Signer, receipt_to_json
 
 CALLERS = 8
 
@@ -22,10 +22,10 @@ CALLERS = 8
 def main(directory: Path, first: int) -> None:
     log = Log(
         directory,
-        Signer("example.org/log", bytes(range(32))),
+        KeyRing(Signer("example.org/log", bytes(range(32)))),
         now_ns=time.time_ns,
         random=os.urandom,
-        segment_bytes=20_000,
+        rolling=Rolling(size_bytes=20_000),
     )
     log.check()
     committer = Committer(log.commit, max_queued=1000)
@@ -39,7 +39,7 @@ def append_for_ever(committer: Committer, numbers: "count[int]") -> None:
         entry = checked_entry(
             tenant="default",
             entry_id=f"e{number}",
-            kind="answer",
+            kind="prediction",
             facts_json=json.dumps({"number": number}),
             content={"answer": str(number)},
             subject=f"user-{number % 50}",

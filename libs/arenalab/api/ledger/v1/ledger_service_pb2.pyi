@@ -10,6 +10,7 @@ from google.protobuf import descriptor as _descriptor
 from google.protobuf import message as _message
 from google.protobuf import timestamp_pb2 as _timestamp_pb2
 from google.protobuf.internal import containers as _containers
+from google.protobuf.internal import enum_type_wrapper as _enum_type_wrapper
 import builtins as _builtins
 import sys
 import typing as _typing
@@ -21,9 +22,85 @@ else:
 
 DESCRIPTOR: _descriptor.FileDescriptor
 
+class _EntryKind:
+    ValueType = _typing.NewType("ValueType", _builtins.int)
+    V: _TypeAlias = ValueType  # noqa: Y015
+
+class _EntryKindEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_EntryKind.ValueType], _builtins.type):
+    DESCRIPTOR: _descriptor.EnumDescriptor
+    ENTRY_KIND_UNSPECIFIED: _EntryKind.ValueType  # 0
+    """ENTRY_KIND_UNSPECIFIED is refused."""
+    ENTRY_KIND_PREDICTION: _EntryKind.ValueType  # 1
+    """ENTRY_KIND_PREDICTION is an answer from memory, or an abstention."""
+    ENTRY_KIND_FALLBACK: _EntryKind.ValueType  # 2
+    """ENTRY_KIND_FALLBACK is an answer of a provider's model."""
+    ENTRY_KIND_FEEDBACK: _EntryKind.ValueType  # 3
+    """ENTRY_KIND_FEEDBACK is what a user or a label said of a prediction."""
+    ENTRY_KIND_CURATION: _EntryKind.ValueType  # 4
+    """ENTRY_KIND_CURATION is a change of what is held for true: a span superseded."""
+    ENTRY_KIND_PUBLICATION: _EntryKind.ValueType  # 5
+    """ENTRY_KIND_PUBLICATION is a dataset version that was published."""
+    ENTRY_KIND_ERASURE: _EntryKind.ValueType  # 6
+    """ENTRY_KIND_ERASURE is a subject's key that was destroyed. Only Erase makes it."""
+    ENTRY_KIND_SUCCESSION: _EntryKind.ValueType  # 7
+    """ENTRY_KIND_SUCCESSION is what a log says of itself: the log of the period
+    before it, a signing key that was rotated. Only the ledger makes it.
+    """
+
+class EntryKind(_EntryKind, metaclass=_EntryKindEnumTypeWrapper):
+    """EntryKind is what an entry is about. In a leaf it is the lower-case name."""
+
+ENTRY_KIND_UNSPECIFIED: EntryKind.ValueType  # 0
+"""ENTRY_KIND_UNSPECIFIED is refused."""
+ENTRY_KIND_PREDICTION: EntryKind.ValueType  # 1
+"""ENTRY_KIND_PREDICTION is an answer from memory, or an abstention."""
+ENTRY_KIND_FALLBACK: EntryKind.ValueType  # 2
+"""ENTRY_KIND_FALLBACK is an answer of a provider's model."""
+ENTRY_KIND_FEEDBACK: EntryKind.ValueType  # 3
+"""ENTRY_KIND_FEEDBACK is what a user or a label said of a prediction."""
+ENTRY_KIND_CURATION: EntryKind.ValueType  # 4
+"""ENTRY_KIND_CURATION is a change of what is held for true: a span superseded."""
+ENTRY_KIND_PUBLICATION: EntryKind.ValueType  # 5
+"""ENTRY_KIND_PUBLICATION is a dataset version that was published."""
+ENTRY_KIND_ERASURE: EntryKind.ValueType  # 6
+"""ENTRY_KIND_ERASURE is a subject's key that was destroyed. Only Erase makes it."""
+ENTRY_KIND_SUCCESSION: EntryKind.ValueType  # 7
+"""ENTRY_KIND_SUCCESSION is what a log says of itself: the log of the period
+before it, a signing key that was rotated. Only the ledger makes it.
+"""
+Global___EntryKind: _TypeAlias = EntryKind  # noqa: Y015
+
+class _ContentState:
+    ValueType = _typing.NewType("ValueType", _builtins.int)
+    V: _TypeAlias = ValueType  # noqa: Y015
+
+class _ContentStateEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_ContentState.ValueType], _builtins.type):
+    DESCRIPTOR: _descriptor.EnumDescriptor
+    CONTENT_STATE_UNSPECIFIED: _ContentState.ValueType  # 0
+    """CONTENT_STATE_UNSPECIFIED is never sent."""
+    CONTENT_STATE_PRESENT: _ContentState.ValueType  # 1
+    """CONTENT_STATE_PRESENT means that `content` is what was sealed."""
+    CONTENT_STATE_ERASED: _ContentState.ValueType  # 2
+    """CONTENT_STATE_ERASED means that the key was destroyed: nobody can read it."""
+
+class ContentState(_ContentState, metaclass=_ContentStateEnumTypeWrapper):
+    """ContentState says whether content can be read."""
+
+CONTENT_STATE_UNSPECIFIED: ContentState.ValueType  # 0
+"""CONTENT_STATE_UNSPECIFIED is never sent."""
+CONTENT_STATE_PRESENT: ContentState.ValueType  # 1
+"""CONTENT_STATE_PRESENT means that `content` is what was sealed."""
+CONTENT_STATE_ERASED: ContentState.ValueType  # 2
+"""CONTENT_STATE_ERASED means that the key was destroyed: nobody can read it."""
+Global___ContentState: _TypeAlias = ContentState  # noqa: Y015
+
 @_typing.final
 class AppendRequest(_message.Message):
-    """AppendRequest asks to seal one entry."""
+    """AppendRequest asks to seal one entry.
+
+    The leaf may have 65,535 bytes in all, the most that a tlog-tiles entry bundle
+    can carry; beyond it the entry is TOO_LARGE.
+    """
 
     DESCRIPTOR: _descriptor.Descriptor
 
@@ -54,15 +131,21 @@ class AppendRequest(_message.Message):
     CONTENT_FIELD_NUMBER: _builtins.int
     SUBJECT_FIELD_NUMBER: _builtins.int
     CONTENT_SALT_FIELD_NUMBER: _builtins.int
+    EVIDENCE_IDS_FIELD_NUMBER: _builtins.int
+    DATASET_VERSION_FIELD_NUMBER: _builtins.int
+    MODEL_DIGEST_FIELD_NUMBER: _builtins.int
+    CONFIG_DIGEST_FIELD_NUMBER: _builtins.int
+    TRACE_ID_FIELD_NUMBER: _builtins.int
+    PARENT_ID_FIELD_NUMBER: _builtins.int
     entry_id: _builtins.str
-    """entry_id makes the append idempotent, e.g. the prediction id. At most 128
-    characters. Required.
+    """entry_id makes the append idempotent, e.g. the prediction id. 1 to 128
+    characters, unique in the scope. Required.
     """
-    kind: _builtins.str
-    """kind of entry as a lower-case token: "answer", "publish", "erasure". Required."""
+    kind: Global___EntryKind.ValueType
+    """kind of entry. Required; ERASURE and SUCCESSION are refused."""
     facts_json: _builtins.str
-    """facts_json is a JSON object of public facts for the leaf: route, confidence,
-    dataset version, evidence ids. At most 65,536 bytes. It must hold no content.
+    """facts_json is a JSON object of further public facts for the leaf: route,
+    confidence, guarantee. At most 32,768 bytes. It must hold no content.
     """
     subject: _builtins.str
     """subject whose key encrypts the content, at most 256 characters. Empty means
@@ -73,6 +156,20 @@ class AppendRequest(_message.Message):
     check a content against the leaf, offline. Empty: the ledger draws one, and
     keeps it with the content alone.
     """
+    dataset_version: _builtins.str
+    """dataset_version that answered, 64 hexadecimal digits; empty if none did."""
+    model_digest: _builtins.str
+    """model_digest of the embedder or the provider's model: at most 128 characters."""
+    config_digest: _builtins.str
+    """config_digest of the settings that decided: at most 128 characters."""
+    trace_id: _builtins.str
+    """trace_id as W3C has it, 32 lower-case hexadecimal digits. Empty: that of the
+    call.
+    """
+    parent_id: _builtins.str
+    """parent_id is the entry id that this entry follows up, at most 128 characters:
+    feedback names its prediction. It need not be in the log.
+    """
     @_builtins.property
     def scope(self) -> _scope_pb2.Scope:
         """scope of the entry; part of the leaf."""
@@ -80,7 +177,13 @@ class AppendRequest(_message.Message):
     @_builtins.property
     def content(self) -> _containers.ScalarMap[_builtins.str, _builtins.str]:
         """content by name, e.g. "question" and "answer": committed to in the leaf,
-        encrypted beside it. At most 1 MiB in all.
+        encrypted beside it. At most 1 MiB in all, 64 names of [A-Za-z0-9_.-]{1,64}.
+        """
+
+    @_builtins.property
+    def evidence_ids(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]:
+        """evidence_ids of the spans that the entry leans on, in order of weight.
+        At most 256, of 1 to 64 characters each; no two are equal.
         """
 
     def __init__(
@@ -88,15 +191,21 @@ class AppendRequest(_message.Message):
         *,
         scope: _scope_pb2.Scope | None = ...,
         entry_id: _builtins.str = ...,
-        kind: _builtins.str = ...,
+        kind: Global___EntryKind.ValueType = ...,
         facts_json: _builtins.str = ...,
         content: _abc.Mapping[_builtins.str, _builtins.str] | None = ...,
         subject: _builtins.str = ...,
         content_salt: _builtins.bytes = ...,
+        evidence_ids: _abc.Iterable[_builtins.str] | None = ...,
+        dataset_version: _builtins.str = ...,
+        model_digest: _builtins.str = ...,
+        config_digest: _builtins.str = ...,
+        trace_id: _builtins.str = ...,
+        parent_id: _builtins.str = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["scope", b"scope"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["content", b"content", "content_salt", b"content_salt", "entry_id", b"entry_id", "facts_json", b"facts_json", "kind", b"kind", "scope", b"scope", "subject", b"subject"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["config_digest", b"config_digest", "content", b"content", "content_salt", b"content_salt", "dataset_version", b"dataset_version", "entry_id", b"entry_id", "evidence_ids", b"evidence_ids", "facts_json", b"facts_json", "kind", b"kind", "model_digest", b"model_digest", "parent_id", b"parent_id", "scope", b"scope", "subject", b"subject", "trace_id", b"trace_id"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
@@ -127,6 +236,64 @@ class AppendResponse(_message.Message):
 Global___AppendResponse: _TypeAlias = AppendResponse  # noqa: Y015
 
 @_typing.final
+class AppendStreamRequest(_message.Message):
+    """AppendStreamRequest asks to seal one entry of a stream."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    ENTRY_FIELD_NUMBER: _builtins.int
+    @_builtins.property
+    def entry(self) -> Global___AppendRequest:
+        """entry to seal."""
+
+    def __init__(
+        self,
+        *,
+        entry: Global___AppendRequest | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["entry", b"entry"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["entry", b"entry"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___AppendStreamRequest: _TypeAlias = AppendStreamRequest  # noqa: Y015
+
+@_typing.final
+class AppendStreamResponse(_message.Message):
+    """AppendStreamResponse says what was sealed, once all of it is durable."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    ENTRIES_FIELD_NUMBER: _builtins.int
+    LEAF_INDEXES_FIELD_NUMBER: _builtins.int
+    CHECKPOINT_FIELD_NUMBER: _builtins.int
+    entries: _builtins.int
+    """entries that came."""
+    checkpoint: _builtins.str
+    """checkpoint that commits to all of them, as a C2SP signed note. Empty when
+    nothing came.
+    """
+    @_builtins.property
+    def leaf_indexes(self) -> _containers.RepeatedScalarFieldContainer[_builtins.int]:
+        """leaf_indexes of the entries, in the order in which they came."""
+
+    def __init__(
+        self,
+        *,
+        entries: _builtins.int = ...,
+        leaf_indexes: _abc.Iterable[_builtins.int] | None = ...,
+        checkpoint: _builtins.str = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["checkpoint", b"checkpoint", "entries", b"entries", "leaf_indexes", b"leaf_indexes"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___AppendStreamResponse: _TypeAlias = AppendStreamResponse  # noqa: Y015
+
+@_typing.final
 class GetRequest(_message.Message):
     """GetRequest names a leaf."""
 
@@ -135,10 +302,13 @@ class GetRequest(_message.Message):
     SCOPE_FIELD_NUMBER: _builtins.int
     LEAF_INDEX_FIELD_NUMBER: _builtins.int
     ENTRY_ID_FIELD_NUMBER: _builtins.int
+    LOG_FIELD_NUMBER: _builtins.int
     leaf_index: _builtins.int
     """leaf_index from 0."""
     entry_id: _builtins.str
     """entry_id as appended."""
+    log: _builtins.str
+    """log by its origin; empty: the scope's current one."""
     @_builtins.property
     def scope(self) -> _scope_pb2.Scope:
         """scope of the entry."""
@@ -149,10 +319,11 @@ class GetRequest(_message.Message):
         scope: _scope_pb2.Scope | None = ...,
         leaf_index: _builtins.int = ...,
         entry_id: _builtins.str = ...,
+        log: _builtins.str = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["entry_id", b"entry_id", "key", b"key", "leaf_index", b"leaf_index", "scope", b"scope"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["entry_id", b"entry_id", "key", b"key", "leaf_index", b"leaf_index", "scope", b"scope"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["entry_id", b"entry_id", "key", b"key", "leaf_index", b"leaf_index", "log", b"log", "scope", b"scope"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     _WhichOneofReturnType_key: _TypeAlias = _typing.Literal["leaf_index", "entry_id"]  # noqa: Y015
     _WhichOneofArgType_key: _TypeAlias = _typing.Literal["key", b"key"]  # noqa: Y015
@@ -189,14 +360,20 @@ class GetResponse(_message.Message):
     LEAF_INDEX_FIELD_NUMBER: _builtins.int
     LEAF_FIELD_NUMBER: _builtins.int
     CONTENT_FIELD_NUMBER: _builtins.int
-    ERASED_FIELD_NUMBER: _builtins.int
+    CONTENT_STATE_FIELD_NUMBER: _builtins.int
     APPEND_TIME_FIELD_NUMBER: _builtins.int
+    SUBJECT_FIELD_NUMBER: _builtins.int
+    CONTENT_SALT_FIELD_NUMBER: _builtins.int
     leaf_index: _builtins.int
     """leaf_index of the entry."""
     leaf: _builtins.bytes
     """leaf is the canonical JSON that was sealed."""
-    erased: _builtins.bool
-    """erased is true when the key of the content is destroyed."""
+    content_state: Global___ContentState.ValueType
+    """content_state says whether the content can be read."""
+    subject: _builtins.str
+    """subject of the content. Empty when it was erased, or for the scope itself."""
+    content_salt: _builtins.bytes
+    """content_salt of the commitments, 32 bytes. Empty when it was erased."""
     @_builtins.property
     def content(self) -> _containers.ScalarMap[_builtins.str, _builtins.str]:
         """content by name. Empty when it was erased."""
@@ -211,16 +388,178 @@ class GetResponse(_message.Message):
         leaf_index: _builtins.int = ...,
         leaf: _builtins.bytes = ...,
         content: _abc.Mapping[_builtins.str, _builtins.str] | None = ...,
-        erased: _builtins.bool = ...,
+        content_state: Global___ContentState.ValueType = ...,
         append_time: _timestamp_pb2.Timestamp | None = ...,
+        subject: _builtins.str = ...,
+        content_salt: _builtins.bytes = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["append_time", b"append_time"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["append_time", b"append_time", "content", b"content", "erased", b"erased", "leaf", b"leaf", "leaf_index", b"leaf_index"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["append_time", b"append_time", "content", b"content", "content_salt", b"content_salt", "content_state", b"content_state", "leaf", b"leaf", "leaf_index", b"leaf_index", "subject", b"subject"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
 Global___GetResponse: _TypeAlias = GetResponse  # noqa: Y015
+
+@_typing.final
+class LeafEntry(_message.Message):
+    """LeafEntry is a leaf in a list."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    LEAF_INDEX_FIELD_NUMBER: _builtins.int
+    LEAF_FIELD_NUMBER: _builtins.int
+    leaf_index: _builtins.int
+    """leaf_index from 0."""
+    leaf: _builtins.bytes
+    """leaf is the canonical JSON that was sealed."""
+    def __init__(
+        self,
+        *,
+        leaf_index: _builtins.int = ...,
+        leaf: _builtins.bytes = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["leaf", b"leaf", "leaf_index", b"leaf_index"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___LeafEntry: _TypeAlias = LeafEntry  # noqa: Y015
+
+@_typing.final
+class GetByTraceRequest(_message.Message):
+    """GetByTraceRequest names a trace."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    SCOPE_FIELD_NUMBER: _builtins.int
+    TRACE_ID_FIELD_NUMBER: _builtins.int
+    LOG_FIELD_NUMBER: _builtins.int
+    trace_id: _builtins.str
+    """trace_id, 32 lower-case hexadecimal digits."""
+    log: _builtins.str
+    """log by its origin; empty: the scope's current one."""
+    @_builtins.property
+    def scope(self) -> _scope_pb2.Scope:
+        """scope of the entries."""
+
+    def __init__(
+        self,
+        *,
+        scope: _scope_pb2.Scope | None = ...,
+        trace_id: _builtins.str = ...,
+        log: _builtins.str = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["scope", b"scope"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["log", b"log", "scope", b"scope", "trace_id", b"trace_id"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___GetByTraceRequest: _TypeAlias = GetByTraceRequest  # noqa: Y015
+
+@_typing.final
+class GetByTraceResponse(_message.Message):
+    """GetByTraceResponse carries the entries."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    ENTRIES_FIELD_NUMBER: _builtins.int
+    @_builtins.property
+    def entries(self) -> _containers.RepeatedCompositeFieldContainer[Global___LeafEntry]:
+        """entries of the trace, oldest first, at most 1,000."""
+
+    def __init__(
+        self,
+        *,
+        entries: _abc.Iterable[Global___LeafEntry] | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["entries", b"entries"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___GetByTraceResponse: _TypeAlias = GetByTraceResponse  # noqa: Y015
+
+@_typing.final
+class ScanRequest(_message.Message):
+    """ScanRequest says which entries to stream."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    SCOPE_FIELD_NUMBER: _builtins.int
+    KINDS_FIELD_NUMBER: _builtins.int
+    START_TIME_FIELD_NUMBER: _builtins.int
+    END_TIME_FIELD_NUMBER: _builtins.int
+    FIRST_LEAF_FIELD_NUMBER: _builtins.int
+    LIMIT_FIELD_NUMBER: _builtins.int
+    LOG_FIELD_NUMBER: _builtins.int
+    first_leaf: _builtins.int
+    """first_leaf to look at, from 0: to go on where an earlier scan ended."""
+    limit: _builtins.int
+    """limit of entries; 0 means all."""
+    log: _builtins.str
+    """log by its origin; empty: the scope's current one."""
+    @_builtins.property
+    def scope(self) -> _scope_pb2.Scope:
+        """scope of the entries."""
+
+    @_builtins.property
+    def kinds(self) -> _containers.RepeatedScalarFieldContainer[Global___EntryKind.ValueType]:
+        """kinds to take; empty means all."""
+
+    @_builtins.property
+    def start_time(self) -> _timestamp_pb2.Timestamp:
+        """start_time from which on, inclusive. Unset: from the first entry."""
+
+    @_builtins.property
+    def end_time(self) -> _timestamp_pb2.Timestamp:
+        """end_time up to which, exclusive. Unset: to the last entry."""
+
+    def __init__(
+        self,
+        *,
+        scope: _scope_pb2.Scope | None = ...,
+        kinds: _abc.Iterable[Global___EntryKind.ValueType] | None = ...,
+        start_time: _timestamp_pb2.Timestamp | None = ...,
+        end_time: _timestamp_pb2.Timestamp | None = ...,
+        first_leaf: _builtins.int = ...,
+        limit: _builtins.int = ...,
+        log: _builtins.str = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["end_time", b"end_time", "scope", b"scope", "start_time", b"start_time"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["end_time", b"end_time", "first_leaf", b"first_leaf", "kinds", b"kinds", "limit", b"limit", "log", b"log", "scope", b"scope", "start_time", b"start_time"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___ScanRequest: _TypeAlias = ScanRequest  # noqa: Y015
+
+@_typing.final
+class ScanResponse(_message.Message):
+    """ScanResponse carries one entry."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    ENTRY_FIELD_NUMBER: _builtins.int
+    @_builtins.property
+    def entry(self) -> Global___LeafEntry:
+        """entry that matches."""
+
+    def __init__(
+        self,
+        *,
+        entry: Global___LeafEntry | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["entry", b"entry"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["entry", b"entry"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___ScanResponse: _TypeAlias = ScanResponse  # noqa: Y015
 
 @_typing.final
 class ProveRequest(_message.Message):
@@ -230,8 +569,11 @@ class ProveRequest(_message.Message):
 
     SCOPE_FIELD_NUMBER: _builtins.int
     LEAF_INDEX_FIELD_NUMBER: _builtins.int
+    LOG_FIELD_NUMBER: _builtins.int
     leaf_index: _builtins.int
     """leaf_index from 0."""
+    log: _builtins.str
+    """log by its origin; empty: the scope's current one."""
     @_builtins.property
     def scope(self) -> _scope_pb2.Scope:
         """scope of the entry."""
@@ -241,10 +583,11 @@ class ProveRequest(_message.Message):
         *,
         scope: _scope_pb2.Scope | None = ...,
         leaf_index: _builtins.int = ...,
+        log: _builtins.str = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["scope", b"scope"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["leaf_index", b"leaf_index", "scope", b"scope"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["leaf_index", b"leaf_index", "log", b"log", "scope", b"scope"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
@@ -275,6 +618,116 @@ class ProveResponse(_message.Message):
 Global___ProveResponse: _TypeAlias = ProveResponse  # noqa: Y015
 
 @_typing.final
+class GetReceiptRequest(_message.Message):
+    """GetReceiptRequest names an entry."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    SCOPE_FIELD_NUMBER: _builtins.int
+    LEAF_INDEX_FIELD_NUMBER: _builtins.int
+    ENTRY_ID_FIELD_NUMBER: _builtins.int
+    LOG_FIELD_NUMBER: _builtins.int
+    leaf_index: _builtins.int
+    """leaf_index from 0."""
+    entry_id: _builtins.str
+    """entry_id as appended."""
+    log: _builtins.str
+    """log by its origin; empty: the scope's current one."""
+    @_builtins.property
+    def scope(self) -> _scope_pb2.Scope:
+        """scope of the entry."""
+
+    def __init__(
+        self,
+        *,
+        scope: _scope_pb2.Scope | None = ...,
+        leaf_index: _builtins.int = ...,
+        entry_id: _builtins.str = ...,
+        log: _builtins.str = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["entry_id", b"entry_id", "key", b"key", "leaf_index", b"leaf_index", "scope", b"scope"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["entry_id", b"entry_id", "key", b"key", "leaf_index", b"leaf_index", "log", b"log", "scope", b"scope"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    _WhichOneofReturnType_key: _TypeAlias = _typing.Literal["leaf_index", "entry_id"]  # noqa: Y015
+    _WhichOneofArgType_key: _TypeAlias = _typing.Literal["key", b"key"]  # noqa: Y015
+    def WhichOneof(self, oneof_group: _WhichOneofArgType_key) -> _WhichOneofReturnType_key | None: ...
+
+Global___GetReceiptRequest: _TypeAlias = GetReceiptRequest  # noqa: Y015
+
+@_typing.final
+class GetReceiptResponse(_message.Message):
+    """GetReceiptResponse carries the receipt and what was said since."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    RECEIPT_FIELD_NUMBER: _builtins.int
+    SUPERSESSIONS_FIELD_NUMBER: _builtins.int
+    @_builtins.property
+    def receipt(self) -> _receipt_pb2.Receipt:
+        """receipt against the latest checkpoint."""
+
+    @_builtins.property
+    def supersessions(self) -> _containers.RepeatedCompositeFieldContainer[Global___Supersession]:
+        """supersessions of spans that the entry leaned on, oldest first. Empty when all
+        of its evidence still stands.
+        """
+
+    def __init__(
+        self,
+        *,
+        receipt: _receipt_pb2.Receipt | None = ...,
+        supersessions: _abc.Iterable[Global___Supersession] | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["receipt", b"receipt"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["receipt", b"receipt", "supersessions", b"supersessions"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___GetReceiptResponse: _TypeAlias = GetReceiptResponse  # noqa: Y015
+
+@_typing.final
+class Supersession(_message.Message):
+    """Supersession says that a span was found to be wrong."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    SPAN_ID_FIELD_NUMBER: _builtins.int
+    REASON_FIELD_NUMBER: _builtins.int
+    REPLACEMENT_ID_FIELD_NUMBER: _builtins.int
+    LEAF_INDEX_FIELD_NUMBER: _builtins.int
+    APPEND_TIME_FIELD_NUMBER: _builtins.int
+    span_id: _builtins.str
+    """span_id that was superseded."""
+    reason: _builtins.str
+    """reason as given."""
+    replacement_id: _builtins.str
+    """replacement_id of the span to use instead. Empty if there is none."""
+    leaf_index: _builtins.int
+    """leaf_index of the supersession's own leaf, in its scope's current log."""
+    @_builtins.property
+    def append_time(self) -> _timestamp_pb2.Timestamp:
+        """append_time of the supersession."""
+
+    def __init__(
+        self,
+        *,
+        span_id: _builtins.str = ...,
+        reason: _builtins.str = ...,
+        replacement_id: _builtins.str = ...,
+        leaf_index: _builtins.int = ...,
+        append_time: _timestamp_pb2.Timestamp | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["append_time", b"append_time"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["append_time", b"append_time", "leaf_index", b"leaf_index", "reason", b"reason", "replacement_id", b"replacement_id", "span_id", b"span_id"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___Supersession: _TypeAlias = Supersession  # noqa: Y015
+
+@_typing.final
 class GetConsistencyRequest(_message.Message):
     """GetConsistencyRequest names two tree sizes."""
 
@@ -282,19 +735,29 @@ class GetConsistencyRequest(_message.Message):
 
     FIRST_SIZE_FIELD_NUMBER: _builtins.int
     SECOND_SIZE_FIELD_NUMBER: _builtins.int
+    SCOPE_FIELD_NUMBER: _builtins.int
+    LOG_FIELD_NUMBER: _builtins.int
     first_size: _builtins.int
     """first_size, at least 1."""
     second_size: _builtins.int
     """second_size, at least first_size. 0 means the latest checkpoint's."""
+    log: _builtins.str
+    """log by its origin; empty: the scope's current one."""
+    @_builtins.property
+    def scope(self) -> _scope_pb2.Scope:
+        """scope whose log is meant."""
+
     def __init__(
         self,
         *,
         first_size: _builtins.int = ...,
         second_size: _builtins.int = ...,
+        scope: _scope_pb2.Scope | None = ...,
+        log: _builtins.str = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = _typing.Literal["scope", b"scope"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["first_size", b"first_size", "second_size", b"second_size"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["first_size", b"first_size", "log", b"log", "scope", b"scope", "second_size", b"second_size"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
@@ -334,12 +797,23 @@ class GetCheckpointRequest(_message.Message):
 
     DESCRIPTOR: _descriptor.Descriptor
 
+    SCOPE_FIELD_NUMBER: _builtins.int
+    LOG_FIELD_NUMBER: _builtins.int
+    log: _builtins.str
+    """log by its origin; empty: the scope's current one."""
+    @_builtins.property
+    def scope(self) -> _scope_pb2.Scope:
+        """scope whose log is meant."""
+
     def __init__(
         self,
+        *,
+        scope: _scope_pb2.Scope | None = ...,
+        log: _builtins.str = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = _typing.Literal["scope", b"scope"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["log", b"log", "scope", b"scope"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
@@ -355,14 +829,29 @@ class GetCheckpointResponse(_message.Message):
     LOG_PUBLIC_KEY_FIELD_NUMBER: _builtins.int
     TREE_SIZE_FIELD_NUMBER: _builtins.int
     SEGMENT_BYTES_FIELD_NUMBER: _builtins.int
+    PUBLIC_KEYS_FIELD_NUMBER: _builtins.int
+    COSIGNED_CHECKPOINT_FIELD_NUMBER: _builtins.int
+    DAMAGE_FIELD_NUMBER: _builtins.int
     checkpoint: _builtins.str
     """checkpoint as a C2SP signed note. Empty for an empty log."""
     log_public_key: _builtins.str
-    """log_public_key as a note verifier key."""
+    """log_public_key as a note verifier key: the one that signs now."""
     tree_size: _builtins.int
     """tree_size that the checkpoint commits to."""
     segment_bytes: _builtins.int
     """segment_bytes on disk."""
+    cosigned_checkpoint: _builtins.str
+    """cosigned_checkpoint is the newest one that witnesses cosigned. Empty when no
+    witness is set, or none has answered yet.
+    """
+    damage: _builtins.str
+    """damage says why the log takes nothing more. Empty while it is whole."""
+    @_builtins.property
+    def public_keys(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]:
+        """public_keys as note verifier keys: all that ever signed this log, the current
+        one first.
+        """
+
     def __init__(
         self,
         *,
@@ -370,27 +859,105 @@ class GetCheckpointResponse(_message.Message):
         log_public_key: _builtins.str = ...,
         tree_size: _builtins.int = ...,
         segment_bytes: _builtins.int = ...,
+        public_keys: _abc.Iterable[_builtins.str] | None = ...,
+        cosigned_checkpoint: _builtins.str = ...,
+        damage: _builtins.str = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["checkpoint", b"checkpoint", "log_public_key", b"log_public_key", "segment_bytes", b"segment_bytes", "tree_size", b"tree_size"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["checkpoint", b"checkpoint", "cosigned_checkpoint", b"cosigned_checkpoint", "damage", b"damage", "log_public_key", b"log_public_key", "public_keys", b"public_keys", "segment_bytes", b"segment_bytes", "tree_size", b"tree_size"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
 Global___GetCheckpointResponse: _TypeAlias = GetCheckpointResponse  # noqa: Y015
 
 @_typing.final
-class VerifyRequest(_message.Message):
-    """VerifyRequest asks for a full check."""
+class WatchCheckpointsRequest(_message.Message):
+    """WatchCheckpointsRequest names a log."""
 
     DESCRIPTOR: _descriptor.Descriptor
 
+    SCOPE_FIELD_NUMBER: _builtins.int
+    LOG_FIELD_NUMBER: _builtins.int
+    log: _builtins.str
+    """log by its origin; empty: the scope's current one, also when that changes."""
+    @_builtins.property
+    def scope(self) -> _scope_pb2.Scope:
+        """scope whose log is meant."""
+
     def __init__(
         self,
+        *,
+        scope: _scope_pb2.Scope | None = ...,
+        log: _builtins.str = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["scope", b"scope"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["log", b"log", "scope", b"scope"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___WatchCheckpointsRequest: _TypeAlias = WatchCheckpointsRequest  # noqa: Y015
+
+@_typing.final
+class WatchCheckpointsResponse(_message.Message):
+    """WatchCheckpointsResponse carries a checkpoint."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    CHECKPOINT_FIELD_NUMBER: _builtins.int
+    TREE_SIZE_FIELD_NUMBER: _builtins.int
+    checkpoint: _builtins.str
+    """checkpoint as a C2SP signed note."""
+    tree_size: _builtins.int
+    """tree_size that it commits to."""
+    def __init__(
+        self,
+        *,
+        checkpoint: _builtins.str = ...,
+        tree_size: _builtins.int = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["checkpoint", b"checkpoint", "tree_size", b"tree_size"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___WatchCheckpointsResponse: _TypeAlias = WatchCheckpointsResponse  # noqa: Y015
+
+@_typing.final
+class VerifyRequest(_message.Message):
+    """VerifyRequest asks for a check of a range of leaves."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    SCOPE_FIELD_NUMBER: _builtins.int
+    LOG_FIELD_NUMBER: _builtins.int
+    FIRST_LEAF_FIELD_NUMBER: _builtins.int
+    END_LEAF_FIELD_NUMBER: _builtins.int
+    log: _builtins.str
+    """log by its origin; empty: the scope's current one."""
+    first_leaf: _builtins.int
+    """first_leaf to check, from 0. A range is checked in whole segments, against
+    the tree in memory; all of the log is checked against its signatures alone.
+    """
+    end_leaf: _builtins.int
+    """end_leaf to check, exclusive. 0 means the end of the log."""
+    @_builtins.property
+    def scope(self) -> _scope_pb2.Scope:
+        """scope whose log is meant."""
+
+    def __init__(
+        self,
+        *,
+        scope: _scope_pb2.Scope | None = ...,
+        log: _builtins.str = ...,
+        first_leaf: _builtins.int = ...,
+        end_leaf: _builtins.int = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["scope", b"scope"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["end_leaf", b"end_leaf", "first_leaf", b"first_leaf", "log", b"log", "scope", b"scope"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
@@ -477,7 +1044,7 @@ class EraseRequest(_message.Message):
     SCOPE_FIELD_NUMBER: _builtins.int
     SUBJECT_FIELD_NUMBER: _builtins.int
     subject: _builtins.str
-    """subject whose content is to be erased. Required."""
+    """subject whose content is to be erased, in all of the scope's logs. Required."""
     @_builtins.property
     def scope(self) -> _scope_pb2.Scope:
         """scope of the subject."""
@@ -508,7 +1075,7 @@ class EraseResponse(_message.Message):
     """entries whose content can no longer be read."""
     @_builtins.property
     def receipt(self) -> _receipt_pb2.Receipt:
-        """receipt of the erasure's own leaf."""
+        """receipt of the erasure's own leaf, in the scope's current log."""
 
     def __init__(
         self,
@@ -523,3 +1090,264 @@ class EraseResponse(_message.Message):
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
 Global___EraseResponse: _TypeAlias = EraseResponse  # noqa: Y015
+
+@_typing.final
+class ListAffectedRequest(_message.Message):
+    """ListAffectedRequest names a span."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    SCOPE_FIELD_NUMBER: _builtins.int
+    SPAN_ID_FIELD_NUMBER: _builtins.int
+    LIMIT_FIELD_NUMBER: _builtins.int
+    span_id: _builtins.str
+    """span_id that answers leaned on, 1 to 64 characters."""
+    limit: _builtins.int
+    """limit of entries; 0 means all."""
+    @_builtins.property
+    def scope(self) -> _scope_pb2.Scope:
+        """scope of the entries."""
+
+    def __init__(
+        self,
+        *,
+        scope: _scope_pb2.Scope | None = ...,
+        span_id: _builtins.str = ...,
+        limit: _builtins.int = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["scope", b"scope"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["limit", b"limit", "scope", b"scope", "span_id", b"span_id"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___ListAffectedRequest: _TypeAlias = ListAffectedRequest  # noqa: Y015
+
+@_typing.final
+class ListAffectedResponse(_message.Message):
+    """ListAffectedResponse carries one entry that leaned on the span."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    ENTRY_FIELD_NUMBER: _builtins.int
+    LOG_FIELD_NUMBER: _builtins.int
+    log: _builtins.str
+    """log of the entry, by its origin."""
+    @_builtins.property
+    def entry(self) -> Global___LeafEntry:
+        """entry whose evidence holds the span."""
+
+    def __init__(
+        self,
+        *,
+        entry: Global___LeafEntry | None = ...,
+        log: _builtins.str = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["entry", b"entry"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["entry", b"entry", "log", b"log"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___ListAffectedResponse: _TypeAlias = ListAffectedResponse  # noqa: Y015
+
+@_typing.final
+class SupersedeSpanRequest(_message.Message):
+    """SupersedeSpanRequest says that a span is wrong."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    SCOPE_FIELD_NUMBER: _builtins.int
+    SPAN_ID_FIELD_NUMBER: _builtins.int
+    REASON_FIELD_NUMBER: _builtins.int
+    REPLACEMENT_ID_FIELD_NUMBER: _builtins.int
+    span_id: _builtins.str
+    """span_id that is wrong, 1 to 64 characters. Required."""
+    reason: _builtins.str
+    """reason for people, at most 1,024 characters. It must hold no content. Required."""
+    replacement_id: _builtins.str
+    """replacement_id of the span to use instead. Empty if there is none."""
+    @_builtins.property
+    def scope(self) -> _scope_pb2.Scope:
+        """scope of the span."""
+
+    def __init__(
+        self,
+        *,
+        scope: _scope_pb2.Scope | None = ...,
+        span_id: _builtins.str = ...,
+        reason: _builtins.str = ...,
+        replacement_id: _builtins.str = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["scope", b"scope"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["reason", b"reason", "replacement_id", b"replacement_id", "scope", b"scope", "span_id", b"span_id"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___SupersedeSpanRequest: _TypeAlias = SupersedeSpanRequest  # noqa: Y015
+
+@_typing.final
+class SupersedeSpanResponse(_message.Message):
+    """SupersedeSpanResponse carries the receipt."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    RECEIPT_FIELD_NUMBER: _builtins.int
+    AFFECTED_FIELD_NUMBER: _builtins.int
+    affected: _builtins.int
+    """affected entries so far."""
+    @_builtins.property
+    def receipt(self) -> _receipt_pb2.Receipt:
+        """receipt of the supersession's own leaf."""
+
+    def __init__(
+        self,
+        *,
+        receipt: _receipt_pb2.Receipt | None = ...,
+        affected: _builtins.int = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["receipt", b"receipt"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["affected", b"affected", "receipt", b"receipt"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___SupersedeSpanResponse: _TypeAlias = SupersedeSpanResponse  # noqa: Y015
+
+@_typing.final
+class ExportRequest(_message.Message):
+    """ExportRequest names what to export."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    SCOPE_FIELD_NUMBER: _builtins.int
+    LOG_FIELD_NUMBER: _builtins.int
+    FIRST_SIZE_FIELD_NUMBER: _builtins.int
+    log: _builtins.str
+    """log by its origin; empty: the scope's current one."""
+    first_size: _builtins.int
+    """first_size whose export is there already: only files that are new or that
+    changed since are sent. 0 means everything.
+    """
+    @_builtins.property
+    def scope(self) -> _scope_pb2.Scope:
+        """scope whose log is meant."""
+
+    def __init__(
+        self,
+        *,
+        scope: _scope_pb2.Scope | None = ...,
+        log: _builtins.str = ...,
+        first_size: _builtins.int = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["scope", b"scope"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["first_size", b"first_size", "log", b"log", "scope", b"scope"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___ExportRequest: _TypeAlias = ExportRequest  # noqa: Y015
+
+@_typing.final
+class ExportResponse(_message.Message):
+    """ExportResponse carries one file."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    PATH_FIELD_NUMBER: _builtins.int
+    DATA_FIELD_NUMBER: _builtins.int
+    path: _builtins.str
+    """path of the file, e.g. "tile/0/000", "tile/entries/000.p/17", "checkpoint"."""
+    data: _builtins.bytes
+    """data of the file, whole."""
+    def __init__(
+        self,
+        *,
+        path: _builtins.str = ...,
+        data: _builtins.bytes = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["data", b"data", "path", b"path"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___ExportResponse: _TypeAlias = ExportResponse  # noqa: Y015
+
+@_typing.final
+class ListLogsRequest(_message.Message):
+    """ListLogsRequest asks for the logs."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    def __init__(
+        self,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___ListLogsRequest: _TypeAlias = ListLogsRequest  # noqa: Y015
+
+@_typing.final
+class ListLogsResponse(_message.Message):
+    """ListLogsResponse carries them."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    LOGS_FIELD_NUMBER: _builtins.int
+    @_builtins.property
+    def logs(self) -> _containers.RepeatedCompositeFieldContainer[Global___LogDescription]:
+        """logs that the service keeps, by origin."""
+
+    def __init__(
+        self,
+        *,
+        logs: _abc.Iterable[Global___LogDescription] | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["logs", b"logs"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___ListLogsResponse: _TypeAlias = ListLogsResponse  # noqa: Y015
+
+@_typing.final
+class LogDescription(_message.Message):
+    """LogDescription says which log it is."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    LOG_FIELD_NUMBER: _builtins.int
+    IS_OPEN_FIELD_NUMBER: _builtins.int
+    TREE_SIZE_FIELD_NUMBER: _builtins.int
+    PUBLIC_KEYS_FIELD_NUMBER: _builtins.int
+    log: _builtins.str
+    """log by its origin: the name that its checkpoints carry."""
+    is_open: _builtins.bool
+    """is_open is true for a log that takes entries."""
+    tree_size: _builtins.int
+    """tree_size of its latest checkpoint."""
+    @_builtins.property
+    def public_keys(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]:
+        """public_keys as note verifier keys, the current one first."""
+
+    def __init__(
+        self,
+        *,
+        log: _builtins.str = ...,
+        is_open: _builtins.bool = ...,
+        tree_size: _builtins.int = ...,
+        public_keys: _abc.Iterable[_builtins.str] | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["is_open", b"is_open", "log", b"log", "public_keys", b"public_keys", "tree_size", b"tree_size"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___LogDescription: _TypeAlias = LogDescription  # noqa: Y015

@@ -26,12 +26,21 @@ if _version_not_supported:
 
 
 class LedgerServiceStub:
-    """LedgerService is an append-only Merkle log with Ed25519-signed checkpoints.
+    """LedgerService keeps append-only Merkle logs with Ed25519-signed checkpoints.
 
-    A leaf is canonical JSON. It carries salted commitments to the content, not the
-    content: that lies beside it, encrypted per subject, so that erasing a
-    subject's key erases the content and leaves every proof valid. Every RPC but
-    GetCheckpoint and Verify returns DATA_LOSS (CORRUPT_LEDGER) for what is damaged.
+    A leaf is canonical JSON (RFC 8785). It carries salted commitments to the
+    content, not the content: that lies in a store beside the log, encrypted per
+    subject, so that destroying a subject's key erases the content and leaves every
+    proof valid.
+
+    One service may keep several logs, by scope and by period; each has its own
+    tree, checkpoints and key. `log` in a request names one by its origin; empty
+    means the log that takes the scope's entries now. An origin that the service
+    does not keep is NOT_FOUND (UNKNOWN_LOG).
+
+    Every RPC but GetCheckpoint, WatchCheckpoints, ListLogs and Verify returns
+    DATA_LOSS (CORRUPT_LEDGER) for a log that is damaged, or whose disk failed to
+    sync: it takes and proves nothing more until it was verified and opened again.
     """
 
     def __init__(self, channel):
@@ -45,15 +54,35 @@ class LedgerServiceStub:
                 request_serializer=arenalab_dot_api_dot_ledger_dot_v1_dot_ledger__service__pb2.AppendRequest.SerializeToString,
                 response_deserializer=arenalab_dot_api_dot_ledger_dot_v1_dot_ledger__service__pb2.AppendResponse.FromString,
                 _registered_method=True)
+        self.AppendStream = channel.stream_unary(
+                '/arenalab.api.ledger.v1.LedgerService/AppendStream',
+                request_serializer=arenalab_dot_api_dot_ledger_dot_v1_dot_ledger__service__pb2.AppendStreamRequest.SerializeToString,
+                response_deserializer=arenalab_dot_api_dot_ledger_dot_v1_dot_ledger__service__pb2.AppendStreamResponse.FromString,
+                _registered_method=True)
         self.Get = channel.unary_unary(
                 '/arenalab.api.ledger.v1.LedgerService/Get',
                 request_serializer=arenalab_dot_api_dot_ledger_dot_v1_dot_ledger__service__pb2.GetRequest.SerializeToString,
                 response_deserializer=arenalab_dot_api_dot_ledger_dot_v1_dot_ledger__service__pb2.GetResponse.FromString,
                 _registered_method=True)
+        self.GetByTrace = channel.unary_unary(
+                '/arenalab.api.ledger.v1.LedgerService/GetByTrace',
+                request_serializer=arenalab_dot_api_dot_ledger_dot_v1_dot_ledger__service__pb2.GetByTraceRequest.SerializeToString,
+                response_deserializer=arenalab_dot_api_dot_ledger_dot_v1_dot_ledger__service__pb2.GetByTraceResponse.FromString,
+                _registered_method=True)
+        self.Scan = channel.unary_stream(
+                '/arenalab.api.ledger.v1.LedgerService/Scan',
+                request_serializer=arenalab_dot_api_dot_ledger_dot_v1_dot_ledger__service__pb2.ScanRequest.SerializeToString,
+                response_deserializer=arenalab_dot_api_dot_ledger_dot_v1_dot_ledger__service__pb2.ScanResponse.FromString,
+                _registered_method=True)
         self.Prove = channel.unary_unary(
                 '/arenalab.api.ledger.v1.LedgerService/Prove',
                 request_serializer=arenalab_dot_api_dot_ledger_dot_v1_dot_ledger__service__pb2.ProveRequest.SerializeToString,
                 response_deserializer=arenalab_dot_api_dot_ledger_dot_v1_dot_ledger__service__pb2.ProveResponse.FromString,
+                _registered_method=True)
+        self.GetReceipt = channel.unary_unary(
+                '/arenalab.api.ledger.v1.LedgerService/GetReceipt',
+                request_serializer=arenalab_dot_api_dot_ledger_dot_v1_dot_ledger__service__pb2.GetReceiptRequest.SerializeToString,
+                response_deserializer=arenalab_dot_api_dot_ledger_dot_v1_dot_ledger__service__pb2.GetReceiptResponse.FromString,
                 _registered_method=True)
         self.GetConsistency = channel.unary_unary(
                 '/arenalab.api.ledger.v1.LedgerService/GetConsistency',
@@ -65,6 +94,11 @@ class LedgerServiceStub:
                 request_serializer=arenalab_dot_api_dot_ledger_dot_v1_dot_ledger__service__pb2.GetCheckpointRequest.SerializeToString,
                 response_deserializer=arenalab_dot_api_dot_ledger_dot_v1_dot_ledger__service__pb2.GetCheckpointResponse.FromString,
                 _registered_method=True)
+        self.WatchCheckpoints = channel.unary_stream(
+                '/arenalab.api.ledger.v1.LedgerService/WatchCheckpoints',
+                request_serializer=arenalab_dot_api_dot_ledger_dot_v1_dot_ledger__service__pb2.WatchCheckpointsRequest.SerializeToString,
+                response_deserializer=arenalab_dot_api_dot_ledger_dot_v1_dot_ledger__service__pb2.WatchCheckpointsResponse.FromString,
+                _registered_method=True)
         self.Verify = channel.unary_unary(
                 '/arenalab.api.ledger.v1.LedgerService/Verify',
                 request_serializer=arenalab_dot_api_dot_ledger_dot_v1_dot_ledger__service__pb2.VerifyRequest.SerializeToString,
@@ -75,15 +109,44 @@ class LedgerServiceStub:
                 request_serializer=arenalab_dot_api_dot_ledger_dot_v1_dot_ledger__service__pb2.EraseRequest.SerializeToString,
                 response_deserializer=arenalab_dot_api_dot_ledger_dot_v1_dot_ledger__service__pb2.EraseResponse.FromString,
                 _registered_method=True)
+        self.ListAffected = channel.unary_stream(
+                '/arenalab.api.ledger.v1.LedgerService/ListAffected',
+                request_serializer=arenalab_dot_api_dot_ledger_dot_v1_dot_ledger__service__pb2.ListAffectedRequest.SerializeToString,
+                response_deserializer=arenalab_dot_api_dot_ledger_dot_v1_dot_ledger__service__pb2.ListAffectedResponse.FromString,
+                _registered_method=True)
+        self.SupersedeSpan = channel.unary_unary(
+                '/arenalab.api.ledger.v1.LedgerService/SupersedeSpan',
+                request_serializer=arenalab_dot_api_dot_ledger_dot_v1_dot_ledger__service__pb2.SupersedeSpanRequest.SerializeToString,
+                response_deserializer=arenalab_dot_api_dot_ledger_dot_v1_dot_ledger__service__pb2.SupersedeSpanResponse.FromString,
+                _registered_method=True)
+        self.Export = channel.unary_stream(
+                '/arenalab.api.ledger.v1.LedgerService/Export',
+                request_serializer=arenalab_dot_api_dot_ledger_dot_v1_dot_ledger__service__pb2.ExportRequest.SerializeToString,
+                response_deserializer=arenalab_dot_api_dot_ledger_dot_v1_dot_ledger__service__pb2.ExportResponse.FromString,
+                _registered_method=True)
+        self.ListLogs = channel.unary_unary(
+                '/arenalab.api.ledger.v1.LedgerService/ListLogs',
+                request_serializer=arenalab_dot_api_dot_ledger_dot_v1_dot_ledger__service__pb2.ListLogsRequest.SerializeToString,
+                response_deserializer=arenalab_dot_api_dot_ledger_dot_v1_dot_ledger__service__pb2.ListLogsResponse.FromString,
+                _registered_method=True)
 
 
 class LedgerServiceServicer:
-    """LedgerService is an append-only Merkle log with Ed25519-signed checkpoints.
+    """LedgerService keeps append-only Merkle logs with Ed25519-signed checkpoints.
 
-    A leaf is canonical JSON. It carries salted commitments to the content, not the
-    content: that lies beside it, encrypted per subject, so that erasing a
-    subject's key erases the content and leaves every proof valid. Every RPC but
-    GetCheckpoint and Verify returns DATA_LOSS (CORRUPT_LEDGER) for what is damaged.
+    A leaf is canonical JSON (RFC 8785). It carries salted commitments to the
+    content, not the content: that lies in a store beside the log, encrypted per
+    subject, so that destroying a subject's key erases the content and leaves every
+    proof valid.
+
+    One service may keep several logs, by scope and by period; each has its own
+    tree, checkpoints and key. `log` in a request names one by its origin; empty
+    means the log that takes the scope's entries now. An origin that the service
+    does not keep is NOT_FOUND (UNKNOWN_LOG).
+
+    Every RPC but GetCheckpoint, WatchCheckpoints, ListLogs and Verify returns
+    DATA_LOSS (CORRUPT_LEDGER) for a log that is damaged, or whose disk failed to
+    sync: it takes and proves nothing more until it was verified and opened again.
     """
 
     def Append(self, request, context):
@@ -91,7 +154,19 @@ class LedgerServiceServicer:
 
         Appending an entry_id again with the same entry returns the receipt of the
         leaf that is there. Errors: INVALID_ARGUMENT (INVALID_ARGUMENT, TOO_LARGE);
-        RESOURCE_EXHAUSTED (STORAGE_FULL; nothing was kept), (OVERLOADED).
+        RESOURCE_EXHAUSTED (STORAGE_FULL; nothing was kept), (OVERLOADED);
+        ABORTED (BUSY) when another process took the log over.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def AppendStream(self, request_iterator, context):
+        """AppendStream seals many entries, in the order in which they come.
+
+        It stops at the first entry that is refused, with that entry's error and its
+        `position` in the metadata; entries before it may be sealed, and sending them
+        again changes nothing. Errors: as for Append.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
@@ -101,7 +176,27 @@ class LedgerServiceServicer:
         """Get returns an entry with its content, by leaf index or entry id.
 
         Errors: INVALID_ARGUMENT (INVALID_ARGUMENT) when neither is given; NOT_FOUND
-        (UNKNOWN_LEAF), also for a leaf of another scope.
+        (UNKNOWN_LEAF), also for a leaf of another scope. Content that was erased is
+        no error: `content_state` says so.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def GetByTrace(self, request, context):
+        """GetByTrace returns the entries that were sealed under one trace, oldest first.
+
+        Errors: INVALID_ARGUMENT (INVALID_ARGUMENT) unless trace_id is 32 hexadecimal
+        digits. A trace without entries gives an empty response.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def Scan(self, request, context):
+        """Scan streams the scope's entries in log order, filtered.
+
+        Errors: INVALID_ARGUMENT (INVALID_ARGUMENT).
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
@@ -111,6 +206,16 @@ class LedgerServiceServicer:
         """Prove returns the receipt of a leaf against the latest checkpoint.
 
         Errors: NOT_FOUND (UNKNOWN_LEAF), also for a leaf of another scope.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def GetReceipt(self, request, context):
+        """GetReceipt returns the receipt of an entry, and what was said of it later:
+        spans that it leaned on and that were superseded since.
+
+        Errors: as for Get.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
@@ -132,10 +237,21 @@ class LedgerServiceServicer:
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
-    def Verify(self, request, context):
-        """Verify reads every segment again and checks every line, hash and checkpoint.
+    def WatchCheckpoints(self, request, context):
+        """WatchCheckpoints streams the latest checkpoint, then each newer one.
 
-        Damage is a response, not an error.
+        A reader that is slow gets the newest only: sizes may skip, never go back.
+        Errors: RESOURCE_EXHAUSTED (OVERLOADED) when too many watch already.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def Verify(self, request, context):
+        """Verify reads segments again and checks every line, hash and checkpoint.
+
+        Damage is a response, not an error. Errors: INVALID_ARGUMENT
+        (INVALID_ARGUMENT) unless first <= end <= size.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
@@ -152,6 +268,44 @@ class LedgerServiceServicer:
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
+    def ListAffected(self, request, context):
+        """ListAffected streams every entry that leaned on a span, oldest first.
+
+        Errors: INVALID_ARGUMENT (INVALID_ARGUMENT). A span that nothing leaned on
+        gives an empty stream.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def SupersedeSpan(self, request, context):
+        """SupersedeSpan seals that a span is wrong; GetReceipt shows it on every answer
+        that leaned on the span. Saying the same again returns the leaf that is there.
+
+        Errors: as for Append.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def Export(self, request, context):
+        """Export streams a log as static files in the C2SP tlog-tiles layout: tiles,
+        entry bundles and, last, the checkpoint that they answer for. Any HTTP server
+        or bucket can serve them. Leaves only: no content, encrypted or not.
+
+        Errors: INVALID_ARGUMENT (INVALID_ARGUMENT) unless first_size <= size.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def ListLogs(self, request, context):
+        """ListLogs returns every log that the service keeps, oldest period first.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
 
 def add_LedgerServiceServicer_to_server(servicer, server):
     rpc_method_handlers = {
@@ -160,15 +314,35 @@ def add_LedgerServiceServicer_to_server(servicer, server):
                     request_deserializer=arenalab_dot_api_dot_ledger_dot_v1_dot_ledger__service__pb2.AppendRequest.FromString,
                     response_serializer=arenalab_dot_api_dot_ledger_dot_v1_dot_ledger__service__pb2.AppendResponse.SerializeToString,
             ),
+            'AppendStream': grpc.stream_unary_rpc_method_handler(
+                    servicer.AppendStream,
+                    request_deserializer=arenalab_dot_api_dot_ledger_dot_v1_dot_ledger__service__pb2.AppendStreamRequest.FromString,
+                    response_serializer=arenalab_dot_api_dot_ledger_dot_v1_dot_ledger__service__pb2.AppendStreamResponse.SerializeToString,
+            ),
             'Get': grpc.unary_unary_rpc_method_handler(
                     servicer.Get,
                     request_deserializer=arenalab_dot_api_dot_ledger_dot_v1_dot_ledger__service__pb2.GetRequest.FromString,
                     response_serializer=arenalab_dot_api_dot_ledger_dot_v1_dot_ledger__service__pb2.GetResponse.SerializeToString,
             ),
+            'GetByTrace': grpc.unary_unary_rpc_method_handler(
+                    servicer.GetByTrace,
+                    request_deserializer=arenalab_dot_api_dot_ledger_dot_v1_dot_ledger__service__pb2.GetByTraceRequest.FromString,
+                    response_serializer=arenalab_dot_api_dot_ledger_dot_v1_dot_ledger__service__pb2.GetByTraceResponse.SerializeToString,
+            ),
+            'Scan': grpc.unary_stream_rpc_method_handler(
+                    servicer.Scan,
+                    request_deserializer=arenalab_dot_api_dot_ledger_dot_v1_dot_ledger__service__pb2.ScanRequest.FromString,
+                    response_serializer=arenalab_dot_api_dot_ledger_dot_v1_dot_ledger__service__pb2.ScanResponse.SerializeToString,
+            ),
             'Prove': grpc.unary_unary_rpc_method_handler(
                     servicer.Prove,
                     request_deserializer=arenalab_dot_api_dot_ledger_dot_v1_dot_ledger__service__pb2.ProveRequest.FromString,
                     response_serializer=arenalab_dot_api_dot_ledger_dot_v1_dot_ledger__service__pb2.ProveResponse.SerializeToString,
+            ),
+            'GetReceipt': grpc.unary_unary_rpc_method_handler(
+                    servicer.GetReceipt,
+                    request_deserializer=arenalab_dot_api_dot_ledger_dot_v1_dot_ledger__service__pb2.GetReceiptRequest.FromString,
+                    response_serializer=arenalab_dot_api_dot_ledger_dot_v1_dot_ledger__service__pb2.GetReceiptResponse.SerializeToString,
             ),
             'GetConsistency': grpc.unary_unary_rpc_method_handler(
                     servicer.GetConsistency,
@@ -180,6 +354,11 @@ def add_LedgerServiceServicer_to_server(servicer, server):
                     request_deserializer=arenalab_dot_api_dot_ledger_dot_v1_dot_ledger__service__pb2.GetCheckpointRequest.FromString,
                     response_serializer=arenalab_dot_api_dot_ledger_dot_v1_dot_ledger__service__pb2.GetCheckpointResponse.SerializeToString,
             ),
+            'WatchCheckpoints': grpc.unary_stream_rpc_method_handler(
+                    servicer.WatchCheckpoints,
+                    request_deserializer=arenalab_dot_api_dot_ledger_dot_v1_dot_ledger__service__pb2.WatchCheckpointsRequest.FromString,
+                    response_serializer=arenalab_dot_api_dot_ledger_dot_v1_dot_ledger__service__pb2.WatchCheckpointsResponse.SerializeToString,
+            ),
             'Verify': grpc.unary_unary_rpc_method_handler(
                     servicer.Verify,
                     request_deserializer=arenalab_dot_api_dot_ledger_dot_v1_dot_ledger__service__pb2.VerifyRequest.FromString,
@@ -190,6 +369,26 @@ def add_LedgerServiceServicer_to_server(servicer, server):
                     request_deserializer=arenalab_dot_api_dot_ledger_dot_v1_dot_ledger__service__pb2.EraseRequest.FromString,
                     response_serializer=arenalab_dot_api_dot_ledger_dot_v1_dot_ledger__service__pb2.EraseResponse.SerializeToString,
             ),
+            'ListAffected': grpc.unary_stream_rpc_method_handler(
+                    servicer.ListAffected,
+                    request_deserializer=arenalab_dot_api_dot_ledger_dot_v1_dot_ledger__service__pb2.ListAffectedRequest.FromString,
+                    response_serializer=arenalab_dot_api_dot_ledger_dot_v1_dot_ledger__service__pb2.ListAffectedResponse.SerializeToString,
+            ),
+            'SupersedeSpan': grpc.unary_unary_rpc_method_handler(
+                    servicer.SupersedeSpan,
+                    request_deserializer=arenalab_dot_api_dot_ledger_dot_v1_dot_ledger__service__pb2.SupersedeSpanRequest.FromString,
+                    response_serializer=arenalab_dot_api_dot_ledger_dot_v1_dot_ledger__service__pb2.SupersedeSpanResponse.SerializeToString,
+            ),
+            'Export': grpc.unary_stream_rpc_method_handler(
+                    servicer.Export,
+                    request_deserializer=arenalab_dot_api_dot_ledger_dot_v1_dot_ledger__service__pb2.ExportRequest.FromString,
+                    response_serializer=arenalab_dot_api_dot_ledger_dot_v1_dot_ledger__service__pb2.ExportResponse.SerializeToString,
+            ),
+            'ListLogs': grpc.unary_unary_rpc_method_handler(
+                    servicer.ListLogs,
+                    request_deserializer=arenalab_dot_api_dot_ledger_dot_v1_dot_ledger__service__pb2.ListLogsRequest.FromString,
+                    response_serializer=arenalab_dot_api_dot_ledger_dot_v1_dot_ledger__service__pb2.ListLogsResponse.SerializeToString,
+            ),
     }
     generic_handler = grpc.method_handlers_generic_handler(
             'arenalab.api.ledger.v1.LedgerService', rpc_method_handlers)
@@ -199,12 +398,21 @@ def add_LedgerServiceServicer_to_server(servicer, server):
 
  # This class is part of an EXPERIMENTAL API.
 class LedgerService:
-    """LedgerService is an append-only Merkle log with Ed25519-signed checkpoints.
+    """LedgerService keeps append-only Merkle logs with Ed25519-signed checkpoints.
 
-    A leaf is canonical JSON. It carries salted commitments to the content, not the
-    content: that lies beside it, encrypted per subject, so that erasing a
-    subject's key erases the content and leaves every proof valid. Every RPC but
-    GetCheckpoint and Verify returns DATA_LOSS (CORRUPT_LEDGER) for what is damaged.
+    A leaf is canonical JSON (RFC 8785). It carries salted commitments to the
+    content, not the content: that lies in a store beside the log, encrypted per
+    subject, so that destroying a subject's key erases the content and leaves every
+    proof valid.
+
+    One service may keep several logs, by scope and by period; each has its own
+    tree, checkpoints and key. `log` in a request names one by its origin; empty
+    means the log that takes the scope's entries now. An origin that the service
+    does not keep is NOT_FOUND (UNKNOWN_LOG).
+
+    Every RPC but GetCheckpoint, WatchCheckpoints, ListLogs and Verify returns
+    DATA_LOSS (CORRUPT_LEDGER) for a log that is damaged, or whose disk failed to
+    sync: it takes and proves nothing more until it was verified and opened again.
     """
 
     @staticmethod
@@ -224,6 +432,33 @@ class LedgerService:
             '/arenalab.api.ledger.v1.LedgerService/Append',
             arenalab_dot_api_dot_ledger_dot_v1_dot_ledger__service__pb2.AppendRequest.SerializeToString,
             arenalab_dot_api_dot_ledger_dot_v1_dot_ledger__service__pb2.AppendResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def AppendStream(request_iterator,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.stream_unary(
+            request_iterator,
+            target,
+            '/arenalab.api.ledger.v1.LedgerService/AppendStream',
+            arenalab_dot_api_dot_ledger_dot_v1_dot_ledger__service__pb2.AppendStreamRequest.SerializeToString,
+            arenalab_dot_api_dot_ledger_dot_v1_dot_ledger__service__pb2.AppendStreamResponse.FromString,
             options,
             channel_credentials,
             insecure,
@@ -262,6 +497,60 @@ class LedgerService:
             _registered_method=True)
 
     @staticmethod
+    def GetByTrace(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/arenalab.api.ledger.v1.LedgerService/GetByTrace',
+            arenalab_dot_api_dot_ledger_dot_v1_dot_ledger__service__pb2.GetByTraceRequest.SerializeToString,
+            arenalab_dot_api_dot_ledger_dot_v1_dot_ledger__service__pb2.GetByTraceResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def Scan(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_stream(
+            request,
+            target,
+            '/arenalab.api.ledger.v1.LedgerService/Scan',
+            arenalab_dot_api_dot_ledger_dot_v1_dot_ledger__service__pb2.ScanRequest.SerializeToString,
+            arenalab_dot_api_dot_ledger_dot_v1_dot_ledger__service__pb2.ScanResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
     def Prove(request,
             target,
             options=(),
@@ -278,6 +567,33 @@ class LedgerService:
             '/arenalab.api.ledger.v1.LedgerService/Prove',
             arenalab_dot_api_dot_ledger_dot_v1_dot_ledger__service__pb2.ProveRequest.SerializeToString,
             arenalab_dot_api_dot_ledger_dot_v1_dot_ledger__service__pb2.ProveResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def GetReceipt(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/arenalab.api.ledger.v1.LedgerService/GetReceipt',
+            arenalab_dot_api_dot_ledger_dot_v1_dot_ledger__service__pb2.GetReceiptRequest.SerializeToString,
+            arenalab_dot_api_dot_ledger_dot_v1_dot_ledger__service__pb2.GetReceiptResponse.FromString,
             options,
             channel_credentials,
             insecure,
@@ -343,6 +659,33 @@ class LedgerService:
             _registered_method=True)
 
     @staticmethod
+    def WatchCheckpoints(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_stream(
+            request,
+            target,
+            '/arenalab.api.ledger.v1.LedgerService/WatchCheckpoints',
+            arenalab_dot_api_dot_ledger_dot_v1_dot_ledger__service__pb2.WatchCheckpointsRequest.SerializeToString,
+            arenalab_dot_api_dot_ledger_dot_v1_dot_ledger__service__pb2.WatchCheckpointsResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
     def Verify(request,
             target,
             options=(),
@@ -386,6 +729,114 @@ class LedgerService:
             '/arenalab.api.ledger.v1.LedgerService/Erase',
             arenalab_dot_api_dot_ledger_dot_v1_dot_ledger__service__pb2.EraseRequest.SerializeToString,
             arenalab_dot_api_dot_ledger_dot_v1_dot_ledger__service__pb2.EraseResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def ListAffected(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_stream(
+            request,
+            target,
+            '/arenalab.api.ledger.v1.LedgerService/ListAffected',
+            arenalab_dot_api_dot_ledger_dot_v1_dot_ledger__service__pb2.ListAffectedRequest.SerializeToString,
+            arenalab_dot_api_dot_ledger_dot_v1_dot_ledger__service__pb2.ListAffectedResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def SupersedeSpan(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/arenalab.api.ledger.v1.LedgerService/SupersedeSpan',
+            arenalab_dot_api_dot_ledger_dot_v1_dot_ledger__service__pb2.SupersedeSpanRequest.SerializeToString,
+            arenalab_dot_api_dot_ledger_dot_v1_dot_ledger__service__pb2.SupersedeSpanResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def Export(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_stream(
+            request,
+            target,
+            '/arenalab.api.ledger.v1.LedgerService/Export',
+            arenalab_dot_api_dot_ledger_dot_v1_dot_ledger__service__pb2.ExportRequest.SerializeToString,
+            arenalab_dot_api_dot_ledger_dot_v1_dot_ledger__service__pb2.ExportResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def ListLogs(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/arenalab.api.ledger.v1.LedgerService/ListLogs',
+            arenalab_dot_api_dot_ledger_dot_v1_dot_ledger__service__pb2.ListLogsRequest.SerializeToString,
+            arenalab_dot_api_dot_ledger_dot_v1_dot_ledger__service__pb2.ListLogsResponse.FromString,
             options,
             channel_credentials,
             insecure,

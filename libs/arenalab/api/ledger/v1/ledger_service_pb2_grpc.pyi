@@ -27,12 +27,21 @@ GRPC_GENERATED_VERSION: str
 GRPC_VERSION: str
 
 class LedgerServiceStub:
-    """LedgerService is an append-only Merkle log with Ed25519-signed checkpoints.
+    """LedgerService keeps append-only Merkle logs with Ed25519-signed checkpoints.
 
-    A leaf is canonical JSON. It carries salted commitments to the content, not the
-    content: that lies beside it, encrypted per subject, so that erasing a
-    subject's key erases the content and leaves every proof valid. Every RPC but
-    GetCheckpoint and Verify returns DATA_LOSS (CORRUPT_LEDGER) for what is damaged.
+    A leaf is canonical JSON (RFC 8785). It carries salted commitments to the
+    content, not the content: that lies in a store beside the log, encrypted per
+    subject, so that destroying a subject's key erases the content and leaves every
+    proof valid.
+
+    One service may keep several logs, by scope and by period; each has its own
+    tree, checkpoints and key. `log` in a request names one by its origin; empty
+    means the log that takes the scope's entries now. An origin that the service
+    does not keep is NOT_FOUND (UNKNOWN_LOG).
+
+    Every RPC but GetCheckpoint, WatchCheckpoints, ListLogs and Verify returns
+    DATA_LOSS (CORRUPT_LEDGER) for a log that is damaged, or whose disk failed to
+    sync: it takes and proves nothing more until it was verified and opened again.
     """
 
     @_typing.overload
@@ -44,18 +53,44 @@ class LedgerServiceStub:
 
     Appending an entry_id again with the same entry returns the receipt of the
     leaf that is there. Errors: INVALID_ARGUMENT (INVALID_ARGUMENT, TOO_LARGE);
-    RESOURCE_EXHAUSTED (STORAGE_FULL; nothing was kept), (OVERLOADED).
+    RESOURCE_EXHAUSTED (STORAGE_FULL; nothing was kept), (OVERLOADED);
+    ABORTED (BUSY) when another process took the log over.
+    """
+    AppendStream: _grpc.StreamUnaryMultiCallable[_ledger_service_pb2.AppendStreamRequest, _ledger_service_pb2.AppendStreamResponse]
+    """AppendStream seals many entries, in the order in which they come.
+
+    It stops at the first entry that is refused, with that entry's error and its
+    `position` in the metadata; entries before it may be sealed, and sending them
+    again changes nothing. Errors: as for Append.
     """
     Get: _grpc.UnaryUnaryMultiCallable[_ledger_service_pb2.GetRequest, _ledger_service_pb2.GetResponse]
     """Get returns an entry with its content, by leaf index or entry id.
 
     Errors: INVALID_ARGUMENT (INVALID_ARGUMENT) when neither is given; NOT_FOUND
-    (UNKNOWN_LEAF), also for a leaf of another scope.
+    (UNKNOWN_LEAF), also for a leaf of another scope. Content that was erased is
+    no error: `content_state` says so.
+    """
+    GetByTrace: _grpc.UnaryUnaryMultiCallable[_ledger_service_pb2.GetByTraceRequest, _ledger_service_pb2.GetByTraceResponse]
+    """GetByTrace returns the entries that were sealed under one trace, oldest first.
+
+    Errors: INVALID_ARGUMENT (INVALID_ARGUMENT) unless trace_id is 32 hexadecimal
+    digits. A trace without entries gives an empty response.
+    """
+    Scan: _grpc.UnaryStreamMultiCallable[_ledger_service_pb2.ScanRequest, _ledger_service_pb2.ScanResponse]
+    """Scan streams the scope's entries in log order, filtered.
+
+    Errors: INVALID_ARGUMENT (INVALID_ARGUMENT).
     """
     Prove: _grpc.UnaryUnaryMultiCallable[_ledger_service_pb2.ProveRequest, _ledger_service_pb2.ProveResponse]
     """Prove returns the receipt of a leaf against the latest checkpoint.
 
     Errors: NOT_FOUND (UNKNOWN_LEAF), also for a leaf of another scope.
+    """
+    GetReceipt: _grpc.UnaryUnaryMultiCallable[_ledger_service_pb2.GetReceiptRequest, _ledger_service_pb2.GetReceiptResponse]
+    """GetReceipt returns the receipt of an entry, and what was said of it later:
+    spans that it leaned on and that were superseded since.
+
+    Errors: as for Get.
     """
     GetConsistency: _grpc.UnaryUnaryMultiCallable[_ledger_service_pb2.GetConsistencyRequest, _ledger_service_pb2.GetConsistencyResponse]
     """GetConsistency proves that the tree of one size is a prefix of another's.
@@ -64,10 +99,17 @@ class LedgerServiceStub:
     """
     GetCheckpoint: _grpc.UnaryUnaryMultiCallable[_ledger_service_pb2.GetCheckpointRequest, _ledger_service_pb2.GetCheckpointResponse]
     """GetCheckpoint returns the latest signed checkpoint and the public key."""
-    Verify: _grpc.UnaryUnaryMultiCallable[_ledger_service_pb2.VerifyRequest, _ledger_service_pb2.VerifyResponse]
-    """Verify reads every segment again and checks every line, hash and checkpoint.
+    WatchCheckpoints: _grpc.UnaryStreamMultiCallable[_ledger_service_pb2.WatchCheckpointsRequest, _ledger_service_pb2.WatchCheckpointsResponse]
+    """WatchCheckpoints streams the latest checkpoint, then each newer one.
 
-    Damage is a response, not an error.
+    A reader that is slow gets the newest only: sizes may skip, never go back.
+    Errors: RESOURCE_EXHAUSTED (OVERLOADED) when too many watch already.
+    """
+    Verify: _grpc.UnaryUnaryMultiCallable[_ledger_service_pb2.VerifyRequest, _ledger_service_pb2.VerifyResponse]
+    """Verify reads segments again and checks every line, hash and checkpoint.
+
+    Damage is a response, not an error. Errors: INVALID_ARGUMENT
+    (INVALID_ARGUMENT) unless first <= end <= size.
     """
     Erase: _grpc.UnaryUnaryMultiCallable[_ledger_service_pb2.EraseRequest, _ledger_service_pb2.EraseResponse]
     """Erase destroys the key of a subject's content. It cannot be undone; the
@@ -76,15 +118,45 @@ class LedgerServiceStub:
     Errors: INVALID_ARGUMENT (INVALID_ARGUMENT); NOT_FOUND (UNKNOWN_LEAF) when the
     subject has no content; RESOURCE_EXHAUSTED (STORAGE_FULL).
     """
+    ListAffected: _grpc.UnaryStreamMultiCallable[_ledger_service_pb2.ListAffectedRequest, _ledger_service_pb2.ListAffectedResponse]
+    """ListAffected streams every entry that leaned on a span, oldest first.
+
+    Errors: INVALID_ARGUMENT (INVALID_ARGUMENT). A span that nothing leaned on
+    gives an empty stream.
+    """
+    SupersedeSpan: _grpc.UnaryUnaryMultiCallable[_ledger_service_pb2.SupersedeSpanRequest, _ledger_service_pb2.SupersedeSpanResponse]
+    """SupersedeSpan seals that a span is wrong; GetReceipt shows it on every answer
+    that leaned on the span. Saying the same again returns the leaf that is there.
+
+    Errors: as for Append.
+    """
+    Export: _grpc.UnaryStreamMultiCallable[_ledger_service_pb2.ExportRequest, _ledger_service_pb2.ExportResponse]
+    """Export streams a log as static files in the C2SP tlog-tiles layout: tiles,
+    entry bundles and, last, the checkpoint that they answer for. Any HTTP server
+    or bucket can serve them. Leaves only: no content, encrypted or not.
+
+    Errors: INVALID_ARGUMENT (INVALID_ARGUMENT) unless first_size <= size.
+    """
+    ListLogs: _grpc.UnaryUnaryMultiCallable[_ledger_service_pb2.ListLogsRequest, _ledger_service_pb2.ListLogsResponse]
+    """ListLogs returns every log that the service keeps, oldest period first."""
 
 @_typing.type_check_only
 class LedgerServiceAsyncStub(LedgerServiceStub):
-    """LedgerService is an append-only Merkle log with Ed25519-signed checkpoints.
+    """LedgerService keeps append-only Merkle logs with Ed25519-signed checkpoints.
 
-    A leaf is canonical JSON. It carries salted commitments to the content, not the
-    content: that lies beside it, encrypted per subject, so that erasing a
-    subject's key erases the content and leaves every proof valid. Every RPC but
-    GetCheckpoint and Verify returns DATA_LOSS (CORRUPT_LEDGER) for what is damaged.
+    A leaf is canonical JSON (RFC 8785). It carries salted commitments to the
+    content, not the content: that lies in a store beside the log, encrypted per
+    subject, so that destroying a subject's key erases the content and leaves every
+    proof valid.
+
+    One service may keep several logs, by scope and by period; each has its own
+    tree, checkpoints and key. `log` in a request names one by its origin; empty
+    means the log that takes the scope's entries now. An origin that the service
+    does not keep is NOT_FOUND (UNKNOWN_LOG).
+
+    Every RPC but GetCheckpoint, WatchCheckpoints, ListLogs and Verify returns
+    DATA_LOSS (CORRUPT_LEDGER) for a log that is damaged, or whose disk failed to
+    sync: it takes and proves nothing more until it was verified and opened again.
     """
 
     def __init__(self, channel: _aio.Channel) -> None: ...
@@ -93,18 +165,44 @@ class LedgerServiceAsyncStub(LedgerServiceStub):
 
     Appending an entry_id again with the same entry returns the receipt of the
     leaf that is there. Errors: INVALID_ARGUMENT (INVALID_ARGUMENT, TOO_LARGE);
-    RESOURCE_EXHAUSTED (STORAGE_FULL; nothing was kept), (OVERLOADED).
+    RESOURCE_EXHAUSTED (STORAGE_FULL; nothing was kept), (OVERLOADED);
+    ABORTED (BUSY) when another process took the log over.
+    """
+    AppendStream: _aio.StreamUnaryMultiCallable[_ledger_service_pb2.AppendStreamRequest, _ledger_service_pb2.AppendStreamResponse]  # type: ignore[assignment]
+    """AppendStream seals many entries, in the order in which they come.
+
+    It stops at the first entry that is refused, with that entry's error and its
+    `position` in the metadata; entries before it may be sealed, and sending them
+    again changes nothing. Errors: as for Append.
     """
     Get: _aio.UnaryUnaryMultiCallable[_ledger_service_pb2.GetRequest, _ledger_service_pb2.GetResponse]  # type: ignore[assignment]
     """Get returns an entry with its content, by leaf index or entry id.
 
     Errors: INVALID_ARGUMENT (INVALID_ARGUMENT) when neither is given; NOT_FOUND
-    (UNKNOWN_LEAF), also for a leaf of another scope.
+    (UNKNOWN_LEAF), also for a leaf of another scope. Content that was erased is
+    no error: `content_state` says so.
+    """
+    GetByTrace: _aio.UnaryUnaryMultiCallable[_ledger_service_pb2.GetByTraceRequest, _ledger_service_pb2.GetByTraceResponse]  # type: ignore[assignment]
+    """GetByTrace returns the entries that were sealed under one trace, oldest first.
+
+    Errors: INVALID_ARGUMENT (INVALID_ARGUMENT) unless trace_id is 32 hexadecimal
+    digits. A trace without entries gives an empty response.
+    """
+    Scan: _aio.UnaryStreamMultiCallable[_ledger_service_pb2.ScanRequest, _ledger_service_pb2.ScanResponse]  # type: ignore[assignment]
+    """Scan streams the scope's entries in log order, filtered.
+
+    Errors: INVALID_ARGUMENT (INVALID_ARGUMENT).
     """
     Prove: _aio.UnaryUnaryMultiCallable[_ledger_service_pb2.ProveRequest, _ledger_service_pb2.ProveResponse]  # type: ignore[assignment]
     """Prove returns the receipt of a leaf against the latest checkpoint.
 
     Errors: NOT_FOUND (UNKNOWN_LEAF), also for a leaf of another scope.
+    """
+    GetReceipt: _aio.UnaryUnaryMultiCallable[_ledger_service_pb2.GetReceiptRequest, _ledger_service_pb2.GetReceiptResponse]  # type: ignore[assignment]
+    """GetReceipt returns the receipt of an entry, and what was said of it later:
+    spans that it leaned on and that were superseded since.
+
+    Errors: as for Get.
     """
     GetConsistency: _aio.UnaryUnaryMultiCallable[_ledger_service_pb2.GetConsistencyRequest, _ledger_service_pb2.GetConsistencyResponse]  # type: ignore[assignment]
     """GetConsistency proves that the tree of one size is a prefix of another's.
@@ -113,10 +211,17 @@ class LedgerServiceAsyncStub(LedgerServiceStub):
     """
     GetCheckpoint: _aio.UnaryUnaryMultiCallable[_ledger_service_pb2.GetCheckpointRequest, _ledger_service_pb2.GetCheckpointResponse]  # type: ignore[assignment]
     """GetCheckpoint returns the latest signed checkpoint and the public key."""
-    Verify: _aio.UnaryUnaryMultiCallable[_ledger_service_pb2.VerifyRequest, _ledger_service_pb2.VerifyResponse]  # type: ignore[assignment]
-    """Verify reads every segment again and checks every line, hash and checkpoint.
+    WatchCheckpoints: _aio.UnaryStreamMultiCallable[_ledger_service_pb2.WatchCheckpointsRequest, _ledger_service_pb2.WatchCheckpointsResponse]  # type: ignore[assignment]
+    """WatchCheckpoints streams the latest checkpoint, then each newer one.
 
-    Damage is a response, not an error.
+    A reader that is slow gets the newest only: sizes may skip, never go back.
+    Errors: RESOURCE_EXHAUSTED (OVERLOADED) when too many watch already.
+    """
+    Verify: _aio.UnaryUnaryMultiCallable[_ledger_service_pb2.VerifyRequest, _ledger_service_pb2.VerifyResponse]  # type: ignore[assignment]
+    """Verify reads segments again and checks every line, hash and checkpoint.
+
+    Damage is a response, not an error. Errors: INVALID_ARGUMENT
+    (INVALID_ARGUMENT) unless first <= end <= size.
     """
     Erase: _aio.UnaryUnaryMultiCallable[_ledger_service_pb2.EraseRequest, _ledger_service_pb2.EraseResponse]  # type: ignore[assignment]
     """Erase destroys the key of a subject's content. It cannot be undone; the
@@ -125,14 +230,44 @@ class LedgerServiceAsyncStub(LedgerServiceStub):
     Errors: INVALID_ARGUMENT (INVALID_ARGUMENT); NOT_FOUND (UNKNOWN_LEAF) when the
     subject has no content; RESOURCE_EXHAUSTED (STORAGE_FULL).
     """
+    ListAffected: _aio.UnaryStreamMultiCallable[_ledger_service_pb2.ListAffectedRequest, _ledger_service_pb2.ListAffectedResponse]  # type: ignore[assignment]
+    """ListAffected streams every entry that leaned on a span, oldest first.
+
+    Errors: INVALID_ARGUMENT (INVALID_ARGUMENT). A span that nothing leaned on
+    gives an empty stream.
+    """
+    SupersedeSpan: _aio.UnaryUnaryMultiCallable[_ledger_service_pb2.SupersedeSpanRequest, _ledger_service_pb2.SupersedeSpanResponse]  # type: ignore[assignment]
+    """SupersedeSpan seals that a span is wrong; GetReceipt shows it on every answer
+    that leaned on the span. Saying the same again returns the leaf that is there.
+
+    Errors: as for Append.
+    """
+    Export: _aio.UnaryStreamMultiCallable[_ledger_service_pb2.ExportRequest, _ledger_service_pb2.ExportResponse]  # type: ignore[assignment]
+    """Export streams a log as static files in the C2SP tlog-tiles layout: tiles,
+    entry bundles and, last, the checkpoint that they answer for. Any HTTP server
+    or bucket can serve them. Leaves only: no content, encrypted or not.
+
+    Errors: INVALID_ARGUMENT (INVALID_ARGUMENT) unless first_size <= size.
+    """
+    ListLogs: _aio.UnaryUnaryMultiCallable[_ledger_service_pb2.ListLogsRequest, _ledger_service_pb2.ListLogsResponse]  # type: ignore[assignment]
+    """ListLogs returns every log that the service keeps, oldest period first."""
 
 class LedgerServiceServicer(metaclass=_abc_1.ABCMeta):
-    """LedgerService is an append-only Merkle log with Ed25519-signed checkpoints.
+    """LedgerService keeps append-only Merkle logs with Ed25519-signed checkpoints.
 
-    A leaf is canonical JSON. It carries salted commitments to the content, not the
-    content: that lies beside it, encrypted per subject, so that erasing a
-    subject's key erases the content and leaves every proof valid. Every RPC but
-    GetCheckpoint and Verify returns DATA_LOSS (CORRUPT_LEDGER) for what is damaged.
+    A leaf is canonical JSON (RFC 8785). It carries salted commitments to the
+    content, not the content: that lies in a store beside the log, encrypted per
+    subject, so that destroying a subject's key erases the content and leaves every
+    proof valid.
+
+    One service may keep several logs, by scope and by period; each has its own
+    tree, checkpoints and key. `log` in a request names one by its origin; empty
+    means the log that takes the scope's entries now. An origin that the service
+    does not keep is NOT_FOUND (UNKNOWN_LOG).
+
+    Every RPC but GetCheckpoint, WatchCheckpoints, ListLogs and Verify returns
+    DATA_LOSS (CORRUPT_LEDGER) for a log that is damaged, or whose disk failed to
+    sync: it takes and proves nothing more until it was verified and opened again.
     """
 
     @_abc_1.abstractmethod
@@ -145,7 +280,21 @@ class LedgerServiceServicer(metaclass=_abc_1.ABCMeta):
 
         Appending an entry_id again with the same entry returns the receipt of the
         leaf that is there. Errors: INVALID_ARGUMENT (INVALID_ARGUMENT, TOO_LARGE);
-        RESOURCE_EXHAUSTED (STORAGE_FULL; nothing was kept), (OVERLOADED).
+        RESOURCE_EXHAUSTED (STORAGE_FULL; nothing was kept), (OVERLOADED);
+        ABORTED (BUSY) when another process took the log over.
+        """
+
+    @_abc_1.abstractmethod
+    def AppendStream(
+        self,
+        request_iterator: _MaybeAsyncIterator[_ledger_service_pb2.AppendStreamRequest],
+        context: _ServicerContext,
+    ) -> _typing.Union[_ledger_service_pb2.AppendStreamResponse, _abc.Awaitable[_ledger_service_pb2.AppendStreamResponse]]:
+        """AppendStream seals many entries, in the order in which they come.
+
+        It stops at the first entry that is refused, with that entry's error and its
+        `position` in the metadata; entries before it may be sealed, and sending them
+        again changes nothing. Errors: as for Append.
         """
 
     @_abc_1.abstractmethod
@@ -157,7 +306,31 @@ class LedgerServiceServicer(metaclass=_abc_1.ABCMeta):
         """Get returns an entry with its content, by leaf index or entry id.
 
         Errors: INVALID_ARGUMENT (INVALID_ARGUMENT) when neither is given; NOT_FOUND
-        (UNKNOWN_LEAF), also for a leaf of another scope.
+        (UNKNOWN_LEAF), also for a leaf of another scope. Content that was erased is
+        no error: `content_state` says so.
+        """
+
+    @_abc_1.abstractmethod
+    def GetByTrace(
+        self,
+        request: _ledger_service_pb2.GetByTraceRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_ledger_service_pb2.GetByTraceResponse, _abc.Awaitable[_ledger_service_pb2.GetByTraceResponse]]:
+        """GetByTrace returns the entries that were sealed under one trace, oldest first.
+
+        Errors: INVALID_ARGUMENT (INVALID_ARGUMENT) unless trace_id is 32 hexadecimal
+        digits. A trace without entries gives an empty response.
+        """
+
+    @_abc_1.abstractmethod
+    def Scan(
+        self,
+        request: _ledger_service_pb2.ScanRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_abc.Iterator[_ledger_service_pb2.ScanResponse], _abc.AsyncIterator[_ledger_service_pb2.ScanResponse]]:
+        """Scan streams the scope's entries in log order, filtered.
+
+        Errors: INVALID_ARGUMENT (INVALID_ARGUMENT).
         """
 
     @_abc_1.abstractmethod
@@ -169,6 +342,18 @@ class LedgerServiceServicer(metaclass=_abc_1.ABCMeta):
         """Prove returns the receipt of a leaf against the latest checkpoint.
 
         Errors: NOT_FOUND (UNKNOWN_LEAF), also for a leaf of another scope.
+        """
+
+    @_abc_1.abstractmethod
+    def GetReceipt(
+        self,
+        request: _ledger_service_pb2.GetReceiptRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_ledger_service_pb2.GetReceiptResponse, _abc.Awaitable[_ledger_service_pb2.GetReceiptResponse]]:
+        """GetReceipt returns the receipt of an entry, and what was said of it later:
+        spans that it leaned on and that were superseded since.
+
+        Errors: as for Get.
         """
 
     @_abc_1.abstractmethod
@@ -191,14 +376,27 @@ class LedgerServiceServicer(metaclass=_abc_1.ABCMeta):
         """GetCheckpoint returns the latest signed checkpoint and the public key."""
 
     @_abc_1.abstractmethod
+    def WatchCheckpoints(
+        self,
+        request: _ledger_service_pb2.WatchCheckpointsRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_abc.Iterator[_ledger_service_pb2.WatchCheckpointsResponse], _abc.AsyncIterator[_ledger_service_pb2.WatchCheckpointsResponse]]:
+        """WatchCheckpoints streams the latest checkpoint, then each newer one.
+
+        A reader that is slow gets the newest only: sizes may skip, never go back.
+        Errors: RESOURCE_EXHAUSTED (OVERLOADED) when too many watch already.
+        """
+
+    @_abc_1.abstractmethod
     def Verify(
         self,
         request: _ledger_service_pb2.VerifyRequest,
         context: _ServicerContext,
     ) -> _typing.Union[_ledger_service_pb2.VerifyResponse, _abc.Awaitable[_ledger_service_pb2.VerifyResponse]]:
-        """Verify reads every segment again and checks every line, hash and checkpoint.
+        """Verify reads segments again and checks every line, hash and checkpoint.
 
-        Damage is a response, not an error.
+        Damage is a response, not an error. Errors: INVALID_ARGUMENT
+        (INVALID_ARGUMENT) unless first <= end <= size.
         """
 
     @_abc_1.abstractmethod
@@ -213,5 +411,50 @@ class LedgerServiceServicer(metaclass=_abc_1.ABCMeta):
         Errors: INVALID_ARGUMENT (INVALID_ARGUMENT); NOT_FOUND (UNKNOWN_LEAF) when the
         subject has no content; RESOURCE_EXHAUSTED (STORAGE_FULL).
         """
+
+    @_abc_1.abstractmethod
+    def ListAffected(
+        self,
+        request: _ledger_service_pb2.ListAffectedRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_abc.Iterator[_ledger_service_pb2.ListAffectedResponse], _abc.AsyncIterator[_ledger_service_pb2.ListAffectedResponse]]:
+        """ListAffected streams every entry that leaned on a span, oldest first.
+
+        Errors: INVALID_ARGUMENT (INVALID_ARGUMENT). A span that nothing leaned on
+        gives an empty stream.
+        """
+
+    @_abc_1.abstractmethod
+    def SupersedeSpan(
+        self,
+        request: _ledger_service_pb2.SupersedeSpanRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_ledger_service_pb2.SupersedeSpanResponse, _abc.Awaitable[_ledger_service_pb2.SupersedeSpanResponse]]:
+        """SupersedeSpan seals that a span is wrong; GetReceipt shows it on every answer
+        that leaned on the span. Saying the same again returns the leaf that is there.
+
+        Errors: as for Append.
+        """
+
+    @_abc_1.abstractmethod
+    def Export(
+        self,
+        request: _ledger_service_pb2.ExportRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_abc.Iterator[_ledger_service_pb2.ExportResponse], _abc.AsyncIterator[_ledger_service_pb2.ExportResponse]]:
+        """Export streams a log as static files in the C2SP tlog-tiles layout: tiles,
+        entry bundles and, last, the checkpoint that they answer for. Any HTTP server
+        or bucket can serve them. Leaves only: no content, encrypted or not.
+
+        Errors: INVALID_ARGUMENT (INVALID_ARGUMENT) unless first_size <= size.
+        """
+
+    @_abc_1.abstractmethod
+    def ListLogs(
+        self,
+        request: _ledger_service_pb2.ListLogsRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_ledger_service_pb2.ListLogsResponse, _abc.Awaitable[_ledger_service_pb2.ListLogsResponse]]:
+        """ListLogs returns every log that the service keeps, oldest period first."""
 
 def add_LedgerServiceServicer_to_server(servicer: LedgerServiceServicer, server: _typing.Union[_grpc.Server, _aio.Server]) -> None: ...
