@@ -75,10 +75,21 @@ class Log:
         *,
         now_ns: Callable[[], int],
         random: Randomness,
+        subjects: SubjectKeys | None = None,
         rolling: Rolling = Rolling(),  # noqa: B008 - frozen
         disk: Disk | None = None,
     ) -> None:
         """Opens the log in a directory, or starts one; takes the directory's lock.
+
+        Args:
+            directory: Of the segments.
+            keys: Sign checkpoints; their name is the log's origin.
+            now_ns: Nanoseconds since the epoch: the leaves' time.
+            random: Returns that many random bytes.
+            subjects: Keys of the content, where several logs share them; by default the
+                log keeps its own.
+            rolling: When a new segment begins.
+            disk: What writes and syncs.
 
         Raises:
             BusyError: Another process has it open.
@@ -95,7 +106,8 @@ class Log:
         self._lock = DirectoryLock(directory)
         try:
             found = open_directory(directory, keys)
-            self.subjects = SubjectKeys(directory, random)
+            self._owns_subjects = subjects is None
+            self.subjects = subjects or SubjectKeys(directory, random)
         except BaseException:
             self._lock.release()
             raise
@@ -171,7 +183,8 @@ class Log:
         if self._high_water is not None:
             self._high_water.close()
         self._segments.close()
-        self.subjects.close()
+        if self._owns_subjects:
+            self.subjects.close()
         self._lock.release()
 
     # Reading.
@@ -280,12 +293,28 @@ class Log:
             DataLossError: CORRUPT_LEDGER.
         """
         place = self.catalog.place(index)
-        line = parse_line(self._segments.read_line(place))
+        return self._checked(index, place, self._segments.read_line(place))
+
+    def _checked(self, index: int, place: Place, read: bytes) -> EntryLine:
+        line = parse_line(read)
         with self._checking_hashes():
             sealed = self.tree.leaf(index)
         if not isinstance(line, EntryLine) or leaf_hash(line.leaf) != sealed:
             raise self._changed(place, f"leaf {index} is not what was sealed")
         return line
+
+    def lines_of(self, number: int, first: int, end: int) -> Iterator[EntryLine]:
+        """Yields the entries [first, end) that a segment has, read in one go.
+
+        Raises:
+            DataLossError: CORRUPT_LEDGER.
+        """
+        last = self.catalog.first_leaf(number) + self.catalog.count(number)
+        with self._segments.files[number].lines.open("rb") as file:
+            for index in range(first, min(last, end)):
+                place = self.catalog.place(index)
+                file.seek(place.offset)
+                yield self._checked(index, place, file.readline())
 
     def _private(self, line: EntryLine) -> Private | None:
         key = self.subjects.find(line.key_id)
@@ -384,7 +413,7 @@ class Log:
             self._segments.append(sealed.lines + encode_checkpoint(note), sealed.content)
         except OSError as error:
             self._give_up(size, error)
-        self._publish(fresh, note)
+        self._publish(fresh, note, now_ns)
 
     def _roll_if_due(self, size: int, now_ns: int) -> None:
         if len(self.catalog):
@@ -417,9 +446,9 @@ class Log:
             raise storage_error(error, self.directory) from error
         raise error
 
-    def _publish(self, fresh: Sequence[NewEntry], note: str) -> None:
+    def _publish(self, fresh: Sequence[NewEntry], note: str, now_ns: int) -> None:
         for new in fresh:
-            self.catalog.add(new.offset, new.name, new.postings())
+            self.catalog.add(new.offset, new.name, new.postings(), now_ns)
         self.head = Head(self.tree.size, note, self._segments.end)
         assert self._high_water is not None  # noqa: S101 - there is one while nothing is damaged
         try:
