@@ -10,6 +10,7 @@ from arenalab.proof.errors import NoteError, ProofError, ReceiptError
 from arenalab.proof.merkle import (
     EMPTY_ROOT,
     HASH_BYTES,
+    LeafSource,
     MerkleTree,
     leaf_hash,
     node_hash,
@@ -34,6 +35,7 @@ __all__ = [
     "HASH_BYTES",
     "SALT_BYTES",
     "Checkpoint",
+    "LeafSource",
     "MerkleTree",
     "NoteError",
     "ProofError",
