@@ -12,7 +12,8 @@ import pytest
 from arenalab.api.common.v1 import message_pb2
 from arenalab.api.ensemble.v1 import ensemble_service_pb2 as pb
 from arenalab.api.ensemble.v1 import ensemble_service_pb2_grpc as pb_grpc
-from arenalab.proof import ReceiptError, receipt_from_json, receipt_from_proto, verify_receipt
+from arenalab.proof import ReceiptError, receipt_from_json, verify_receipt
+from arenalab.proof.proto_form import receipt_from_proto
 
 pytestmark = pytest.mark.slow
 QUESTIONS = json.loads(

@@ -19,7 +19,8 @@ from arenalab.api.ensemble.v1 import ensemble_service_pb2 as pb
 from arenalab.api.ensemble.v1 import ensemble_service_pb2_grpc as pb_grpc
 from arenalab.api.ledger.v1 import ledger_service_pb2 as ledger_pb
 from arenalab.api.ledger.v1 import ledger_service_pb2_grpc as ledger_grpc
-from arenalab.proof import receipt_from_json, receipt_from_proto, verify_receipt
+from arenalab.proof import receipt_from_json, verify_receipt
+from arenalab.proof.proto_form import receipt_from_proto
 
 pytestmark = pytest.mark.slow
 ROOT = Path(__file__).parents[2]

@@ -7,11 +7,10 @@ from arenalab.proof.commitment import (
     verify_content,
 )
 from arenalab.proof.errors import NoteError, ProofError, ReceiptError
+from arenalab.proof.keyring import KeyRing
 from arenalab.proof.merkle import (
     EMPTY_ROOT,
     HASH_BYTES,
-    LeafSource,
-    MerkleTree,
     leaf_hash,
     node_hash,
     verify_consistency,
@@ -20,6 +19,7 @@ from arenalab.proof.merkle import (
 from arenalab.proof.note import (
     Checkpoint,
     Signer,
+    TrustedKeys,
     VerifierKey,
     is_key_name,
     open_checkpoint,
@@ -27,14 +27,15 @@ from arenalab.proof.note import (
     parse_checkpoint,
     split_note,
 )
-from arenalab.proof.proto_form import receipt_from_proto, receipt_to_proto
 from arenalab.proof.receipt import Receipt, receipt_from_json, receipt_to_json, verify_receipt
+from arenalab.proof.tree import LeafSource, MerkleTree
 
 __all__ = [
     "EMPTY_ROOT",
     "HASH_BYTES",
     "SALT_BYTES",
     "Checkpoint",
+    "KeyRing",
     "LeafSource",
     "MerkleTree",
     "NoteError",
@@ -42,6 +43,7 @@ __all__ = [
     "Receipt",
     "ReceiptError",
     "Signer",
+    "TrustedKeys",
     "VerifierKey",
     "content_commitment",
     "is_key_name",
@@ -51,9 +53,7 @@ __all__ = [
     "open_note",
     "parse_checkpoint",
     "receipt_from_json",
-    "receipt_from_proto",
     "receipt_to_json",
-    "receipt_to_proto",
     "split_note",
     "subject_commitment",
     "verify_consistency",

@@ -8,7 +8,8 @@ from google.protobuf.duration_pb2 import Duration
 
 from arenalab.api.common.v1 import answer_pb2, plan_pb2
 from arenalab.api.ensemble.v1 import ensemble_service_pb2 as pb
-from arenalab.proof import receipt_from_proto, receipt_to_json
+from arenalab.proof import receipt_to_json
+from arenalab.proof.proto_form import receipt_from_proto
 
 LIMITS: Final = (
     "The bound is marginal over traffic like the labelled questions it was computed from, "

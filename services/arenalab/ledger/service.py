@@ -14,7 +14,7 @@ from arenalab.ledger.erasure import erase
 from arenalab.ledger.log import Log, Stored
 from arenalab.ledger.verify import Verification, verify_open_log
 from arenalab.mesh import InvalidInputError, annotate, telemetry, tenant_of
-from arenalab.proof import receipt_to_proto
+from arenalab.proof.proto_form import receipt_to_proto
 
 SERVICE_NAME = pb.DESCRIPTOR.services_by_name["LedgerService"].full_name
 
