@@ -37,10 +37,10 @@ from arenalab.proof import (
     Receipt,
     VerifierKey,
     open_checkpoint,
-    receipt_from_proto,
     verify_consistency,
     verify_receipt,
 )
+from arenalab.proof.proto_form import receipt_from_proto
 
 OTHER = scope_pb2.Scope(tenant="other")
 

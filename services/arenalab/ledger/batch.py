@@ -46,7 +46,7 @@ class SealedBatch:
     hashes: bytes
 
 
-def seal_batch(  # noqa: PLR0913 - where and when it will be written
+def seal_batch(
     fresh: Sequence[NewEntry],
     keys: Mapping[Subject, SubjectKey],
     when: str,

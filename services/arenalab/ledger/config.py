@@ -45,7 +45,14 @@ class LedgerConfig:
                 raise ConfigError(f"LEDGER_{name.upper()} must be >= 1")
         if self.segment_age_s <= 0 or self.batch_wait_ms < 0:
             raise ConfigError("LEDGER_SEGMENT_AGE_S must be > 0, LEDGER_BATCH_WAIT_MS >= 0")
-        self.division()
+        division = self.division()
+        if self.signing_key and (division.by_scope or division.shards):
+            raise ConfigError("LEDGER_SIGNING_KEY is one key: each of several logs has its own")
+
+    def key_path_of(self, shard: str) -> Path:
+        """Returns the file with the seed of a shard's logs."""
+        path = self.key_path
+        return path.with_name(f"{path.stem}.{shard}{path.suffix}") if shard else path
 
     def division(self) -> Division:
         """Returns the rule by which entries get to their logs.

@@ -85,7 +85,7 @@ class Private:
     salt: bytes
 
 
-def checked_entry(  # noqa: PLR0913 - the fields of the contract, by name
+def checked_entry(
     *,
     tenant: str,
     entry_id: str,

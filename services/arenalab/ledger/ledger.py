@@ -27,7 +27,7 @@ from arenalab.proof import NoteError, open_note
 
 _logger = logging.getLogger(__name__)
 
-OpenLog = Callable[[Path, str, SubjectKeys], Log]  # directory, origin, keys of its shard
+OpenLog = Callable[[LogName, SubjectKeys], Log]
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,7 +42,7 @@ class OpenedLog:
 class Ledger:
     """Every log, by shard and period. Any thread may call."""
 
-    def __init__(  # noqa: PLR0913 - what only the wiring knows
+    def __init__(
         self,
         root: Path,
         base: str,
@@ -84,6 +84,8 @@ class Ledger:
         try:
             for name in self._names():
                 self._open_in_turn(name)
+            for opened in self._current.values():
+                _seal_rotation(opened)
         except BaseException:
             self.close()
             raise
@@ -94,6 +96,15 @@ class Ledger:
         names = [LogName.of_path(mark.parent.relative_to(self._root).parts) for mark in marks]
         return sorted(names, key=lambda name: (name.period, name.shard))
 
+    def current_if_open(self, tenant: str) -> OpenedLog | None:
+        """Returns the log that takes a scope's entries now, if nothing need be opened."""
+        found = self._current.get(self._division.shard_of(tenant))
+        # A clock that was set back must not reopen a period that ended.
+        is_of_now = found is not None and (
+            found.name.period >= self._division.period_at(self._now_ns())
+        )
+        return found if is_of_now else None
+
     def current(self, tenant: str) -> OpenedLog:
         """Returns the log that takes a scope's entries now; opens it if it must.
 
@@ -101,19 +112,17 @@ class Ledger:
             BudgetSpentError: OVERLOADED; as many logs are open as may be.
             MeshError: What opening a log raises.
         """
-        shard = self._division.shard_of(tenant)
-        period = self._division.period_at(self._now_ns())
-        found = self._current.get(shard)
-        # A clock that was set back must not reopen a period that ended.
-        if found is not None and found.name.period >= period:
-            return found
+        opened = self.current_if_open(tenant)
+        if opened is not None:
+            return opened
         with self._lock:
-            found = self._current.get(shard)
-            if found is not None and found.name.period >= period:
-                return found
-            opened = self._open(LogName(shard, period))
-            if found is not None:
-                _succeed(found, opened)
+            opened = self.current_if_open(tenant)
+            if opened is None:
+                shard = self._division.shard_of(tenant)
+                older = self._current.get(shard)
+                opened = self._open(LogName(shard, self._division.period_at(self._now_ns())))
+                if older is not None:
+                    _succeed(older, opened)
             return opened
 
     def _open(self, name: LogName) -> OpenedLog:
@@ -126,11 +135,10 @@ class Ledger:
             directory = name.shard_directory(self._root)
             directory.mkdir(parents=True, exist_ok=True)
             self._subjects[name.shard] = self._open_subjects(directory)
-        log = self._open_log(name.directory(self._root), origin, self._subjects[name.shard])
+        log = self._open_log(name, self._subjects[name.shard])
         opened = OpenedLog(name, log, self._start_committer(log))
         self._logs[origin] = opened
         self._current[name.shard] = opened
-        _seal_rotation(opened)
         return opened
 
     def _open_in_turn(self, name: LogName) -> None:

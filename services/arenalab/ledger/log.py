@@ -63,6 +63,7 @@ class Stored:
     leaf_index: int
     leaf: bytes
     private: Private | None  # None when it was erased
+    time: str  # RFC 3339
 
 
 class Log:
@@ -76,7 +77,7 @@ class Log:
         now_ns: Callable[[], int],
         random: Randomness,
         subjects: SubjectKeys | None = None,
-        rolling: Rolling = Rolling(),  # noqa: B008 - frozen
+        rolling: Rolling = Rolling(),
         disk: Disk | None = None,
     ) -> None:
         """Opens the log in a directory, or starts one; takes the directory's lock.
@@ -115,6 +116,7 @@ class Log:
         self.tree = found.tree
         self.catalog = found.catalog
         self._segment_since_ns: int | None = None  # counted anew from each start
+        self.cosigned = ""  # the newest checkpoint that witnesses cosigned
         self.head = Head(found.size, found.note, found.end)
         self._high_water: HighWater | None = None
         self._closer = SegmentCloser(self._segments, self.catalog, self.tree)
@@ -216,7 +218,7 @@ class Log:
             DataLossError: CORRUPT_LEDGER.
         """
         line = self._line_of(tenant, leaf_index)
-        return Stored(leaf_index, line.leaf, self._private(line))
+        return Stored(leaf_index, line.leaf, self._private(line), line.fields()["time"])
 
     def find(self, tenant: str, entry_id: str) -> int:
         """Returns the leaf index of a tenant's entry.
@@ -302,6 +304,17 @@ class Log:
         if not isinstance(line, EntryLine) or leaf_hash(line.leaf) != sealed:
             raise self._changed(place, f"leaf {index} is not what was sealed")
         return line
+
+    def lines(self, first: int, end: int) -> Iterator[EntryLine]:
+        """Yields the entries [first, end) in order.
+
+        Raises:
+            DataLossError: CORRUPT_LEDGER.
+        """
+        while first < end:
+            number = self.catalog.segment_of(first)
+            yield from self.lines_of(number, first, end)
+            first = self.catalog.first_leaf(number) + self.catalog.count(number)
 
     def lines_of(self, number: int, first: int, end: int) -> Iterator[EntryLine]:
         """Yields the entries [first, end) that a segment has, read in one go.

@@ -5,8 +5,7 @@ leaf hashes must lead to the root of the checkpoint that ends them, and the file
 have the BLAKE3 it had. Where that leads to a problem, everything is read.
 """
 
-from array import array
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -141,7 +140,7 @@ class _Opening:
         return open_checkpoint(note, self._keys.verifier_keys)
 
 
-def _entries_of(files: SegmentFiles, offsets: "array[int]") -> Iterator[EntryLine]:
+def _entries_of(files: SegmentFiles, offsets: Iterable[int]) -> Iterator[EntryLine]:
     data = files.lines.read_bytes()
     for offset in offsets:
         line = parse_line(data[offset : data.index(b"\n", offset) + 1])

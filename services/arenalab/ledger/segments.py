@@ -92,8 +92,9 @@ class Segments:
         files = SegmentFiles.of(self._directory, len(self.files))
         opened: list[int] = []
         try:
+            # One by one, so that what was opened is closed if the next is not.
             for path in (files.content, files.lines):
-                opened.append(os.open(path, os.O_RDWR | os.O_CREAT | os.O_TRUNC, 0o600))
+                opened.append(_create(path))  # noqa: PERF401
             sync_directory(self._directory)
         except OSError:
             for fd in opened:
@@ -191,3 +192,7 @@ class Segments:
 
 def _size_of(path: Path) -> int:
     return path.stat().st_size if path.exists() else 0
+
+
+def _create(path: Path) -> int:
+    return os.open(path, os.O_RDWR | os.O_CREAT | os.O_TRUNC, 0o600)

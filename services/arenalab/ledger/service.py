@@ -7,11 +7,11 @@ from typing import Any, Final, TypeVar
 
 import grpc
 
-from arenalab.api.common.v1 import scope_pb2
 from arenalab.api.ledger.v1 import ledger_service_pb2 as pb
 from arenalab.api.ledger.v1 import ledger_service_pb2_grpc as pb_grpc
 from arenalab.ledger import queries
 from arenalab.ledger.checking import verify_safely
+from arenalab.ledger.entry import check_span_id
 from arenalab.ledger.export import changed_files
 from arenalab.ledger.ledger import Ledger, OpenedLog
 from arenalab.ledger.log import Log
@@ -83,9 +83,7 @@ class LedgerService(pb_grpc.LedgerServiceServicer):
     async def Get(self, request: pb.GetRequest, context: grpc.ServicerContext) -> pb.GetResponse:
         tenant, opened = await self._log(request)
         find = _finder(request)
-        stored = await asyncio.to_thread(
-            lambda: opened.log.get(tenant, find(opened.log, tenant))
-        )
+        stored = await asyncio.to_thread(lambda: opened.log.get(tenant, find(opened.log, tenant)))
         return stored_to_proto(stored)
 
     async def GetByTrace(
@@ -191,7 +189,7 @@ class LedgerService(pb_grpc.LedgerServiceServicer):
         self, request: pb.ListAffectedRequest, context: grpc.ServicerContext
     ) -> AsyncIterator[pb.ListAffectedResponse]:
         tenant = tenant_of(request.scope)
-        queries.check_span_id("span_id", request.span_id)
+        check_span_id("span_id", request.span_id)
         sent = 0
         for opened in await asyncio.to_thread(self._ledger.of_scope, tenant):
             async for line in _streamed(queries.affected(opened.log, tenant, request.span_id)):
@@ -236,8 +234,7 @@ class LedgerService(pb_grpc.LedgerServiceServicer):
 
     async def _log(self, request: Any) -> tuple[str, OpenedLog]:
         """Returns the scope and the log that a request means."""
-        scope: scope_pb2.Scope = request.scope
-        tenant = tenant_of(scope)
+        tenant = tenant_of(request.scope)
         opened = None if request.log else self._ledger.current_if_open(tenant)
         if opened is None:
             opened = await asyncio.to_thread(self._ledger.named, tenant, request.log)

@@ -17,8 +17,8 @@ from typing import Final
 
 from blake3 import blake3
 
+from arenalab.ledger.disk import sync_directory, write_all
 from arenalab.ledger.entry import KEY_ID_BYTES, Randomness, SubjectKey
-from arenalab.ledger.disk import Disk, sync_directory
 from arenalab.mesh import DataLossError, Reason
 
 NAME: Final = "subjects.keys"
@@ -155,7 +155,7 @@ class SubjectKeys:
         fd = os.open(aside, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600)
         try:
             header = _MAGIC + self._random(_KEY_BYTES)
-            Disk().write_all(fd, header.ljust(RECORD_BYTES, b"\0"))
+            write_all(fd, header.ljust(RECORD_BYTES, b"\0"))
             os.fsync(fd)
         finally:
             os.close(fd)
@@ -191,7 +191,7 @@ class SubjectKeys:
         end = (1 + len(self._records)) * RECORD_BYTES
         try:
             os.lseek(self._fd, end, os.SEEK_SET)
-            Disk().write_all(self._fd, b"".join(record.encode() for record in records))
+            write_all(self._fd, b"".join(record.encode() for record in records))
             os.fsync(self._fd)
         except OSError:
             os.ftruncate(self._fd, end)
