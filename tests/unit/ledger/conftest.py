@@ -8,8 +8,8 @@ from typing import Any
 
 import pytest
 
-from arenalab.ledger.entry import Entry, checked_entry
 from arenalab.ledger.disk import Disk
+from arenalab.ledger.entry import Entry, checked_entry
 from arenalab.ledger.log import Log, Rolling
 from arenalab.proof import KeyRing, Signer
 
