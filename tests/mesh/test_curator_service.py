@@ -24,7 +24,7 @@ from arenalab.api.predictor.v1 import predictor_service_pb2 as predictor_pb
 from arenalab.api.predictor.v1 import predictor_service_pb2_grpc as predictor_grpc
 from arenalab.api.search.v1 import search_service_pb2 as search_pb
 from arenalab.api.search.v1 import search_service_pb2_grpc as search_grpc
-from arenalab.atomic import Span, dump_line
+from arenalab.atomic import Span, canonical_json, dump_line
 from arenalab.curator.config import CuratorConfig
 from arenalab.curator.keys import create_key, public_path
 from arenalab.curator.wiring import running_curator
@@ -395,7 +395,9 @@ async def test_what_is_published_is_signed_measured_loaded_and_sealed(desk: Desk
     (entry,) = desk.peers.entries.values()
     facts = json.loads(entry.facts_json)
     assert entry.kind == ledger_pb.ENTRY_KIND_PUBLICATION
-    assert (facts["dataset"], facts["dataset_version"]) == ("faq", result.dataset_version)
+    assert (facts["dataset"], entry.dataset_version) == ("faq", result.dataset_version)
+    assert entry.model_digest == "00ff"
+    assert entry.config_digest == blake3(canonical_json(facts["settings"])).hexdigest()
     assert (facts["spans"], facts["merkle_root"]) == (15, version.manifest.merkle_root)
     assert VerifyKey(bytes.fromhex(facts["public_key"])).encode() == public
 

@@ -1,5 +1,7 @@
 """Feedback and audits over real gRPC, among the scripted peers of the answer path."""
 
+import asyncio
+import base64
 import json
 from pathlib import Path
 from typing import Any
@@ -8,7 +10,9 @@ import pytest
 
 from arenalab.api.common.v1 import answer_pb2, message_pb2, scope_pb2
 from arenalab.api.ensemble.v1 import ensemble_service_pb2 as pb
+from arenalab.api.ledger.v1 import ledger_service_pb2 as ledger_pb
 from arenalab.api.predictor.v1 import predictor_service_pb2 as predictor_pb
+from arenalab.ledger.wire import entry_from_proto
 from arenalab.mesh import InvalidInputError, NotFoundError, NotReadyError, Reason
 from tests.mesh.test_ensemble_service import World, _abstains, running_world, world
 
@@ -162,3 +166,99 @@ async def test_the_status_of_each_dataset_is_passed_on(world: World) -> None:
         "audit test: e-value 40 reached 20",
         "it is damaged",
     ]
+
+
+async def test_feedback_is_sealed_as_what_follows_up_its_prediction(tmp_path: Path) -> None:
+    async with running_world(tmp_path, audit_rate=1.0) as world:
+        _, finished, _ = await world.ask(user="ada")
+        await _say(world, finished, rating=2, comment="It is the other way round.")
+        await _say(world, finished, rating=2, comment="Once more.")
+        await _say(world, finished, actual_output="Like that.", audit=True)
+        _, complaint, audit = world.ledger.entries
+    for entry in (complaint, audit):
+        assert entry.kind == ledger_pb.ENTRY_KIND_FEEDBACK
+        assert entry.parent_id == finished.prediction_id
+        assert entry.subject == "ada"
+        assert entry.dataset_version == "ab" * 32
+        entry_from_proto(entry)  # the real ledger takes it
+    assert complaint.entry_id == f"feedback:{finished.prediction_id}"
+    assert json.loads(complaint.facts_json) == {
+        "source": "feedback",
+        "verdict": "wrong",
+        "rating": 2,
+    }
+    assert dict(complaint.content) == {"comment": "It is the other way round."}
+    assert audit.entry_id == f"audit:{finished.prediction_id}"
+    assert dict(audit.content) == {"actual_output": "Like that."}
+
+
+@pytest.mark.slow
+async def test_feedback_waits_for_a_ledger_that_is_down_also_over_a_restart(
+    tmp_path: Path,
+) -> None:
+    async with running_world(tmp_path) as world:
+        _, finished, _ = await world.ask()
+        world.ledger.down = True
+        said = await _say(world, finished, helpful=False, comment="no")
+        assert (said.verdict, said.known) == (pb.VERDICT_WRONG, False)
+        assert len(world.predictor.labels) == 1
+    async with running_world(tmp_path) as world:
+        async with asyncio.timeout(20), world.ledger.appended:
+            await world.ledger.appended.wait_for(lambda: bool(world.ledger.entries))
+        [entry] = world.ledger.entries
+        assert entry.parent_id == finished.prediction_id
+        assert entry.content["comment"] == "no"
+
+
+@pytest.mark.slow
+async def test_a_subject_is_erased_wherever_it_is_kept(tmp_path: Path) -> None:
+    async with running_world(tmp_path, audit_rate=1.0) as world:
+        _, mine, _ = await world.ask(text="My secret?", user="ada")
+        _, other, _ = await world.ask(text="Mine too?", user="bob")
+        await _say(world, mine, actual_output="A secret.", audit=True)
+        world.ledger.down = True
+        policy = pb.AnswerPolicy(ledger=pb.LEDGER_POLICY_BEST_EFFORT)
+        _, queued, _ = await world.ask(text="Another secret?", user="ada", policy=policy)
+        assert b"secret" in _everything(tmp_path)
+        request = pb.EraseSubjectRequest(subject="ada")
+        with pytest.raises(NotReadyError):
+            await world.stub.EraseSubject(request)
+        assert b"secret" not in _everything(tmp_path)
+        world.ledger.down = False
+        erased = await world.stub.EraseSubject(request)
+        assert erased.entries == 2
+        assert erased.HasField("receipt")
+        for finished in (mine, queued):
+            with pytest.raises(NotFoundError):
+                await _say(world, finished, helpful=True)
+        assert [one.prediction_id for one in (await _pending(world)).audits] == [
+            other.prediction_id
+        ]
+        async with asyncio.timeout(20), world.ledger.appended:
+            await world.ledger.appended.wait_for(lambda: len(world.ledger.entries) == 4)
+        late = world.ledger.entries[-1]
+        assert (late.entry_id, late.subject, dict(late.content)) == (queued.prediction_id, "", {})
+        assert list(late.evidence_ids) == ["s1"]
+        assert world.predictor.erased == ["ada", "ada"]
+
+
+async def test_a_subject_of_whom_nothing_is_kept_is_not_found(world: World) -> None:
+    with pytest.raises(NotFoundError) as caught:
+        await world.stub.EraseSubject(pb.EraseSubjectRequest(subject="nobody"))
+    assert caught.value.reason is Reason.UNKNOWN_LEAF
+    for subject in ("", "x" * 257):
+        with pytest.raises(InvalidInputError) as refused:
+            await world.stub.EraseSubject(pb.EraseSubjectRequest(subject=subject))
+        assert refused.value.metadata["field"] == "subject"
+
+
+def _everything(folder: Path) -> bytes:
+    """Returns all that lies below a folder; the lines of the queue decoded."""
+    found = b""
+    for path in folder.rglob("*"):
+        if path.is_file():
+            data = path.read_bytes()
+            found += data
+            if path.name == "unsealed.ndjson":
+                found += b"".join(base64.b64decode(line) for line in data.splitlines())
+    return found

@@ -52,6 +52,7 @@ def _answers(output: str, confidence: float) -> predictor_pb.PredictResponse:
         outcome_set=answer_pb2.OutcomeSet(outcomes=[output], coverage=0.95, calibration_size=200),
         calibration="c" * 16,
         admissible=True,
+        model_digest="e" * 64,
     )
 
 
@@ -72,6 +73,16 @@ class _Predictor(predictor_grpc.PredictorServiceServicer):
         self.check_fails: MeshError | None = None
         self.labels: list[predictor_pb.Label] = []
         self.refuses: MeshError | None = None
+        self.erased: list[str] = []
+
+    async def EraseSubject(
+        self, request: predictor_pb.EraseSubjectRequest, context: object
+    ) -> predictor_pb.EraseSubjectResponse:
+        if self.refuses:
+            raise self.refuses
+        self.erased.append(request.subject)
+        theirs = [one for one in self.labels if one.subject == request.subject]
+        return predictor_pb.EraseSubjectResponse(labels=len(theirs))
 
     async def ReportLabels(
         self, request: predictor_pb.ReportLabelsRequest, context: object
@@ -173,6 +184,19 @@ class _Ledger(ledger_grpc.LedgerServiceServicer):
         self.appended = asyncio.Condition()
         self.down = False
 
+    async def Erase(
+        self, request: ledger_pb.EraseRequest, context: object
+    ) -> ledger_pb.EraseResponse:
+        if self.down:
+            raise NotReadyError("no disk")
+        theirs = [one for one in self.entries if one.content and one.subject == request.subject]
+        if not theirs:
+            raise NotFoundError("the subject has no content", Reason.UNKNOWN_LEAF)
+        for entry in theirs:
+            entry.content.clear()
+        receipt = receipt_pb2.Receipt(leaf_index=len(self.entries))
+        return ledger_pb.EraseResponse(entries=len(theirs), receipt=receipt)
+
     async def Append(
         self, request: ledger_pb.AppendRequest, context: object
     ) -> ledger_pb.AppendResponse:
@@ -197,6 +221,7 @@ class World:
     """An ensemble among scripted peers."""
 
     stub: "pb_grpc.EnsembleServiceAsyncStub"
+    address: str
     predictor: _Predictor
     fallback: _Fallback
     ledger: _Ledger
@@ -260,7 +285,8 @@ async def running_world(folder: Path, **settings: Any) -> AsyncIterator[World]:
             running_ensemble(config, Telemetry("ensemble")) as port,
             connect(f"127.0.0.1:{port}", Telemetry("test")) as channel,
         ):
-            yield World(pb_grpc.EnsembleServiceStub(channel), predictor, fallback, ledger)
+            stub = pb_grpc.EnsembleServiceStub(channel)
+            yield World(stub, f"127.0.0.1:{port}", predictor, fallback, ledger)
 
 
 async def test_memory_answers_where_it_may(world: World) -> None:
@@ -278,7 +304,10 @@ async def test_the_leaf_carries_facts_and_the_content_lies_beside_it(world: Worl
     [entry] = world.ledger.entries
     facts = json.loads(entry.facts_json)
     assert facts["route"] == "memory"
-    assert facts["evidence"] == ["s1"]
+    assert list(entry.evidence_ids) == ["s1"]
+    assert (facts["dataset"], entry.dataset_version) == ("faq", "ab" * 32)
+    assert entry.kind == ledger_pb.ENTRY_KIND_PREDICTION
+    assert entry.model_digest == "e" * 64
     assert facts["request_id"] == "r1"
     assert "Like this." not in entry.facts_json
     assert entry.content["answer"] == "Like this."

@@ -133,6 +133,12 @@ def annotate(attributes: Mapping[str, AttributeValue]) -> None:
         span.set_attributes(attributes)
 
 
+def current_trace_id() -> str:
+    """Returns the id of the trace that the current call belongs to, 32 hex digits; "" for none."""
+    context = trace.get_current_span().get_span_context()
+    return trace.format_trace_id(context.trace_id) if context.is_valid else ""
+
+
 def is_recorded() -> bool:
     """Returns whether the call that is being served has a span that records attributes."""
     return trace.get_current_span().is_recording()

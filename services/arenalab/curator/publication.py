@@ -14,6 +14,7 @@ from datetime import datetime
 from typing import Final, TypeAlias
 
 import numpy as np
+from blake3 import blake3
 from google.protobuf import json_format
 from nacl.signing import SigningKey
 
@@ -30,7 +31,7 @@ from arenalab.curator.neighbours import Vectors, nearest
 from arenalab.curator.peers import Peers
 from arenalab.curator.working_set import WorkingSet
 from arenalab.dataset import DatasetStore, DatasetVersion, Settings, Staging
-from arenalab.mesh import PreconditionError, Reason, scope_for
+from arenalab.mesh import PreconditionError, Reason, scope_for, telemetry
 
 _ROWS_PER_BLOCK: Final = 4096
 _READ_BETWEEN_REPORTS: Final = 2000
@@ -284,12 +285,12 @@ def check_contrast(dataset: str, alpha: float, summary: answer_pb2.CalibrationSu
 def entry_for(version: DatasetVersion) -> ledger_pb.AppendRequest:
     """Returns the ledger entry of a version; the same version gives the same entry."""
     manifest = version.manifest
+    settings: dict[str, JSON] = dict(vars(manifest.settings))
     facts: dict[str, JSON] = {
         "dataset": manifest.name,
-        "dataset_version": manifest.version,
         "spans": manifest.counts.spans,
         "merkle_root": manifest.merkle_root,
-        "embedder_digest": manifest.embedder_digest,
+        "settings": settings,
         "quality": dict(manifest.quality),
         "public_key": manifest.public_key,
     }
@@ -298,6 +299,10 @@ def entry_for(version: DatasetVersion) -> ledger_pb.AppendRequest:
         entry_id=f"publish:{manifest.version}",
         kind=ledger_pb.ENTRY_KIND_PUBLICATION,
         facts_json=canonical_json(facts).decode(),
+        dataset_version=manifest.version,
+        model_digest=manifest.embedder_digest,
+        config_digest=blake3(canonical_json(settings)).hexdigest(),
+        trace_id=telemetry.current_trace_id(),
     )
 
 

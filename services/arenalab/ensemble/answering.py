@@ -2,7 +2,7 @@
 
 import asyncio
 import time
-from collections.abc import AsyncIterator, Callable, Iterable
+from collections.abc import AsyncIterator, Callable, Iterable, Sequence
 from dataclasses import dataclass, field
 from typing import Final
 
@@ -11,13 +11,20 @@ from google.protobuf.duration_pb2 import Duration
 from arenalab.api.common.v1 import answer_pb2
 from arenalab.api.ensemble.v1 import ensemble_service_pb2 as pb
 from arenalab.api.fallback.v1 import fallback_service_pb2 as fallback_pb
+from arenalab.api.ledger.v1 import ledger_service_pb2 as ledger_pb
 from arenalab.api.predictor.v1 import predictor_service_pb2 as predictor_pb
+from arenalab.ensemble.entries import Said, answer_entry
 from arenalab.ensemble.memory import Memory
-from arenalab.ensemble.opinions import degrade, guarantee_of_choice, outcome_set_of_choice
+from arenalab.ensemble.opinions import (
+    Opinion,
+    degrade,
+    guarantee_of_choice,
+    outcome_set_of_choice,
+)
 from arenalab.ensemble.peers import Peers
 from arenalab.ensemble.recording import Recorder
 from arenalab.ensemble.rephrasing import rephrase, sentences_within
-from arenalab.ensemble.sealing import Sealer, entry_for
+from arenalab.ensemble.sealing import Sealer
 from arenalab.ensemble.selection import Selection
 from arenalab.mesh import (
     BudgetSpentError,
@@ -56,7 +63,14 @@ class _Answer:
     started_s: float
     text: list[str] = field(default_factory=list)
     sealed: bool = False
-    said: predictor_pb.PredictResponse = field(default_factory=predictor_pb.PredictResponse)
+    asked: Sequence[Opinion] = ()
+    chosen: Opinion | None = None
+    own_words: str = ""  # memory's, where a provider reworded them
+    trouble: str = ""  # why no provider answered
+
+    @property
+    def said(self) -> predictor_pb.PredictResponse:
+        return predictor_pb.PredictResponse() if self.chosen is None else self.chosen.response
 
     def start(self, route: pb.Route.ValueType) -> pb.AnswerResponse:
         self.finished.route = route
@@ -65,6 +79,19 @@ class _Answer:
                 prediction_id=self.finished.prediction_id, model=self.finished.model, route=route
             )
         )
+
+    def entry(self) -> ledger_pb.AppendRequest:
+        said = Said(
+            request=self.request,
+            finished=self.finished,
+            text="".join(self.text),
+            asked=self.asked,
+            chosen=self.chosen,
+            strategy=self.selection.strategy,
+            trouble=self.trouble,
+            own_words=self.own_words,
+        )
+        return answer_entry(self.tenant, said, telemetry.current_trace_id())
 
     def say(self, text: str, tool_calls_json: str = "") -> pb.AnswerResponse:
         self.text.append(text)
@@ -153,7 +180,8 @@ class Answering:
         with self._telemetry.span("invoke_workflow arenalab.memory"):
             chosen, asked = await self._memory.ask(answer.selection, answer.request, answer.tenant)
         _set_seconds(finished.timings.predict, time.perf_counter() - before_s)
-        said = answer.said = chosen.response
+        answer.chosen, answer.asked = chosen, asked
+        said = chosen.response
         finished.confidence = said.confidence
         finished.method = said.method
         finished.evidence.extend(said.evidence)
@@ -188,13 +216,14 @@ class Answering:
             before_s = time.perf_counter()
             worded = await rephrase(self._peers, request, output, list(finished.sentences))
             _set_seconds(finished.timings.fallback, time.perf_counter() - before_s)
-            output = worded.text
             del finished.sentences[:]
             finished.sentences.extend(worded.sentences)
             finished.rephrasing.CopyFrom(worded.rephrasing)
             finished.reasoning = f"{finished.reasoning} {worded.rephrasing.explanation}".strip()
             if worded.is_rephrased:
+                answer.own_words = _cut(output, request.sampling.stop)
                 degrade(finished.guarantee)
+            output = worded.text
         text = _cut(output, request.sampling.stop)
         if text != output:
             kept = sentences_within(text, finished.sentences)
@@ -202,11 +231,9 @@ class Answering:
             finished.sentences.extend(kept)
         return text
 
-    async def _abstain(
-        self, answer: _Answer, trouble: str = ""
-    ) -> AsyncIterator[pb.AnswerResponse]:
-        abstention = answer.finished.abstention
-        sentences = ("I do not know this well enough to answer.", abstention.explanation, trouble)
+    async def _abstain(self, answer: _Answer) -> AsyncIterator[pb.AnswerResponse]:
+        why = answer.finished.abstention.explanation
+        sentences = ("I do not know this well enough to answer.", why, answer.trouble)
         answer.finished.guarantee.status = answer_pb2.GUARANTEE_STATUS_UNSPECIFIED
         text = " ".join(sentence for sentence in sentences if sentence)
         async for event in self._settle(answer, pb.ROUTE_ABSTAIN, text):
@@ -246,7 +273,8 @@ class Answering:
         except _PROVIDER_TROUBLE as error:
             if begun or route == pb.ROUTE_PROVIDER:
                 raise
-            async for abstaining in self._abstain(answer, f"No fallback answered: {error}."):
+            answer.trouble = f"No fallback answered: {error}."
+            async for abstaining in self._abstain(answer):
                 yield abstaining
             return
         _set_seconds(answer.finished.timings.fallback, time.perf_counter() - before_s)
@@ -255,8 +283,7 @@ class Answering:
     async def _seal(self, answer: _Answer) -> None:
         finished = answer.finished
         before_s = time.perf_counter()
-        entry = entry_for(answer.tenant, answer.request, finished, "".join(answer.text))
-        receipt = await self._sealer.seal(entry, answer.selection.ledger)
+        receipt = await self._sealer.seal(answer.entry(), answer.selection.ledger)
         answer.sealed = True
         await self._record(answer)
         if receipt is not None:
@@ -270,7 +297,7 @@ class Answering:
         if answer.sealed or not answer.text:
             return
         answer.finished.finish_reason = "cancelled"
-        entry = entry_for(answer.tenant, answer.request, answer.finished, "".join(answer.text))
+        entry = answer.entry()
 
         async def seal() -> None:
             deadline.begin(ABORTED_SEAL_S)
@@ -282,8 +309,7 @@ class Answering:
         task.add_done_callback(self._aborted.discard)
 
     async def _record(self, answer: _Answer) -> None:
-        messages = answer.request.messages
-        await self._recorder.record(answer.tenant, messages, answer.finished, answer.said)
+        await self._recorder.record(answer.tenant, answer.request, answer.finished, answer.said)
 
     async def drain(self) -> None:
         """Waits until the answers that were cut off are sealed."""

@@ -26,6 +26,7 @@ class EnsembleConfig:
     fallback_timeout_s: float = 120.0
     rephrase_timeout_s: float = 15.0  # then the words of the spans are served
     ledger_timeout_s: float = 5.0
+    erase_timeout_s: float = 60.0
     max_creatures_at_once: int = 8  # Predict calls in flight for one answer
 
     def __post_init__(self) -> None:
@@ -34,6 +35,7 @@ class EnsembleConfig:
             "fallback_timeout_s",
             "rephrase_timeout_s",
             "ledger_timeout_s",
+            "erase_timeout_s",
         ):
             if getattr(self, name) <= 0:
                 raise ConfigError(f"ENSEMBLE_{name.upper()} must be > 0")

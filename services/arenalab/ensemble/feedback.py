@@ -1,15 +1,22 @@
 """From what people say of an answer to labels for the running tests of its guarantee."""
 
 import asyncio
+import logging
 from collections.abc import Sequence
 from itertools import islice
 from typing import Final
 
 from arenalab.api.ensemble.v1 import ensemble_service_pb2 as pb
+from arenalab.api.ledger.v1 import ledger_service_pb2 as ledger_pb
 from arenalab.api.predictor.v1 import predictor_service_pb2 as predictor_pb
+from arenalab.ensemble.entries import feedback_entry
 from arenalab.ensemble.peers import Peers
 from arenalab.ensemble.predictions import Prediction, Predictions, Said
+from arenalab.ensemble.sealing import Sealer
 from arenalab.mesh import InvalidInputError, NotFoundError, Reason
+from arenalab.mesh.telemetry import current_trace_id as trace_id
+
+_logger = logging.getLogger(__name__)
 
 MAX_RATING: Final = 5
 UNHELPFUL_RATING: Final = 2
@@ -23,9 +30,12 @@ DEFAULT_AUDITS: Final = 100
 class Feedbacks:
     """Takes feedback on recent predictions, and shows which wait for an audit."""
 
-    def __init__(self, peers: Peers, recent: Predictions, audits: Predictions) -> None:
+    def __init__(
+        self, peers: Peers, sealer: Sealer, recent: Predictions, audits: Predictions
+    ) -> None:
         """`audits` holds the predictions that were drawn, `recent` the others."""
         self._peers = peers
+        self._sealer = sealer
         self._recent = recent
         self._audits = audits
         self._lock = asyncio.Lock()
@@ -51,11 +61,31 @@ class Feedbacks:
                 raise InvalidInputError("an audit must say right or wrong", field="rating")
             if verdict:
                 await self._peers.report_label(tenant, label_of(request, prediction, verdict))
-            said = Said(
-                prediction.prediction_id, request.audit, verdict, request.rating, request.comment
-            )
+            await self._seal(feedback_entry(tenant, request, prediction, verdict, trace_id()))
+            said = Said(prediction.prediction_id, request.audit, verdict)
             await asyncio.to_thread(journal.say, said)
         return pb.FeedbackResponse(verdict=verdict)
+
+    async def forget(self, tenant: str, user: str) -> int:
+        """Forgets the predictions that were made for a user; returns how many there were.
+
+        Raises:
+            BudgetSpentError: STORAGE_FULL; some may be left.
+        """
+        async with self._lock:  # so that no feedback on one of them is under way
+            return sum(
+                [
+                    await asyncio.to_thread(journal.forget, tenant, user)
+                    for journal in (self._recent, self._audits)
+                ]
+            )
+
+    async def _seal(self, entry: ledger_pb.AppendRequest) -> None:
+        try:
+            await self._sealer.seal(entry, pb.LEDGER_POLICY_BEST_EFFORT)
+        except InvalidInputError as error:
+            # It was sealed before, in other words, by a process that died before it noted so.
+            _logger.warning("%s stands as it was sealed first: %s", entry.entry_id, error)
 
     def audits(self, tenant: str, limit: int) -> pb.ListAuditsResponse:
         """Returns what waits for an audit.
@@ -143,6 +173,7 @@ def label_of(
         propensity=prediction.propensity,
         turns=prediction.turns,
         outcomes=_outcomes(request, prediction, verdict),
+        subject=prediction.user,
     )
 
 

@@ -14,7 +14,7 @@ from pathlib import Path
 from google.protobuf.message import DecodeError
 
 from arenalab.api.ledger.v1 import ledger_service_pb2 as ledger_pb
-from arenalab.mesh import BudgetSpentError
+from arenalab.mesh import BudgetSpentError, tenant_of
 
 
 class Journal:
@@ -59,7 +59,30 @@ class Journal:
 
     def remove_first(self, count: int) -> None:
         """Forgets the oldest `count` entries, once the ledger has them."""
-        left = self._entries[count:]
+        self._rewrite(self._entries[count:])
+
+    def erase(self, tenant: str, subject: str) -> int:
+        """Takes the content from a subject's entries; returns how many there were.
+
+        They are still sealed: that something was said at that time, and from which
+        spans, stays true.
+
+        Raises:
+            OSError: The disk is full; nothing was erased.
+        """
+        theirs = [
+            tenant_of(entry.scope) == tenant and entry.subject == subject for entry in self._entries
+        ]
+        if any(theirs):
+            self._rewrite(
+                [
+                    _without_content(entry) if is_theirs else entry
+                    for entry, is_theirs in zip(self._entries, theirs, strict=True)
+                ]
+            )
+        return sum(theirs)
+
+    def _rewrite(self, left: list[ledger_pb.AppendRequest]) -> None:
         aside = self._path.with_suffix(".new")
         with aside.open("wb") as file:
             for entry in left:
@@ -84,3 +107,11 @@ class Journal:
             with self._path.open("r+b") as file:
                 file.truncate(len(whole) - len(lines[-1]))
         return entries
+
+
+def _without_content(entry: ledger_pb.AppendRequest) -> ledger_pb.AppendRequest:
+    bare = ledger_pb.AppendRequest()
+    bare.CopyFrom(entry)
+    for name in ("content", "subject", "content_salt"):
+        bare.ClearField(name)
+    return bare

@@ -89,6 +89,15 @@ class Peers:
     async def append(self, request: ledger_pb.AppendRequest) -> ledger_pb.AppendResponse:
         return await self._ledger.Append(request, timeout=self._config.ledger_timeout_s)
 
+    async def erase_labels(self, tenant: str, subject: str) -> int:
+        request = predictor_pb.EraseSubjectRequest(scope=scope_for(tenant), subject=subject)
+        response = await self._predictor.EraseSubject(request, timeout=self._config.erase_timeout_s)
+        return response.labels
+
+    async def erase_content(self, tenant: str, subject: str) -> ledger_pb.EraseResponse:
+        request = ledger_pb.EraseRequest(scope=scope_for(tenant), subject=subject)
+        return await self._ledger.Erase(request, timeout=self._config.erase_timeout_s)
+
     async def check_ledger(self) -> None:
         """Raises a MeshError when the ledger cannot be reached now."""
         await self._ledger.GetCheckpoint(

@@ -10,7 +10,8 @@ power cut is synced. A torn last line is dropped.
 import json
 import logging
 import os
-from collections.abc import Iterator
+import threading
+from collections.abc import Collection, Iterator
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any, Final
@@ -42,6 +43,7 @@ class Prediction:
     served: bool
     audited: bool
     propensity: float
+    user: str = ""  # who asked, as the request names them
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,8 +53,6 @@ class Said:
     prediction_id: str
     audit: bool
     verdict: int
-    rating: int = 0  # 0: none
-    comment: str = ""
 
 
 class _Segment:
@@ -81,6 +81,29 @@ class _Segment:
             except (ValueError, KeyError, TypeError) as error:
                 _logger.warning("%s, line %d is not used: %s", self.path, number, error)
 
+    def forget(self, prediction_ids: Collection[str]) -> None:
+        """Writes the file anew without some predictions, and without lines that say nothing.
+
+        Raises:
+            OSError: It could not be written; it is as before.
+        """
+        try:
+            lines = self.path.read_bytes().split(b"\n")[:-1]
+        except FileNotFoundError:
+            return
+        kept = [line for line in lines if _id_of(line) not in {None, *prediction_ids}]
+        data = b"".join(line + b"\n" for line in kept)
+        aside = self.path.with_suffix(".new")
+        with aside.open("wb") as file:
+            file.write(data)
+            file.flush()
+            os.fsync(file.fileno())
+        aside.replace(self.path)
+        self.size = len(data)
+        for prediction_id in prediction_ids:
+            self.predictions.pop(prediction_id, None)
+        self.said = {key: said for key, said in self.said.items() if key[0] not in prediction_ids}
+
     def take(self, line: bytes, form: dict[str, Any]) -> None:
         """Remembers a line."""
         if "prediction" in form:
@@ -96,6 +119,7 @@ class Predictions:
     def __init__(self, folder: Path, name: str, limit: int) -> None:
         """Reads what is there; `limit` of predictions, at least 2."""
         self._half = max(1, limit // 2)
+        self._writing = threading.Lock()
         folder.mkdir(parents=True, exist_ok=True)
         self._old = _Segment(folder / f"{name}.old.ndjson")
         self._new = _Segment(folder / f"{name}.ndjson")
@@ -108,9 +132,10 @@ class Predictions:
         Raises:
             BudgetSpentError: STORAGE_FULL; it was not kept.
         """
-        if len(self._new.predictions) >= self._half or self._new.size >= SEGMENT_BYTES:
-            self._turn()
-        self._write({"prediction": asdict(prediction)}, sync=sync)
+        with self._writing:
+            if len(self._new.predictions) >= self._half or self._new.size >= SEGMENT_BYTES:
+                self._turn()
+            self._write({"prediction": asdict(prediction)}, sync=sync)
 
     def say(self, said: Said) -> None:
         """Keeps what was said, durably.
@@ -118,7 +143,8 @@ class Predictions:
         Raises:
             BudgetSpentError: STORAGE_FULL; it was not kept.
         """
-        self._write({"said": asdict(said)}, sync=True)
+        with self._writing:
+            self._write({"said": asdict(said)}, sync=True)
 
     def find(self, tenant: str, prediction_id: str) -> Prediction | None:
         """Returns a prediction of a tenant; None when it is not, or no longer, known."""
@@ -142,6 +168,28 @@ class Predictions:
                     prediction = _prediction(line)
                     if prediction.tenant == tenant:
                         yield prediction
+
+    def forget(self, tenant: str, user: str) -> int:
+        """Removes a user's predictions, and what was said of them; returns how many.
+
+        Raises:
+            BudgetSpentError: STORAGE_FULL; some may be left.
+        """
+        with self._writing:
+            segments = (self._old, self._new)
+            theirs = {
+                prediction_id
+                for segment in segments
+                for prediction_id, line in segment.predictions.items()
+                if ((found := _prediction(line)).tenant, found.user) == (tenant, user)
+            }
+            if theirs:
+                for segment in segments:
+                    try:
+                        segment.forget(theirs)
+                    except OSError as error:
+                        raise _full(segment.path, error) from error
+            return len(theirs)
 
     def _turn(self) -> None:
         path = self._new.path
@@ -175,6 +223,14 @@ def kept_turns(turns: list[str]) -> tuple[str, ...]:
     """Returns the turns; none where they are too long to keep."""
     size = sum(len(turn.encode()) for turn in turns)
     return tuple(turns) if size <= MAX_TURNS_BYTES else ()
+
+
+def _id_of(line: bytes) -> str | None:
+    try:
+        form = json.loads(line)
+        return str((form["prediction"] if "prediction" in form else form["said"])["prediction_id"])
+    except (ValueError, KeyError, TypeError):
+        return None  # damaged: nobody can tell whose words it holds
 
 
 def _prediction(line: bytes) -> Prediction:

@@ -2,7 +2,6 @@
 
 import asyncio
 import logging
-from collections.abc import Sequence
 
 from arenalab.api.common.v1 import answer_pb2, message_pb2
 from arenalab.api.ensemble.v1 import ensemble_service_pb2 as pb
@@ -34,7 +33,7 @@ class Recorder:
     async def record(
         self,
         tenant: str,
-        messages: Sequence[message_pb2.Message],
+        request: pb.AnswerRequest,
         finished: pb.AnswerFinished,
         said: predictor_pb.PredictResponse,
     ) -> None:
@@ -46,7 +45,10 @@ class Recorder:
             dataset_version=said.dataset_version,
             creature=finished.creature,
             calibration=said.calibration,
-            turns=kept_turns([m.content for m in messages if m.role == message_pb2.ROLE_USER]),
+            user=request.user,
+            turns=kept_turns(
+                [m.content for m in request.messages if m.role == message_pb2.ROLE_USER]
+            ),
             output="" if said.method == answer_pb2.ANSWER_METHOD_NONE else said.output,
             confidence=said.confidence,
             admissible=said.admissible,

@@ -11,6 +11,7 @@ from arenalab.api.ensemble.v1 import ensemble_service_pb2_grpc as pb_grpc
 from arenalab.api.fallback.v1 import fallback_service_pb2 as fallback_pb
 from arenalab.api.predictor.v1 import predictor_service_pb2 as predictor_pb
 from arenalab.ensemble.answering import Answering
+from arenalab.ensemble.erasure import Erasure
 from arenalab.ensemble.feedback import Feedbacks
 from arenalab.ensemble.registry import Remembered
 from arenalab.ensemble.selection import ENSEMBLE, MEMORY_ONLY, OURS, Selection, select
@@ -37,12 +38,14 @@ class EnsembleService(pb_grpc.EnsembleServiceServicer):
         creatures: Remembered[predictor_pb.Creature],
         providers: Remembered[fallback_pb.Provider],
         feedbacks: Feedbacks,
+        erasure: Erasure,
         guarantees: Callable[[str], Awaitable[Sequence[predictor_pb.DatasetGuarantee]]],
     ) -> None:
         self._answering = answering
         self._creatures = creatures
         self._providers = providers
         self._feedbacks = feedbacks
+        self._erasure = erasure
         self._guarantees = guarantees
 
     async def Answer(
@@ -98,6 +101,11 @@ class EnsembleService(pb_grpc.EnsembleServiceServicer):
         self, request: pb.FeedbackRequest, context: grpc.ServicerContext
     ) -> pb.FeedbackResponse:
         return await self._feedbacks.give(tenant_of(request.scope), request)
+
+    async def EraseSubject(
+        self, request: pb.EraseSubjectRequest, context: grpc.ServicerContext
+    ) -> pb.EraseSubjectResponse:
+        return await self._erasure.erase(tenant_of(request.scope), request.subject)
 
     async def ListAudits(
         self, request: pb.ListAuditsRequest, context: grpc.ServicerContext

@@ -10,6 +10,7 @@ from arenalab.atomic import uuid7
 from arenalab.ensemble.answering import Answering
 from arenalab.ensemble.auditing import Draw, read_key
 from arenalab.ensemble.config import EnsembleConfig
+from arenalab.ensemble.erasure import Erasure
 from arenalab.ensemble.feedback import Feedbacks
 from arenalab.ensemble.journal import Journal
 from arenalab.ensemble.memory import Memory
@@ -39,11 +40,13 @@ async def running_ensemble(config: EnsembleConfig, telemetry: Telemetry) -> Asyn
         recorder = Recorder(draw, recent, audits)
         memory = Memory(peers, config.max_creatures_at_once, time.time)
         answering = Answering(peers, memory, sealer, recorder, telemetry, _new_id, os.urandom)
+        feedbacks = Feedbacks(peers, sealer, recent, audits)
         service = EnsembleService(
             answering,
             Remembered(peers.creatures),
             Remembered(peers.providers),
-            Feedbacks(peers, recent, audits),
+            feedbacks,
+            Erasure(peers, sealer, feedbacks),
             peers.guarantees,
         )
         draining = asyncio.create_task(sealer.drain_for_ever())

@@ -58,6 +58,7 @@ class Reading:
     notes: tuple[str, ...]  # for the reasoning: what was done differently than usual
     missing: tuple[str, ...] = ()  # words of a follow-up that the evidence does not speak of
     watch: Watch | None = None  # the running tests of the calibration
+    model_digest: str = ""  # of the embedder that the version was built with
 
 
 class Predictor:
@@ -126,6 +127,7 @@ class Predictor:
             notes=tuple(notes),
             missing=unmentioned(asked, appraisal),
             watch=watch,
+            model_digest=version.embedder_digest,
         )
 
     async def clusters(self, appraisal: Appraisal) -> list[Cluster]:

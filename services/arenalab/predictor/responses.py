@@ -71,6 +71,7 @@ def prediction_response(
         outcome_set=wire.outcome_set_of(appraisal, calibrated, bound.alpha),
         calibration=reading.watch.calibration if reading.watch else "",
         admissible=appraisal.is_admissible,
+        model_digest=reading.model_digest,
     )
 
 

@@ -22,7 +22,7 @@ from arenalab.predictor.certifying_job import StagedName, certify_apart
 from arenalab.predictor.creatures import Creature, all_creatures
 from arenalab.predictor.guarantee import DEFAULT_ALPHA, DEFAULT_DELTA
 from arenalab.predictor.monitoring.guard import Guard, with_gathered
-from arenalab.predictor.monitoring.wire import labels_by_version, with_standing
+from arenalab.predictor.monitoring.wire import check_subject, labels_by_version, with_standing
 from arenalab.predictor.peers import Peers
 from arenalab.predictor.prediction import Predictor, Question
 from arenalab.predictor.responses import annotate_prediction, prediction_response
@@ -194,6 +194,14 @@ class PredictorService(pb_grpc.PredictorServiceServicer):
     ) -> pb.ReportLabelsResponse:
         recorded = await self._guard.report(tenant_of(request.scope), labels_by_version(request))
         return pb.ReportLabelsResponse(recorded=recorded, known=len(request.labels) - recorded)
+
+    async def EraseSubject(
+        self, request: pb.EraseSubjectRequest, context: grpc.ServicerContext
+    ) -> pb.EraseSubjectResponse:
+        subject = check_subject(request.subject)
+        return pb.EraseSubjectResponse(
+            labels=await self._versions.erase(tenant_of(request.scope), subject)
+        )
 
     async def GetGuaranteeStatus(
         self, request: pb.GetGuaranteeStatusRequest, context: grpc.ServicerContext

@@ -55,6 +55,7 @@ class LoadedVersion:
             PreconditionError: NOT_CALIBRATED, its calibration is of another program.
         """
         name = version.manifest.name
+        self.embedder_digest = version.manifest.embedder_digest
         self.vectors: Vectors = version.embeddings()
         actions: set[str] = set()
         self.rows = SpanRows(_noting(version.spans(), actions))
@@ -123,6 +124,27 @@ class Versions:
         calibrated = Calibrated(artefact, loaded.views)
         await loaded.monitor.restart(calibrated)
         loaded.calibrated = calibrated
+
+    async def erase(self, tenant: str, subject: str) -> int:
+        """Takes their words from a subject's labels, of every version; returns how many.
+
+        Raises:
+            BudgetSpentError: STORAGE_FULL; some versions are done.
+        """
+        erased = 0
+        for dataset, version in await asyncio.to_thread(self._labels.versions, tenant):
+            async with self._lock:  # so that none is loaded while its file changes
+                loaded = self._loaded.get((tenant, dataset, version))
+                if loaded is None:
+                    erased += await asyncio.to_thread(
+                        lambda *key: self._labels.open(*key).erase(subject),
+                        tenant,
+                        dataset,
+                        version,
+                    )
+            if loaded is not None:
+                erased += await loaded.monitor.erase(subject)
+        return erased
 
     def loaded(self) -> list[tuple[tuple[str, str, str], LoadedVersion]]:
         """Returns the versions in memory, with tenant, dataset and version of each."""

@@ -37,7 +37,7 @@ def _journal(folder: Path, limit: int = 100) -> Predictions:
 def test_a_restart_knows_what_was_kept_and_said(tmp_path: Path, *, sync: bool) -> None:
     journal = _journal(tmp_path)
     journal.add(_prediction(1), sync=sync)
-    journal.say(Said("p1", audit=True, verdict=2, rating=1, comment="no"))
+    journal.say(Said("p1", audit=True, verdict=2))
     for known in (journal, _journal(tmp_path)):
         assert known.find("default", "p1") == _prediction(1)
         assert known.verdict("p1", audit=True) == 2
@@ -87,6 +87,31 @@ def test_a_torn_tail_is_dropped_and_the_file_goes_on(tmp_path: Path) -> None:
     known = _journal(tmp_path)
     assert [one.prediction_id for one in known.pending("default")] == ["p1", "p2"]
     assert [json.loads(line) for line in path.read_bytes().splitlines()[1:2]] == [[]]
+
+
+def test_a_users_predictions_are_forgotten_in_both_segments(tmp_path: Path) -> None:
+    journal = _journal(tmp_path, 4)
+    journal.add(_prediction(1, user="ada", turns=("My secret?",)), sync=False)
+    journal.add(_prediction(2, user="bob"), sync=False)
+    journal.add(_prediction(3, user="ada", turns=("A secret too?",)), sync=False)
+    journal.add(_prediction(4, user="ada", tenant="acme"), sync=False)
+    journal.say(Said("p1", audit=True, verdict=2))
+    journal.say(Said("p2", audit=True, verdict=1))
+    with (tmp_path / "recent.ndjson").open("ab") as file:
+        file.write(b'{"damaged secret\n')
+    journal = _journal(tmp_path, 4)
+    assert journal.forget("default", "ada") == 2
+    assert journal.forget("default", "ada") == 0
+    for known in (journal, _journal(tmp_path, 4)):
+        found = [known.find("default", f"p{n}") for n in (1, 2, 3)]
+        assert [one is not None for one in found] == [False, True, False]
+        assert known.find("acme", "p4") is not None
+        assert known.verdict("p1", audit=True) is None
+        assert known.verdict("p2", audit=True) == 1
+    for path in tmp_path.iterdir():
+        assert b"secret" not in path.read_bytes()
+    journal.add(_prediction(5), sync=False)
+    assert _journal(tmp_path, 4).find("default", "p5") is not None
 
 
 def test_a_disk_that_takes_nothing_is_an_error(tmp_path: Path) -> None:

@@ -22,7 +22,7 @@ from typing import Any, Final
 
 from arenalab.mesh import BudgetSpentError
 from arenalab.mesh import Reason as ErrorReason
-from arenalab.predictor.monitoring.labels import Label, label_form, label_from
+from arenalab.predictor.monitoring.labels import Label, label_form, label_from, without_words
 
 _logger = logging.getLogger(__name__)
 
@@ -92,6 +92,24 @@ class LabelLog:
             _replace(self._path, b"".join(map(_line, lines)))
         self.labels, self.fresh, self.rolled = kept, [], state
         self._known = {label.key for label in kept}
+
+    def erase(self, subject: str) -> int:
+        """Takes their words from a subject's labels; returns how many labels there were.
+
+        Lines that cannot be read are dropped: nobody can tell whose words they hold.
+
+        Raises:
+            BudgetSpentError: STORAGE_FULL; nothing was erased.
+        """
+        count = sum(label.subject == subject for label in self.labels)
+        if not count:
+            return 0
+        with _storage(self._path):
+            lines = self._path.read_bytes().split(b"\n")[:-1]
+            _replace(self._path, b"".join(_erased(line, subject) for line in lines))
+        self.labels = [_bare(label, subject) for label in self.labels]
+        self.fresh = [_bare(label, subject) for label in self.fresh]
+        return count
 
     def read_served(self, calibration: str) -> int:
         """Returns how many answers were served under a calibration, as far as was written."""
@@ -181,12 +199,33 @@ class LabelStore:
         """Returns the log of a version; nothing is written before its first label."""
         return LabelLog(self._root / tenant / dataset / f"{version}.ndjson", self._now)
 
+    def versions(self, tenant: str) -> list[tuple[str, str]]:
+        """Returns the datasets and versions of a tenant of which there are labels."""
+        return sorted(
+            (path.parent.name, path.stem) for path in (self._root / tenant).glob("*/*.ndjson")
+        )
+
     def tenants(self) -> list[str]:
         """Returns the tenants of whom there are labels."""
         try:
             return sorted(path.name for path in self._root.iterdir() if path.is_dir())
         except FileNotFoundError:
             return []
+
+
+def _bare(label: Label, subject: str) -> Label:
+    return without_words(label) if label.subject == subject else label
+
+
+def _erased(line: bytes, subject: str) -> bytes:
+    try:
+        form = json.loads(line)
+        for name in ("label", "kept"):
+            if name in form:
+                form[name] = label_form(_bare(label_from(form[name]), subject))
+        return _line(form)
+    except (ValueError, KeyError, TypeError, AttributeError):
+        return b""
 
 
 def _line(form: dict[str, Any]) -> bytes:

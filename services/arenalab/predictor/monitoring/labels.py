@@ -1,6 +1,6 @@
 """A label: whether the output of one prediction was right, and how that came to be known."""
 
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from enum import StrEnum
 from typing import Any
 
@@ -27,6 +27,7 @@ class Label:
     propensity: float = 1.0
     turns: tuple[str, ...] = ()
     outcomes: tuple[str, ...] = ()
+    subject: str = ""  # whose words turns and outcomes are; empty: nobody's in particular
 
     @property
     def key(self) -> tuple[str, str]:
@@ -37,6 +38,11 @@ class Label:
     def can_calibrate(self) -> bool:
         """Whether it was drawn at random and its question is known."""
         return self.source is Source.AUDIT and bool(self.turns)
+
+
+def without_words(label: Label) -> Label:
+    """Returns a label that says as much of the bound, and nothing of what anybody said."""
+    return replace(label, turns=(), outcomes=(), subject="")
 
 
 def label_form(label: Label) -> dict[str, Any]:
@@ -62,4 +68,5 @@ def label_from(form: dict[str, Any]) -> Label:
         propensity=float(form["propensity"]),
         turns=tuple(map(str, form["turns"])),
         outcomes=tuple(map(str, form["outcomes"])),
+        subject=str(form.get("subject", "")),
     )

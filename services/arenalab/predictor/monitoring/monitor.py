@@ -67,6 +67,15 @@ class Monitor:
             await asyncio.to_thread(self._log.restart)
             self.watch = self._replayed(calibrated)
 
+    async def erase(self, subject: str) -> int:
+        """Takes their words from a subject's labels; returns how many labels there were.
+
+        Raises:
+            BudgetSpentError: STORAGE_FULL; nothing was erased.
+        """
+        async with self._lock:
+            return await asyncio.to_thread(self._log.erase, subject)
+
     async def write_served(self) -> None:
         """Writes the number of served answers to disk, where it has changed."""
         async with self._lock:

@@ -13,6 +13,7 @@ from arenalab.predictor.monitoring.watch import RunningTest, Standing, Status
 
 MAX_LABELS: Final = 1000
 MAX_ID: Final = 128
+MAX_SUBJECT: Final = 256
 MAX_TURNS: Final = 256
 MAX_TEXT_BYTES: Final = 327_680
 
@@ -50,6 +51,17 @@ def running_test_of(test: RunningTest) -> answer_pb2.GuaranteeTest:
     return form
 
 
+def check_subject(subject: str) -> str:
+    """Returns the subject of an erasure, checked.
+
+    Raises:
+        InvalidInputError: It is empty or too long.
+    """
+    if not 1 <= len(subject) <= MAX_SUBJECT:
+        raise _refused("subject", f"have 1 to {MAX_SUBJECT} characters", len(subject))
+    return subject
+
+
 def label_of(label: pb.Label, field: str) -> Label:
     """Returns a label, checked.
 
@@ -69,6 +81,10 @@ def label_of(label: pb.Label, field: str) -> Label:
         raise _refused(f"{field}.propensity", "be in (0, 1] for an audit", label.propensity)
     if len(label.turns) > MAX_TURNS:
         raise _refused(f"{field}.turns", f"hold at most {MAX_TURNS}", len(label.turns))
+    if len(label.subject) > MAX_SUBJECT:
+        raise _refused(
+            f"{field}.subject", f"have at most {MAX_SUBJECT} characters", len(label.subject)
+        )
     if label.turns and not label.turns[-1].strip():
         raise _refused(f"{field}.turns", "end with a question", "a blank")
     size = sum(len(text.encode()) for text in (*label.turns, *label.outcomes))
@@ -90,6 +106,7 @@ def label_of(label: pb.Label, field: str) -> Label:
         propensity=label.propensity if source is Source.AUDIT else 1.0,
         turns=tuple(label.turns),
         outcomes=tuple(label.outcomes),
+        subject=label.subject,
     )
 
 

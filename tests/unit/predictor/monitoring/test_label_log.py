@@ -52,6 +52,31 @@ async def test_a_restart_replays_labels_to_the_same_standing(tmp_path: Path) -> 
     assert again.gathered() == labels
 
 
+async def test_a_subjects_words_are_erased_and_the_labels_still_count(tmp_path: Path) -> None:
+    monitor = _monitor(tmp_path, 6)
+    id_ = monitor.watch.calibration
+    labels = [
+        label(n, calibration=id_, turns=(f"secret {n}",), subject="ada" if n % 2 else "bob")
+        for n in range(9)
+    ]
+    await monitor.report(labels[:7])  # more than are kept: the older half was rolled up
+    await monitor.report(labels[7:])
+    before = [test.e for test in _monitor(tmp_path, 6).watch.tests]
+    with (tmp_path / "v.ndjson").open("ab") as file:
+        file.write(b'{"label": "secret 1\n')
+    assert await monitor.erase("ada") == 2
+    assert await monitor.erase("ada") == 0
+    for known in (monitor, _monitor(tmp_path, 6)):
+        assert {one.subject for one in known.gathered()} == {"bob"}
+        assert await known.report(labels[7:]) == 0
+    assert [test.e for test in _monitor(tmp_path, 6).watch.tests] == before
+    text = (tmp_path / "v.ndjson").read_text()
+    assert "ada" not in text
+    assert "secret 7" not in text
+    assert "secret 1" not in text
+    assert "secret 8" in text
+
+
 async def test_the_same_label_again_changes_nothing(tmp_path: Path) -> None:
     monitor = _monitor(tmp_path)
     one = label(1, calibration=monitor.watch.calibration)

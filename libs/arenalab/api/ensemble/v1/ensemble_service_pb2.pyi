@@ -1003,6 +1003,76 @@ class FeedbackResponse(_message.Message):
 Global___FeedbackResponse: _TypeAlias = FeedbackResponse  # noqa: Y015
 
 @_typing.final
+class EraseSubjectRequest(_message.Message):
+    """EraseSubjectRequest names a subject."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    SCOPE_FIELD_NUMBER: _builtins.int
+    SUBJECT_FIELD_NUMBER: _builtins.int
+    subject: _builtins.str
+    """subject as in AnswerRequest.user, 1 to 256 characters."""
+    @_builtins.property
+    def scope(self) -> _scope_pb2.Scope:
+        """scope of the subject."""
+
+    def __init__(
+        self,
+        *,
+        scope: _scope_pb2.Scope | None = ...,
+        subject: _builtins.str = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["scope", b"scope"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["scope", b"scope", "subject", b"subject"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___EraseSubjectRequest: _TypeAlias = EraseSubjectRequest  # noqa: Y015
+
+@_typing.final
+class EraseSubjectResponse(_message.Message):
+    """EraseSubjectResponse says what was erased."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    ENTRIES_FIELD_NUMBER: _builtins.int
+    RECEIPT_FIELD_NUMBER: _builtins.int
+    PREDICTIONS_FIELD_NUMBER: _builtins.int
+    LABELS_FIELD_NUMBER: _builtins.int
+    QUEUED_FIELD_NUMBER: _builtins.int
+    entries: _builtins.int
+    """entries of the ledger whose content can no longer be read."""
+    predictions: _builtins.int
+    """predictions that were kept for feedback, and are forgotten."""
+    labels: _builtins.int
+    """labels that lost their words."""
+    queued: _builtins.int
+    """queued entries that waited to be sealed, and will be without content."""
+    @_builtins.property
+    def receipt(self) -> _receipt_pb2.Receipt:
+        """receipt of the erasure's own leaf. Absent when the ledger held nothing of the
+        subject.
+        """
+
+    def __init__(
+        self,
+        *,
+        entries: _builtins.int = ...,
+        receipt: _receipt_pb2.Receipt | None = ...,
+        predictions: _builtins.int = ...,
+        labels: _builtins.int = ...,
+        queued: _builtins.int = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["receipt", b"receipt"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["entries", b"entries", "labels", b"labels", "predictions", b"predictions", "queued", b"queued", "receipt", b"receipt"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___EraseSubjectResponse: _TypeAlias = EraseSubjectResponse  # noqa: Y015
+
+@_typing.final
 class ListAuditsRequest(_message.Message):
     """ListAuditsRequest asks for what is to be labelled."""
 

@@ -51,6 +51,11 @@ class EnsembleServiceStub:
                 request_serializer=arenalab_dot_api_dot_ensemble_dot_v1_dot_ensemble__service__pb2.FeedbackRequest.SerializeToString,
                 response_deserializer=arenalab_dot_api_dot_ensemble_dot_v1_dot_ensemble__service__pb2.FeedbackResponse.FromString,
                 _registered_method=True)
+        self.EraseSubject = channel.unary_unary(
+                '/arenalab.api.ensemble.v1.EnsembleService/EraseSubject',
+                request_serializer=arenalab_dot_api_dot_ensemble_dot_v1_dot_ensemble__service__pb2.EraseSubjectRequest.SerializeToString,
+                response_deserializer=arenalab_dot_api_dot_ensemble_dot_v1_dot_ensemble__service__pb2.EraseSubjectResponse.FromString,
+                _registered_method=True)
         self.ListAudits = channel.unary_unary(
                 '/arenalab.api.ensemble.v1.EnsembleService/ListAudits',
                 request_serializer=arenalab_dot_api_dot_ensemble_dot_v1_dot_ensemble__service__pb2.ListAuditsRequest.SerializeToString,
@@ -100,11 +105,30 @@ class EnsembleServiceServicer:
         becomes a label for the running tests of its guarantee.
 
         A first word counts: the same prediction again, from the same source, changes
-        nothing. Errors: NOT_FOUND (UNKNOWN_PREDICTION), also for one of another scope or
+        nothing. It is sealed in the ledger as an entry that follows up the prediction's;
+        while the ledger cannot be reached it waits, durably, as answers do under
+        LEDGER_POLICY_BEST_EFFORT. Errors: RESOURCE_EXHAUSTED (OVERLOADED) when too many
+        entries wait, DATA_LOSS (CORRUPT_LEDGER) and RESOURCE_EXHAUSTED (STORAGE_FULL) when
+        the ledger needs an operator: the label counts, give the feedback again; NOT_FOUND (UNKNOWN_PREDICTION), also for one of another scope or
         one too old; INVALID_ARGUMENT (INVALID_ARGUMENT) for a field outside its range, or
         an audit of a prediction that was not drawn for one; UNAVAILABLE (NOT_READY) when
         the predictor cannot be reached, and those of PredictorService.ReportLabels:
         nothing is recorded then.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def EraseSubject(self, request, context):
+        """EraseSubject erases what a subject said and was told, everywhere: the predictions
+        that are kept for feedback are forgotten, labels lose their words, entries that
+        wait to be sealed lose their content, and the ledger destroys the subject's key.
+
+        Files are written anew without the words; proofs stay valid. It cannot be undone,
+        and may be called again after an error: what is erased stays so. Errors:
+        INVALID_ARGUMENT (INVALID_ARGUMENT); NOT_FOUND (UNKNOWN_LEAF) when nothing of the
+        subject is kept anywhere; RESOURCE_EXHAUSTED (STORAGE_FULL); UNAVAILABLE
+        (NOT_READY) when predictor or ledger cannot be reached; DATA_LOSS (CORRUPT_LEDGER).
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
@@ -147,6 +171,11 @@ def add_EnsembleServiceServicer_to_server(servicer, server):
                     servicer.Feedback,
                     request_deserializer=arenalab_dot_api_dot_ensemble_dot_v1_dot_ensemble__service__pb2.FeedbackRequest.FromString,
                     response_serializer=arenalab_dot_api_dot_ensemble_dot_v1_dot_ensemble__service__pb2.FeedbackResponse.SerializeToString,
+            ),
+            'EraseSubject': grpc.unary_unary_rpc_method_handler(
+                    servicer.EraseSubject,
+                    request_deserializer=arenalab_dot_api_dot_ensemble_dot_v1_dot_ensemble__service__pb2.EraseSubjectRequest.FromString,
+                    response_serializer=arenalab_dot_api_dot_ensemble_dot_v1_dot_ensemble__service__pb2.EraseSubjectResponse.SerializeToString,
             ),
             'ListAudits': grpc.unary_unary_rpc_method_handler(
                     servicer.ListAudits,
@@ -242,6 +271,33 @@ class EnsembleService:
             '/arenalab.api.ensemble.v1.EnsembleService/Feedback',
             arenalab_dot_api_dot_ensemble_dot_v1_dot_ensemble__service__pb2.FeedbackRequest.SerializeToString,
             arenalab_dot_api_dot_ensemble_dot_v1_dot_ensemble__service__pb2.FeedbackResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def EraseSubject(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/arenalab.api.ensemble.v1.EnsembleService/EraseSubject',
+            arenalab_dot_api_dot_ensemble_dot_v1_dot_ensemble__service__pb2.EraseSubjectRequest.SerializeToString,
+            arenalab_dot_api_dot_ensemble_dot_v1_dot_ensemble__service__pb2.EraseSubjectResponse.FromString,
             options,
             channel_credentials,
             insecure,

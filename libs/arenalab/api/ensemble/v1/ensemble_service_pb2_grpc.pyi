@@ -58,11 +58,26 @@ class EnsembleServiceStub:
     becomes a label for the running tests of its guarantee.
 
     A first word counts: the same prediction again, from the same source, changes
-    nothing. Errors: NOT_FOUND (UNKNOWN_PREDICTION), also for one of another scope or
+    nothing. It is sealed in the ledger as an entry that follows up the prediction's;
+    while the ledger cannot be reached it waits, durably, as answers do under
+    LEDGER_POLICY_BEST_EFFORT. Errors: RESOURCE_EXHAUSTED (OVERLOADED) when too many
+    entries wait, DATA_LOSS (CORRUPT_LEDGER) and RESOURCE_EXHAUSTED (STORAGE_FULL) when
+    the ledger needs an operator: the label counts, give the feedback again; NOT_FOUND (UNKNOWN_PREDICTION), also for one of another scope or
     one too old; INVALID_ARGUMENT (INVALID_ARGUMENT) for a field outside its range, or
     an audit of a prediction that was not drawn for one; UNAVAILABLE (NOT_READY) when
     the predictor cannot be reached, and those of PredictorService.ReportLabels:
     nothing is recorded then.
+    """
+    EraseSubject: _grpc.UnaryUnaryMultiCallable[_ensemble_service_pb2.EraseSubjectRequest, _ensemble_service_pb2.EraseSubjectResponse]
+    """EraseSubject erases what a subject said and was told, everywhere: the predictions
+    that are kept for feedback are forgotten, labels lose their words, entries that
+    wait to be sealed lose their content, and the ledger destroys the subject's key.
+
+    Files are written anew without the words; proofs stay valid. It cannot be undone,
+    and may be called again after an error: what is erased stays so. Errors:
+    INVALID_ARGUMENT (INVALID_ARGUMENT); NOT_FOUND (UNKNOWN_LEAF) when nothing of the
+    subject is kept anywhere; RESOURCE_EXHAUSTED (STORAGE_FULL); UNAVAILABLE
+    (NOT_READY) when predictor or ledger cannot be reached; DATA_LOSS (CORRUPT_LEDGER).
     """
     ListAudits: _grpc.UnaryUnaryMultiCallable[_ensemble_service_pb2.ListAuditsRequest, _ensemble_service_pb2.ListAuditsResponse]
     """ListAudits returns the predictions that were drawn at random for labelling and
@@ -107,11 +122,26 @@ class EnsembleServiceAsyncStub(EnsembleServiceStub):
     becomes a label for the running tests of its guarantee.
 
     A first word counts: the same prediction again, from the same source, changes
-    nothing. Errors: NOT_FOUND (UNKNOWN_PREDICTION), also for one of another scope or
+    nothing. It is sealed in the ledger as an entry that follows up the prediction's;
+    while the ledger cannot be reached it waits, durably, as answers do under
+    LEDGER_POLICY_BEST_EFFORT. Errors: RESOURCE_EXHAUSTED (OVERLOADED) when too many
+    entries wait, DATA_LOSS (CORRUPT_LEDGER) and RESOURCE_EXHAUSTED (STORAGE_FULL) when
+    the ledger needs an operator: the label counts, give the feedback again; NOT_FOUND (UNKNOWN_PREDICTION), also for one of another scope or
     one too old; INVALID_ARGUMENT (INVALID_ARGUMENT) for a field outside its range, or
     an audit of a prediction that was not drawn for one; UNAVAILABLE (NOT_READY) when
     the predictor cannot be reached, and those of PredictorService.ReportLabels:
     nothing is recorded then.
+    """
+    EraseSubject: _aio.UnaryUnaryMultiCallable[_ensemble_service_pb2.EraseSubjectRequest, _ensemble_service_pb2.EraseSubjectResponse]  # type: ignore[assignment]
+    """EraseSubject erases what a subject said and was told, everywhere: the predictions
+    that are kept for feedback are forgotten, labels lose their words, entries that
+    wait to be sealed lose their content, and the ledger destroys the subject's key.
+
+    Files are written anew without the words; proofs stay valid. It cannot be undone,
+    and may be called again after an error: what is erased stays so. Errors:
+    INVALID_ARGUMENT (INVALID_ARGUMENT); NOT_FOUND (UNKNOWN_LEAF) when nothing of the
+    subject is kept anywhere; RESOURCE_EXHAUSTED (STORAGE_FULL); UNAVAILABLE
+    (NOT_READY) when predictor or ledger cannot be reached; DATA_LOSS (CORRUPT_LEDGER).
     """
     ListAudits: _aio.UnaryUnaryMultiCallable[_ensemble_service_pb2.ListAuditsRequest, _ensemble_service_pb2.ListAuditsResponse]  # type: ignore[assignment]
     """ListAudits returns the predictions that were drawn at random for labelling and
@@ -171,11 +201,32 @@ class EnsembleServiceServicer(metaclass=_abc_1.ABCMeta):
         becomes a label for the running tests of its guarantee.
 
         A first word counts: the same prediction again, from the same source, changes
-        nothing. Errors: NOT_FOUND (UNKNOWN_PREDICTION), also for one of another scope or
+        nothing. It is sealed in the ledger as an entry that follows up the prediction's;
+        while the ledger cannot be reached it waits, durably, as answers do under
+        LEDGER_POLICY_BEST_EFFORT. Errors: RESOURCE_EXHAUSTED (OVERLOADED) when too many
+        entries wait, DATA_LOSS (CORRUPT_LEDGER) and RESOURCE_EXHAUSTED (STORAGE_FULL) when
+        the ledger needs an operator: the label counts, give the feedback again; NOT_FOUND (UNKNOWN_PREDICTION), also for one of another scope or
         one too old; INVALID_ARGUMENT (INVALID_ARGUMENT) for a field outside its range, or
         an audit of a prediction that was not drawn for one; UNAVAILABLE (NOT_READY) when
         the predictor cannot be reached, and those of PredictorService.ReportLabels:
         nothing is recorded then.
+        """
+
+    @_abc_1.abstractmethod
+    def EraseSubject(
+        self,
+        request: _ensemble_service_pb2.EraseSubjectRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_ensemble_service_pb2.EraseSubjectResponse, _abc.Awaitable[_ensemble_service_pb2.EraseSubjectResponse]]:
+        """EraseSubject erases what a subject said and was told, everywhere: the predictions
+        that are kept for feedback are forgotten, labels lose their words, entries that
+        wait to be sealed lose their content, and the ledger destroys the subject's key.
+
+        Files are written anew without the words; proofs stay valid. It cannot be undone,
+        and may be called again after an error: what is erased stays so. Errors:
+        INVALID_ARGUMENT (INVALID_ARGUMENT); NOT_FOUND (UNKNOWN_LEAF) when nothing of the
+        subject is kept anywhere; RESOURCE_EXHAUSTED (STORAGE_FULL); UNAVAILABLE
+        (NOT_READY) when predictor or ledger cannot be reached; DATA_LOSS (CORRUPT_LEDGER).
         """
 
     @_abc_1.abstractmethod

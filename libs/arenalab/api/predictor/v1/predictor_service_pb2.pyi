@@ -190,6 +190,7 @@ class PredictResponse(_message.Message):
     OUTCOME_SET_FIELD_NUMBER: _builtins.int
     CALIBRATION_FIELD_NUMBER: _builtins.int
     ADMISSIBLE_FIELD_NUMBER: _builtins.int
+    MODEL_DIGEST_FIELD_NUMBER: _builtins.int
     output: _builtins.str
     """output is the outcome text. When `abstention` is set it is what memory would
     have said, and must not be served as an answer. May be empty.
@@ -219,6 +220,10 @@ class PredictResponse(_message.Message):
     admissible: _builtins.bool
     """admissible is false for an output that no threshold would let through, e.g. one
     that clashes with the question. Belongs into the label of this prediction.
+    """
+    model_digest: _builtins.str
+    """model_digest of the embedder that the version was built with, as EmbedResponse has
+    it: what read the question.
     """
     @_builtins.property
     def sentences(self) -> _containers.RepeatedCompositeFieldContainer[_answer_pb2.Sentence]:
@@ -287,10 +292,11 @@ class PredictResponse(_message.Message):
         outcome_set: _answer_pb2.OutcomeSet | None = ...,
         calibration: _builtins.str = ...,
         admissible: _builtins.bool = ...,
+        model_digest: _builtins.str = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["abstention", b"abstention", "guarantee", b"guarantee", "inferred_context", b"inferred_context", "outcome_set", b"outcome_set", "plan", b"plan"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["abstention", b"abstention", "admissible", b"admissible", "alternatives", b"alternatives", "calibration", b"calibration", "confidence", b"confidence", "creature", b"creature", "dataset", b"dataset", "dataset_version", b"dataset_version", "evidence", b"evidence", "exact", b"exact", "features", b"features", "guarantee", b"guarantee", "inferred_context", b"inferred_context", "method", b"method", "outcome_set", b"outcome_set", "output", b"output", "plan", b"plan", "query_tokens", b"query_tokens", "reasoning", b"reasoning", "sentences", b"sentences", "trajectories_used", b"trajectories_used"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["abstention", b"abstention", "admissible", b"admissible", "alternatives", b"alternatives", "calibration", b"calibration", "confidence", b"confidence", "creature", b"creature", "dataset", b"dataset", "dataset_version", b"dataset_version", "evidence", b"evidence", "exact", b"exact", "features", b"features", "guarantee", b"guarantee", "inferred_context", b"inferred_context", "method", b"method", "model_digest", b"model_digest", "outcome_set", b"outcome_set", "output", b"output", "plan", b"plan", "query_tokens", b"query_tokens", "reasoning", b"reasoning", "sentences", b"sentences", "trajectories_used", b"trajectories_used"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
@@ -1002,6 +1008,7 @@ class Label(_message.Message):
     PROPENSITY_FIELD_NUMBER: _builtins.int
     TURNS_FIELD_NUMBER: _builtins.int
     OUTCOMES_FIELD_NUMBER: _builtins.int
+    SUBJECT_FIELD_NUMBER: _builtins.int
     prediction_id: _builtins.str
     """prediction_id that it is about, 1 to 128 characters."""
     source: Global___LabelSource.ValueType
@@ -1025,6 +1032,10 @@ class Label(_message.Message):
     propensity: _builtins.float
     """propensity is the probability with which the prediction was drawn for labelling,
     in (0, 1]. Required for LABEL_SOURCE_AUDIT, ignored for others.
+    """
+    subject: _builtins.str
+    """subject whose words the turns and outcomes are, at most 256 characters, so that
+    EraseSubject finds them. Empty: nobody's in particular.
     """
     @_builtins.property
     def turns(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]:
@@ -1054,10 +1065,11 @@ class Label(_message.Message):
         propensity: _builtins.float = ...,
         turns: _abc.Iterable[_builtins.str] | None = ...,
         outcomes: _abc.Iterable[_builtins.str] | None = ...,
+        subject: _builtins.str = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["admissible", b"admissible", "calibration", b"calibration", "confidence", b"confidence", "correct", b"correct", "creature", b"creature", "dataset", b"dataset", "dataset_version", b"dataset_version", "outcomes", b"outcomes", "prediction_id", b"prediction_id", "propensity", b"propensity", "served", b"served", "source", b"source", "turns", b"turns"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["admissible", b"admissible", "calibration", b"calibration", "confidence", b"confidence", "correct", b"correct", "creature", b"creature", "dataset", b"dataset", "dataset_version", b"dataset_version", "outcomes", b"outcomes", "prediction_id", b"prediction_id", "propensity", b"propensity", "served", b"served", "source", b"source", "subject", b"subject", "turns", b"turns"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
@@ -1244,3 +1256,53 @@ class DatasetGuarantee(_message.Message):
     def WhichOneof(self, oneof_group: _WhichOneofArgType__audited_error) -> _WhichOneofReturnType__audited_error | None: ...
 
 Global___DatasetGuarantee: _TypeAlias = DatasetGuarantee  # noqa: Y015
+
+@_typing.final
+class EraseSubjectRequest(_message.Message):
+    """EraseSubjectRequest names a subject."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    SCOPE_FIELD_NUMBER: _builtins.int
+    SUBJECT_FIELD_NUMBER: _builtins.int
+    subject: _builtins.str
+    """subject as in Label, 1 to 256 characters."""
+    @_builtins.property
+    def scope(self) -> _scope_pb2.Scope:
+        """scope of the subject."""
+
+    def __init__(
+        self,
+        *,
+        scope: _scope_pb2.Scope | None = ...,
+        subject: _builtins.str = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["scope", b"scope"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["scope", b"scope", "subject", b"subject"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___EraseSubjectRequest: _TypeAlias = EraseSubjectRequest  # noqa: Y015
+
+@_typing.final
+class EraseSubjectResponse(_message.Message):
+    """EraseSubjectResponse confirms it."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    LABELS_FIELD_NUMBER: _builtins.int
+    labels: _builtins.int
+    """labels that lost their words."""
+    def __init__(
+        self,
+        *,
+        labels: _builtins.int = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["labels", b"labels"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___EraseSubjectResponse: _TypeAlias = EraseSubjectResponse  # noqa: Y015

@@ -71,6 +71,11 @@ class PredictorServiceStub:
                 request_serializer=arenalab_dot_api_dot_predictor_dot_v1_dot_predictor__service__pb2.ReportLabelsRequest.SerializeToString,
                 response_deserializer=arenalab_dot_api_dot_predictor_dot_v1_dot_predictor__service__pb2.ReportLabelsResponse.FromString,
                 _registered_method=True)
+        self.EraseSubject = channel.unary_unary(
+                '/arenalab.api.predictor.v1.PredictorService/EraseSubject',
+                request_serializer=arenalab_dot_api_dot_predictor_dot_v1_dot_predictor__service__pb2.EraseSubjectRequest.SerializeToString,
+                response_deserializer=arenalab_dot_api_dot_predictor_dot_v1_dot_predictor__service__pb2.EraseSubjectResponse.FromString,
+                _registered_method=True)
         self.GetGuaranteeStatus = channel.unary_unary(
                 '/arenalab.api.predictor.v1.PredictorService/GetGuaranteeStatus',
                 request_serializer=arenalab_dot_api_dot_predictor_dot_v1_dot_predictor__service__pb2.GetGuaranteeStatusRequest.SerializeToString,
@@ -168,6 +173,17 @@ class PredictorServiceServicer:
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
+    def EraseSubject(self, request, context):
+        """EraseSubject removes the words of a subject from the labels that are kept, for
+        good: they go on testing the bound, and calibrate no more.
+
+        A subject without labels is no error. Errors: INVALID_ARGUMENT (INVALID_ARGUMENT);
+        RESOURCE_EXHAUSTED (STORAGE_FULL): call it again, some files are done.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
     def GetGuaranteeStatus(self, request, context):
         """GetGuaranteeStatus returns, for each live dataset of a scope, whether its bound
         holds now, and the tests that say so.
@@ -216,6 +232,11 @@ def add_PredictorServiceServicer_to_server(servicer, server):
                     servicer.ReportLabels,
                     request_deserializer=arenalab_dot_api_dot_predictor_dot_v1_dot_predictor__service__pb2.ReportLabelsRequest.FromString,
                     response_serializer=arenalab_dot_api_dot_predictor_dot_v1_dot_predictor__service__pb2.ReportLabelsResponse.SerializeToString,
+            ),
+            'EraseSubject': grpc.unary_unary_rpc_method_handler(
+                    servicer.EraseSubject,
+                    request_deserializer=arenalab_dot_api_dot_predictor_dot_v1_dot_predictor__service__pb2.EraseSubjectRequest.FromString,
+                    response_serializer=arenalab_dot_api_dot_predictor_dot_v1_dot_predictor__service__pb2.EraseSubjectResponse.SerializeToString,
             ),
             'GetGuaranteeStatus': grpc.unary_unary_rpc_method_handler(
                     servicer.GetGuaranteeStatus,
@@ -414,6 +435,33 @@ class PredictorService:
             '/arenalab.api.predictor.v1.PredictorService/ReportLabels',
             arenalab_dot_api_dot_predictor_dot_v1_dot_predictor__service__pb2.ReportLabelsRequest.SerializeToString,
             arenalab_dot_api_dot_predictor_dot_v1_dot_predictor__service__pb2.ReportLabelsResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def EraseSubject(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/arenalab.api.predictor.v1.PredictorService/EraseSubject',
+            arenalab_dot_api_dot_predictor_dot_v1_dot_predictor__service__pb2.EraseSubjectRequest.SerializeToString,
+            arenalab_dot_api_dot_predictor_dot_v1_dot_predictor__service__pb2.EraseSubjectResponse.FromString,
             options,
             channel_credentials,
             insecure,

@@ -91,6 +91,13 @@ class PredictorServiceStub:
     (NOT_CALIBRATED); DATA_LOSS (CORRUPT_DATASET); RESOURCE_EXHAUSTED
     (STORAGE_FULL), where nothing of the dataset's labels was kept.
     """
+    EraseSubject: _grpc.UnaryUnaryMultiCallable[_predictor_service_pb2.EraseSubjectRequest, _predictor_service_pb2.EraseSubjectResponse]
+    """EraseSubject removes the words of a subject from the labels that are kept, for
+    good: they go on testing the bound, and calibrate no more.
+
+    A subject without labels is no error. Errors: INVALID_ARGUMENT (INVALID_ARGUMENT);
+    RESOURCE_EXHAUSTED (STORAGE_FULL): call it again, some files are done.
+    """
     GetGuaranteeStatus: _grpc.UnaryUnaryMultiCallable[_predictor_service_pb2.GetGuaranteeStatusRequest, _predictor_service_pb2.GetGuaranteeStatusResponse]
     """GetGuaranteeStatus returns, for each live dataset of a scope, whether its bound
     holds now, and the tests that say so.
@@ -161,6 +168,13 @@ class PredictorServiceAsyncStub(PredictorServiceStub):
     (UNKNOWN_DATASET) for a version that is not there; FAILED_PRECONDITION
     (NOT_CALIBRATED); DATA_LOSS (CORRUPT_DATASET); RESOURCE_EXHAUSTED
     (STORAGE_FULL), where nothing of the dataset's labels was kept.
+    """
+    EraseSubject: _aio.UnaryUnaryMultiCallable[_predictor_service_pb2.EraseSubjectRequest, _predictor_service_pb2.EraseSubjectResponse]  # type: ignore[assignment]
+    """EraseSubject removes the words of a subject from the labels that are kept, for
+    good: they go on testing the bound, and calibrate no more.
+
+    A subject without labels is no error. Errors: INVALID_ARGUMENT (INVALID_ARGUMENT);
+    RESOURCE_EXHAUSTED (STORAGE_FULL): call it again, some files are done.
     """
     GetGuaranteeStatus: _aio.UnaryUnaryMultiCallable[_predictor_service_pb2.GetGuaranteeStatusRequest, _predictor_service_pb2.GetGuaranteeStatusResponse]  # type: ignore[assignment]
     """GetGuaranteeStatus returns, for each live dataset of a scope, whether its bound
@@ -271,6 +285,19 @@ class PredictorServiceServicer(metaclass=_abc_1.ABCMeta):
         (UNKNOWN_DATASET) for a version that is not there; FAILED_PRECONDITION
         (NOT_CALIBRATED); DATA_LOSS (CORRUPT_DATASET); RESOURCE_EXHAUSTED
         (STORAGE_FULL), where nothing of the dataset's labels was kept.
+        """
+
+    @_abc_1.abstractmethod
+    def EraseSubject(
+        self,
+        request: _predictor_service_pb2.EraseSubjectRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_predictor_service_pb2.EraseSubjectResponse, _abc.Awaitable[_predictor_service_pb2.EraseSubjectResponse]]:
+        """EraseSubject removes the words of a subject from the labels that are kept, for
+        good: they go on testing the bound, and calibrate no more.
+
+        A subject without labels is no error. Errors: INVALID_ARGUMENT (INVALID_ARGUMENT);
+        RESOURCE_EXHAUSTED (STORAGE_FULL): call it again, some files are done.
         """
 
     @_abc_1.abstractmethod
