@@ -10,7 +10,12 @@ from arenalab.local.cli import (
     explain,
     guarantee,
     ledger,
+    ledger_entries,
+    ledger_erase,
     ledger_keys,
+    ledger_logs,
+    ledger_replay,
+    ledger_spans,
     risk_coverage,
     serving,
     spans,
@@ -40,6 +45,17 @@ app.command("feedback")(guarantee.feedback)
 app.command("recalibrate")(guarantee.recalibrate)
 app.command("index")(spans.index)
 app.command("local-llm")(serving.local_llm)
+ledger.app.command("show")(ledger_entries.show)
+ledger.app.command("receipt")(ledger_entries.receipt)
+ledger.app.command("scan")(ledger_entries.scan)
+ledger.app.command("trace")(ledger_entries.trace)
+ledger.app.command("affected")(ledger_spans.affected)
+ledger.app.command("supersede")(ledger_spans.supersede)
+ledger.app.command("replay")(ledger_replay.replay)
+ledger.app.command("erase")(ledger_erase.erase)
+ledger.app.command("checkpoint")(ledger_logs.checkpoint)
+ledger.app.command("export")(ledger_logs.export)
+ledger.app.command("logs")(ledger_logs.logs)
 ledger.app.command("keys")(ledger_keys.keys)
 ledger.app.command("rotate-key")(ledger_keys.rotate_key)
 app.add_typer(ledger.app, name="ledger", help="What was said, and its proof.")

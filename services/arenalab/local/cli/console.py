@@ -41,21 +41,31 @@ def command(function: Callable[P, Coroutine[Any, Any, R]]) -> Callable[P, R]:
 
     That includes text which is not UTF-8: it could be neither sent nor printed.
     """
+    return command_failing_with(1)(function)
 
-    @wraps(function)
-    def run(*args: P.args, **kwargs: P.kwargs) -> R:
-        try:
-            _check_texts(kwargs)
-            return asyncio.run(function(*args, **kwargs))
-        except KeyboardInterrupt as stopped:
-            raise typer.Exit(130) from stopped
-        except MeshError as error:
-            _explain(str(error), error.reason.value if error.reason else "")
-        except (ConfigError, ProofError, OSError) as error:
-            _explain(str(error), "")
-        raise typer.Exit(1)
 
-    return run
+def command_failing_with(
+    code: int,
+) -> Callable[[Callable[P, Coroutine[Any, Any, R]]], Callable[P, R]]:
+    """Returns `command` for one whose exit code 1 says something else than an error."""
+
+    def decorate(function: Callable[P, Coroutine[Any, Any, R]]) -> Callable[P, R]:
+        @wraps(function)
+        def run(*args: P.args, **kwargs: P.kwargs) -> R:
+            try:
+                _check_texts(kwargs)
+                return asyncio.run(function(*args, **kwargs))
+            except KeyboardInterrupt as stopped:
+                raise typer.Exit(130) from stopped
+            except MeshError as error:
+                _explain(str(error), error.reason.value if error.reason else "")
+            except (ConfigError, ProofError, OSError) as error:
+                _explain(str(error), "")
+            raise typer.Exit(code)
+
+        return run
+
+    return decorate
 
 
 def _check_texts(given: dict[str, Any]) -> None:

@@ -1,6 +1,5 @@
 """`arenalab ledger verify`: the log, or one receipt, checked offline."""
 
-import json
 from pathlib import Path
 from typing import Annotated
 
@@ -8,8 +7,9 @@ import typer
 
 from arenalab.ledger.verify import verify_directory
 from arenalab.local.cli.console import HomeOption, JsonOption, command, home_from, out
-from arenalab.local.keys import log_public_key, log_public_keys
-from arenalab.proof import ReceiptError, receipt_from_json, verify_receipt
+from arenalab.local.cli.ledger_client import read_receipt
+from arenalab.local.keys import log_public_keys
+from arenalab.proof import verify_receipt
 
 app = typer.Typer(no_args_is_help=True)
 
@@ -29,6 +29,9 @@ async def verify(
     public_key: Annotated[
         str | None, typer.Option(help="The log's verifier key; by default the home's.")
     ] = None,
+    processes: Annotated[
+        int | None, typer.Option(min=1, help="That read side by side; by default one a core.")
+    ] = None,
     as_json: JsonOption = False,
     home: HomeOption = None,
 ) -> None:
@@ -38,7 +41,8 @@ async def verify(
         _verify_receipt(receipt, keys, as_json=as_json)
         return
     found = home_from(home)
-    report = verify_directory(found.path / "ledger", public_key or log_public_key(found))
+    keys = [public_key] if public_key else log_public_keys(found)
+    report = verify_directory(found.path / "ledger", keys, processes=processes)
     if as_json:
         problems = [
             {"file": p.file, "offset": p.offset, "leaf_index": p.leaf_index, "message": p.message}
@@ -63,15 +67,7 @@ async def verify(
 
 
 def _verify_receipt(path: Path, public_keys: list[str], *, as_json: bool) -> None:
-    try:
-        value = json.loads(path.read_bytes())
-    except ValueError as error:
-        raise ReceiptError(f"{path} is not JSON: {error}") from error
-    # A whole completion, as `arenalab ask --json` prints it, is welcome too.
-    for key in ("arenalab", "receipt"):
-        if isinstance(value, dict) and key in value:
-            value = value[key]
-    receipt = receipt_from_json(value)
+    receipt = read_receipt(path)
     verify_receipt(receipt, public_keys)
     if as_json:
         out.print_json(data={"valid": True, "leaf_index": receipt.leaf_index})

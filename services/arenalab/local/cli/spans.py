@@ -1,5 +1,6 @@
 """`arenalab spans …`: the spans that are served, changed while they are."""
 
+from collections.abc import Mapping, Sequence
 from contextlib import asynccontextmanager
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -8,14 +9,16 @@ from google.protobuf import json_format
 from rich.table import Table
 
 from arenalab.api.common.v1 import plan_pb2
+from arenalab.api.ledger.v1 import ledger_service_pb2 as ledger_pb
 from arenalab.api.search.v1 import search_service_pb2 as pb
 from arenalab.api.search.v1 import search_service_pb2_grpc as pb_grpc
 from arenalab.atomic import from_proto
 from arenalab.atomic.json_form import to_json
 from arenalab.local.cli.console import HomeOption, JsonOption, command, home_from, out
+from arenalab.local.cli.ledger_spans import say_affected, supersede_spans
 from arenalab.local.home import Home
 from arenalab.local.session import mesh_for
-from arenalab.mesh import Telemetry, connect
+from arenalab.mesh import MeshError, Telemetry, connect
 
 if TYPE_CHECKING:
     from collections.abc import AsyncGenerator
@@ -23,6 +26,9 @@ if TYPE_CHECKING:
 app = typer.Typer(no_args_is_help=True)
 
 Ids = Annotated[list[str], typer.Argument(help="Span ids.")]
+Reason = Annotated[
+    str, typer.Option(help="Why they are wrong; sealed in the ledger, so it must hold no content.")
+]
 Dataset = Annotated[str, typer.Option(help="The dataset that holds them.")]
 
 
@@ -49,12 +55,26 @@ async def show(
 @app.command("delete")
 @command
 async def delete(
-    ids: Ids, *, dataset: Dataset, as_json: JsonOption = False, home: HomeOption = None
+    ids: Ids,
+    *,
+    dataset: Dataset,
+    reason: Reason = "deleted by an operator",
+    as_json: JsonOption = False,
+    home: HomeOption = None,
 ) -> None:
-    """Remove spans for good; a version that is published later brings its own back."""
-    async with _search(home_from(home)) as search:
+    """Remove spans for good; a version that is published later brings its own back.
+
+    The ledger seals that they are wrong.
+    """
+    found = home_from(home)
+    async with _search(found) as search:
+        there = await search.GetSpans(
+            pb.GetSpansRequest(dataset=dataset, span_ids=ids, skip_missing=True)
+        )
         reply = await search.DeleteSpans(pb.DeleteSpansRequest(dataset=dataset, span_ids=ids))
-    _say(reply, f"{reply.deleted} deleted, {reply.missing} not there", as_json=as_json)
+    wrong = [span.id for span in there.spans]
+    replies = await _supersede(found, wrong, reason)
+    _say(reply, f"{reply.deleted} deleted, {reply.missing} not there", replies, as_json=as_json)
 
 
 @app.command("quarantine")
@@ -64,14 +84,21 @@ async def quarantine(
     *,
     dataset: Dataset,
     release: Annotated[bool, typer.Option(help="Show them again.")] = False,
+    reason: Reason = "quarantined by an operator",
     as_json: JsonOption = False,
     home: HomeOption = None,
 ) -> None:
-    """Hide spans from every answer, from newly published versions too, until released."""
-    async with _search(home_from(home)) as search:
+    """Hide spans from every answer, from newly published versions too, until released.
+
+    The ledger seals that they are wrong, and releasing them does not unsay it.
+    """
+    found = home_from(home)
+    async with _search(found) as search:
         request = pb.QuarantineSpansRequest(dataset=dataset, span_ids=ids, release=release)
         reply = await search.QuarantineSpans(request)
-    _say(reply, f"{reply.changed} {'released' if release else 'hidden'}", as_json=as_json)
+    replies = {} if release else await _supersede(found, ids, reason)
+    done = "released" if release else "hidden"
+    _say(reply, f"{reply.changed} {done}", replies, as_json=as_json)
 
 
 @app.command("weigh")
@@ -140,12 +167,41 @@ def _show_segments(stats: pb.StatsResponse) -> None:
     )
 
 
-def _say(reply: Any, sentence: str, *, as_json: bool) -> None:
+async def _supersede(
+    home: Home, span_ids: Sequence[str], reason: str
+) -> Mapping[str, ledger_pb.SupersedeSpanResponse]:
+    """Seals that spans are wrong, each once.
+
+    Raises:
+        MeshError: The change itself is done; the message says what is left to do.
+    """
+    ids = list(dict.fromkeys(span_ids))
+    try:
+        return dict(zip(ids, await supersede_spans(home, ids, reason), strict=True))
+    except MeshError as error:
+        raise type(error)(
+            f"the spans are changed, but not sealed as wrong ({error});"
+            " for each: arenalab ledger supersede --span ID --reason TEXT",
+            error.reason,
+        ) from error
+
+
+def _say(
+    reply: Any,
+    sentence: str,
+    superseded: Mapping[str, ledger_pb.SupersedeSpanResponse] | None = None,
+    *,
+    as_json: bool,
+) -> None:
+    superseded = superseded or {}
     if as_json:
         data = json_format.MessageToDict(reply, always_print_fields_with_no_presence=True)
+        if superseded:
+            data["affected"] = {span: one.affected for span, one in superseded.items()}
         out.print_json(data=data)
-    else:
-        out.print(sentence)
+        return
+    out.print(sentence)
+    say_affected(list(superseded), list(superseded.values()))
 
 
 @asynccontextmanager

@@ -1,0 +1,1 @@
+"""Asking again what was asked once, and comparing the two answers."""
