@@ -99,6 +99,8 @@ class Log:
         """
         self.directory = directory
         self.keys = keys
+        self.public_keys = [str(key) for key in keys.verifier_keys]  # the current one first
+        self.public_key = self.public_keys[0]
         self._damage: Problem | None = None
         self._now_ns = now_ns
         self._random = random
@@ -129,6 +131,8 @@ class Log:
     def _repair(self, found: Opened, high_water: HighWater) -> None:
         if found.is_torn:
             self._segments.cut(found.end, found.content_end)
+        if found.is_ahead:
+            self._segments.write_again()
         if found.note:
             high_water.write(found.note)
             high_water.sync()
@@ -159,11 +163,6 @@ class Log:
             file=file,
             offset=str(offset),
         )
-
-    @property
-    def public_key(self) -> str:
-        """The verifier key that signs now."""
-        return str(self.keys.verifier_key)
 
     @property
     def origin(self) -> str:

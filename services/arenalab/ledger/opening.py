@@ -40,6 +40,7 @@ class Opened:
     end: Place  # of what was acknowledged
     content_end: int  # of the private parts, in that segment
     is_torn: bool  # something lies behind the end
+    is_ahead: bool  # of the high-water mark: the last batch may never have been synced
     unindexed: list[tuple[int, str]]  # closed segments without an index; last checkpoint
     problem: Problem | None
 
@@ -96,7 +97,6 @@ class _Opening:
     ) -> Opened:
         problem = found.problems[0] if found.problems else None
         unindexed: list[tuple[int, str]] = []
-        content_end = 0
         if problem is None:
             for number, files in enumerate(self._segments):
                 if number in indexes:
@@ -107,9 +107,8 @@ class _Opening:
                 catalog.take(index_of_lines(min(first, found.size), offsets, lines))
                 if lines and number < len(self._segments) - 1:
                     unindexed.append((number, _last_note_of(files)))
-                if number == found.end.segment and lines:
-                    content_end = lines[-1].offset + lines[-1].content_bytes
             found.tree.forget_leaves(catalog.indexed_until())
+        content_end = self._content_end(found, indexes) if problem is None else 0
         is_torn = bool(found.torn_bytes) or self._has_more_content(found.end, content_end)
         return Opened(
             found.size,
@@ -119,9 +118,25 @@ class _Opening:
             found.end,
             content_end,
             is_torn,
+            self._high_water is not None and self._high_water.size < found.size,
             unindexed,
             problem,
         )
+
+    def _content_end(self, found: Replayed, indexes: dict[int, SegmentIndex]) -> int:
+        """Returns where the private parts end in the segment of the last checkpoint."""
+        if not self._segments:
+            return 0
+        number = found.end.segment
+        if number in indexes:
+            index = indexes[number]
+            offset = index.offset(index.first + index.count - 1)
+        elif found.offsets[number]:
+            offset = found.offsets[number][-1]
+        else:
+            return 0
+        (last,) = _entries_of(self._segments[number], [offset])
+        return last.offset + last.content_bytes
 
     def _has_more_content(self, end: Place, content_end: int) -> bool:
         """Whether private parts were written whose lines were not."""

@@ -16,6 +16,7 @@ from arenalab.ledger.segment_files import QUARANTINE, SegmentFiles, list_segment
 
 _logger = logging.getLogger(__name__)
 _READ_BYTES: Final = 4096
+_LARGEST_BATCH_BYTES: Final = 64 * 1024 * 1024  # more than a batch can have
 _CLOSED_MODE: Final = 0o400
 
 
@@ -82,6 +83,25 @@ class Segments:
             file.truncate(size)
             os.fsync(file.fileno())
         _logger.warning("%d bytes that no checkpoint ends were moved to %s", len(torn), kept.name)
+
+    def write_again(self) -> None:
+        """Writes the end of the last segment once more, and syncs it.
+
+        A batch that was whole when the process died may be in memory alone, in pages
+        that a failed sync left marked as written: to sync them again would do nothing.
+
+        Raises:
+            OSError: The disk refused.
+        """
+        for fd, size in (
+            (self._content, self._content_sizes[-1]),
+            (self._lines, self._sizes[-1]),
+        ):
+            start = max(0, size - _LARGEST_BATCH_BYTES)
+            data = os.pread(fd, size - start, start)
+            os.lseek(fd, start, os.SEEK_SET)
+            self._disk.write_all(fd, data)
+            self._disk.sync(fd)
 
     def roll(self) -> None:
         """Starts a new segment; the one before takes nothing more.
