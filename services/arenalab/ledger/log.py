@@ -34,6 +34,7 @@ from arenalab.proof import Checkpoint, KeyRing, ProofError, Receipt, leaf_hash
 
 _logger = logging.getLogger(__name__)
 
+COSIGNED: Final = "cosigned"  # a file beside the segments
 DEFAULT_SEGMENT_BYTES: Final = 32 * 1024 * 1024
 DEFAULT_SEGMENT_AGE_S: Final = 86_400.0
 _NS_PER_S: Final = 1_000_000_000
@@ -118,7 +119,9 @@ class Log:
         self.tree = found.tree
         self.catalog = found.catalog
         self._segment_since_ns: int | None = None  # counted anew from each start
-        self.cosigned = ""  # the newest checkpoint that witnesses cosigned
+        # The newest checkpoint that witnesses cosigned.
+        cosigned = directory / COSIGNED
+        self.cosigned = cosigned.read_text("utf-8") if cosigned.exists() else ""
         self.head = Head(found.size, found.note, found.end)
         self._high_water: HighWater | None = None
         self._closer = SegmentCloser(self._segments, self.catalog, self.tree)

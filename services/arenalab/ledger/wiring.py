@@ -17,6 +17,8 @@ from arenalab.ledger.log import Log, Rolling
 from arenalab.ledger.service import SERVICE_NAME, LedgerService
 from arenalab.ledger.subjects import SubjectKeys
 from arenalab.ledger.watching import Watchers
+from arenalab.ledger.witness import read_witnesses
+from arenalab.ledger.witnessing import witnessing
 from arenalab.mesh import Telemetry, running_server
 
 
@@ -36,9 +38,14 @@ async def running_ledger(config: LedgerConfig, telemetry: Telemetry) -> AsyncGen
         metrics.ledger_size.set(opened.log.head.size)
     service = LedgerService(ledger, watchers)
     try:
-        async with running_server(
-            SERVICE_NAME, service.register, config.address, telemetry
-        ) as port:
+        async with (
+            witnessing(
+                lambda: (opened.log for opened in ledger.all()),
+                read_witnesses(config.witnesses),
+                config.witness_every_s,
+            ),
+            running_server(SERVICE_NAME, service.register, config.address, telemetry) as port,
+        ):
             yield port
     finally:
         await asyncio.to_thread(ledger.close)
