@@ -85,7 +85,7 @@ class Private:
     salt: bytes
 
 
-def checked_entry(  # noqa: PLR0913 - the fields of the contract, by name
+def checked_entry(
     *,
     tenant: str,
     entry_id: str,
@@ -153,6 +153,12 @@ def checked_entry(  # noqa: PLR0913 - the fields of the contract, by name
 def _check_leaf(varying_bytes: int) -> None:
     if varying_bytes + _FIXED_BYTES > MAX_LEAF_BYTES:
         raise _too_large("leaf", varying_bytes + _FIXED_BYTES, MAX_LEAF_BYTES)
+
+
+def most_leaf_bytes(entry: Entry) -> int:
+    """Returns the most that the leaf of an entry takes."""
+    varying = len(entry.facts) + len(entry.before) + len(entry.behind)
+    return varying + _COMMITMENT_BYTES * len(entry.content) + _FIXED_BYTES
 
 
 def check_span_id(field: str, span_id: str) -> None:

@@ -73,8 +73,15 @@ def scan_segment(lines: Path, content: Path, first: int) -> Scanned:
         return scan(data, memoryview(_NOTHING), first)
 
 
-def scan(data: bytes, content: memoryview, first: int) -> Scanned:
-    """Reads lines that are in memory; `content` holds the private parts."""
+def scan(data: bytes, content: memoryview, first: int, content_start: int = 0) -> Scanned:
+    """Reads lines that are in memory.
+
+    Args:
+        data: The lines.
+        content: Their private parts.
+        first: The leaf that should come first.
+        content_start: Where `content` starts in the segment's content file.
+    """
     found = Scanned(first)
     hashes, offsets = found.hashes, found.offsets
     match, hashed, encode = ENTRY_HEAD.match, blake3, bytes.hex
@@ -95,7 +102,7 @@ def scan(data: bytes, content: memoryview, first: int) -> Scanned:
         at, size, hash_hex, key_id = head.groups()
         leaf = line[head.end() : -1]
         digest = hashed(_LEAF + leaf).digest()
-        start, length = int(at), int(size)
+        start, length = int(at) - content_start, int(size)
         sealed = content[start : start + length]
         behind = leaf.rfind(SEALED) + len(SEALED)
         if (
