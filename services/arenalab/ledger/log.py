@@ -238,6 +238,13 @@ class Log:
         if (damage := self.damage) is not None:
             raise damage
 
+    def _check_whose_it_is(self) -> None:
+        if self._taken_over:
+            raise BusyError(
+                f"another process took the log {self.origin} over after {self.head.size} leaves",
+                job="ledger",
+            )
+
     def close(self) -> None:
         """Lets go of the files, the lock and the storage, once indexes are written."""
         self._open.close()
@@ -269,8 +276,10 @@ class Log:
         Raises:
             NotFoundError: UNKNOWN_LEAF, also for an entry of another tenant.
             DataLossError: CORRUPT_LEDGER.
+            BusyError: Another process took the log over, and may have erased it there.
         """
         line = self._line_of(tenant, leaf_index)
+        self._check_whose_it_is()
         return Stored(leaf_index, line.leaf, self._private(line))
 
     def find(self, tenant: str, entry_id: str) -> int:
@@ -410,7 +419,8 @@ class Log:
                 kept will be known before anything else is: sent again, its entries
                 get the leaves that they have by then.
         """
-        self._check_writable()
+        self.check()
+        self._check_whose_it_is()
         if self._in_doubt is not None:
             self._append_again(self._in_doubt)
         fresh: dict[tuple[str, str], NewEntry] = {}  # by tenant and entry id
@@ -425,14 +435,6 @@ class Log:
             else self._receipt(place, leaves.get(place) or self.line(place).leaf, head)
             for place in placed
         ]
-
-    def _check_writable(self) -> None:
-        self.check()
-        if self._taken_over:
-            raise BusyError(
-                f"another process took the log {self.origin} over after {self.head.size} leaves",
-                job="ledger",
-            )
 
     def _place(self, entry: Entry, fresh: dict[tuple[str, str], NewEntry]) -> int | MeshError:
         """Returns the leaf index that an entry has, or will get."""
@@ -469,6 +471,9 @@ class Log:
             )
         except OSError as error:
             self._give_up(size, error)
+        except BusyError:
+            self._taken_over = True
+            raise
         self.tree.extend(sealed.hashes)
         note = self.keys.sign(Checkpoint(self.origin, self.tree.size, self.tree.root()).text())
         self._append(_Batch(fresh, sealed, note), size)
