@@ -35,10 +35,11 @@ def server_binary() -> str | None:
 
 
 class Cluster:
-    """Three servers with JetStream."""
+    """Three servers with JetStream, or as many as there should be, with other options."""
 
-    def __init__(self, directory: Path, binary: str, size: int = 3) -> None:
+    def __init__(self, directory: Path, binary: str, size: int = 3, options: str = "") -> None:
         self._binary = binary
+        self._options = options
         ports = iter(free_ports(3 * size))
         self.nodes = [
             Node(f"n{number}", directory / f"n{number}", next(ports), next(ports), next(ports))
@@ -87,11 +88,13 @@ class Cluster:
         return next(node for node in self.nodes if node.name == name)
 
     def _config(self, node: Node) -> str:
+        listen = f"listen: 127.0.0.1:{node.client_port}, http: 127.0.0.1:{node.http_port}"
+        if self._options:
+            return f"{listen}\n{self._options}"
         routes = ", ".join(f"nats://127.0.0.1:{other.cluster_port}" for other in self.nodes)
         return f"""
             server_name: {node.name}
-            listen: 127.0.0.1:{node.client_port}
-            http: 127.0.0.1:{node.http_port}
+            {listen}
             jetstream {{ store_dir: "{node.directory / "js"}", max_file: 4G, max_mem: 64M }}
             cluster {{ name: test, listen: 127.0.0.1:{node.cluster_port}, routes: [{routes}] }}
         """

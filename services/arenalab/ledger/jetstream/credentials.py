@@ -30,7 +30,7 @@ class Credentials:
         """
         try:
             blocks = dict(_BLOCK.findall(path.read_text("ascii")))
-            self._jwt = blocks["NATS USER JWT"].encode()
+            self._jwt: bytes = blocks["NATS USER JWT"].encode()
             self._key = SigningKey(_seed(blocks["USER NKEY SEED"]))
         except (OSError, KeyError, ValueError) as error:
             # Without the error's text, which may quote the file.

@@ -47,7 +47,9 @@ _EXPECTED: Final = "Nats-Expected-Last-Sequence"
 _HEADER_BYTES: Final = 512  # more than the headers of one message take
 _FIRST_WAIT_S: Final = 0.02
 _LONGEST_WAIT_S: Final = 0.5
-_STEPS: Final = 6  # tries in the time of one append, where none is answered
+# Of one try. An answer that was lost is noticed by nothing else than its time.
+_STEP_S: Final = 2.0
+_STEPS: Final = 4  # the least number of tries in the time of one append
 _KEEP_READER_S: Final = 60.0
 
 
@@ -93,7 +95,7 @@ class Stream:
         self.name = name
         self._connection = connection
         self._timeout_s = settings.timeout_s
-        self._step_s = settings.timeout_s / _STEPS
+        self._step_s = min(_STEP_S, settings.timeout_s / _STEPS)
         self._js = connection.jetstream(self._step_s)
         self._config = _config_of(name, settings.replicas, erasable=erasable)
         self._doubtful: deque[Message] = deque()
@@ -175,14 +177,16 @@ class Stream:
         # What is awaited keeps to the time itself, and says more of what stood in the way.
         return self._connection.call(coroutine, self._timeout_s + self._step_s)
 
-    async def _again(self, attempt: Callable[[], Awaitable[_T]], what: str) -> _T:
+    async def _again(
+        self, attempt: Callable[[], Awaitable[_T]], what: str, step_s: float = 0.0
+    ) -> _T:
         """Tries something that can be done twice until it is done, for the time there is."""
         loop = asyncio.get_running_loop()
         deadline = loop.time() + self._timeout_s
         wait_s = _FIRST_WAIT_S
         while True:
             try:
-                return await asyncio.wait_for(attempt(), self._step_s)
+                return await asyncio.wait_for(attempt(), step_s or self._step_s)
             except (nats.errors.Error, TimeoutError, OSError) as error:
                 self._refuse_if_full(error)
                 if loop.time() + wait_s >= deadline:
@@ -282,9 +286,13 @@ class Stream:
                 raise
 
     async def _read_some(self, first: int, at_once: int) -> list[Kept]:
-        return await self._again(lambda: self._fetch(first, at_once), "send its messages")
+        # Some megabytes may take longer than one message does.
+        step_s = self._timeout_s / 2
+        return await self._again(
+            lambda: self._fetch(first, at_once, step_s / 2), "send its messages", step_s
+        )
 
-    async def _fetch(self, first: int, at_once: int) -> list[Kept]:
+    async def _fetch(self, first: int, at_once: int, wait_s: float) -> list[Kept]:
         config = ConsumerConfig(
             deliver_policy=DeliverPolicy.BY_START_SEQUENCE,
             opt_start_seq=first,
@@ -298,7 +306,7 @@ class Stream:
             info = await reader.consumer_info()
             # The replica that reads may be behind: then it is asked again.
             count = min(at_once, info.num_pending or 0)
-            found = await reader.fetch(count, self._step_s) if count else []
+            found = await reader.fetch(count, wait_s) if count else []
         finally:
             await reader.unsubscribe()
         await self._js.delete_consumer(self.name, info.name)
