@@ -29,6 +29,7 @@ from typing import Final
 from arenalab.ledger.committer import Committer
 from arenalab.ledger.entry import checked_entry
 from arenalab.ledger.erasure import erase
+from arenalab.ledger.local_storage import LocalStorage
 from arenalab.ledger.log import Log, Rolling
 from arenalab.ledger.verify import verify_directory
 from arenalab.mesh import MeshError
@@ -62,7 +63,7 @@ def open_log(directory: Path, disk: FaultyDisk | None = None) -> Log:
         now_ns=time.time_ns,
         random=os.urandom,
         rolling=Rolling(size_bytes=30_000),
-        disk=disk,
+        storage=LocalStorage(disk),
     )
 
 

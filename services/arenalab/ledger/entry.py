@@ -157,6 +157,12 @@ def _check_leaf(varying_bytes: int) -> None:
         raise _too_large("leaf", varying_bytes + _FIXED_BYTES, MAX_LEAF_BYTES)
 
 
+def most_leaf_bytes(entry: Entry) -> int:
+    """Returns the most that the leaf of an entry takes."""
+    varying = len(entry.facts) + len(entry.before) + len(entry.behind)
+    return varying + _COMMITMENT_BYTES * len(entry.content) + _FIXED_BYTES
+
+
 def check_span_id(field: str, span_id: str) -> None:
     """Makes sure that a span id is in its range.
 

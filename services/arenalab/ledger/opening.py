@@ -42,11 +42,17 @@ class Opened:
     is_torn: bool  # something lies behind the end
     is_ahead: bool  # of the high-water mark: the last batch may never have been synced
     unindexed: list[tuple[int, str]]  # closed segments without an index; last checkpoint
+    high_water: Checkpoint | None
     problem: Problem | None
 
 
-def open_directory(directory: Path, keys: KeyRing) -> Opened:
+def open_directory(directory: Path, keys: KeyRing, *, may_lag: bool = False) -> Opened:
     """Returns what is in the log, damage included; makes an empty log of a new directory.
+
+    Args:
+        directory: Locked by the caller.
+        keys: The log's.
+        may_lag: What the directory lacks up to its high-water mark is somewhere else.
 
     Raises:
         PreconditionError: MISSING_KEY; the log was signed by another key.
@@ -60,18 +66,24 @@ def open_directory(directory: Path, keys: KeyRing) -> Opened:
             empty = Checkpoint(keys.verifier_key.name, 0, EMPTY_ROOT)
             create_high_water(directory, keys.sign(empty.text()))
             mark = read_high_water(directory, keys.verifier_keys)
-    opening = _Opening(segments, keys, mark[0] if mark else None)
+    opening = _Opening(segments, keys, mark[0] if mark else None, may_lag=may_lag)
     found = opening.run(use_indexes=True)
     return opening.run(use_indexes=False) if found.problem and opening.used_index else found
 
 
 class _Opening:
     def __init__(
-        self, segments: list[SegmentFiles], keys: KeyRing, high_water: Checkpoint | None
+        self,
+        segments: list[SegmentFiles],
+        keys: KeyRing,
+        high_water: Checkpoint | None,
+        *,
+        may_lag: bool,
     ) -> None:
         self._segments = segments
         self._keys = keys
         self._high_water = high_water
+        self._may_lag = may_lag
         self.used_index = False
 
     def run(self, *, use_indexes: bool) -> Opened:
@@ -89,7 +101,7 @@ class _Opening:
             if not replay.take(number, files, quick):
                 replay.read(number, files)
         self.used_index = bool(indexes)
-        found = replay.finish(self._segments, self._high_water)
+        found = replay.finish(self._segments, self._high_water, may_lag=self._may_lag)
         return self._opened(found, catalog, indexes)
 
     def _opened(
@@ -120,6 +132,7 @@ class _Opening:
             is_torn,
             self._high_water is not None and self._high_water.size < found.size,
             unindexed,
+            self._high_water,
             problem,
         )
 

@@ -75,15 +75,22 @@ def scan_segment(lines: Path, content: Path, first: int) -> Scanned:
         return scan(data, memoryview(_NOTHING), first)
 
 
-def scan(data: bytes, content: memoryview, first: int) -> Scanned:
-    """Reads lines that are in memory; `content` holds the private parts."""
+def scan(data: bytes, content: memoryview, first: int, content_start: int = 0) -> Scanned:
+    """Reads lines that are in memory.
+
+    Args:
+        data: The lines.
+        content: Their private parts.
+        first: The leaf that should come first.
+        content_start: Where `content` starts in the segment's content file.
+    """
     found = Scanned(first)
     lines = data.split(b"\n")
     torn = lines.pop()
-    read = _Read()
+    read = _Read(content, content_start)
     offset = 0
     for line in lines:
-        if not read.entry(line, content):
+        if not read.entry(line):
             note = _note_of(line)
             if note is None:
                 break
@@ -105,7 +112,9 @@ def scan(data: bytes, content: memoryview, first: int) -> Scanned:
 class _Read:
     """What entries say of themselves, and what was computed; compared at the end."""
 
-    def __init__(self) -> None:
+    def __init__(self, content: memoryview, content_start: int) -> None:
+        self._content = content
+        self._content_start = content_start
         self.digests: list[bytes] = []
         self._said: list[bytes] = []
         self._sealed: list[str] = []
@@ -113,15 +122,15 @@ class _Read:
         self._keys: list[memoryview] = []
         self._keys_said: list[bytes] = []
 
-    def entry(self, line: bytes, content: memoryview) -> bool:
+    def entry(self, line: bytes) -> bool:
         """Takes a line; returns False if it is none of an entry."""
         head = ENTRY_HEAD.match(line)
         if head is None or not line.endswith(_ENTRY_END):
             return False
         at, size, hash_hex, key_id = head.groups()
         leaf = line[head.end() : -1]
-        start = int(at)
-        sealed = content[start : start + int(size)]
+        start = int(at) - self._content_start
+        sealed = self._content[start : start + int(size)]
         said = leaf.rfind(SEALED) + len(SEALED)
         self.digests.append(blake3(_LEAF + leaf).digest())
         self._said.append(hash_hex)

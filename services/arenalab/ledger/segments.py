@@ -7,12 +7,15 @@ checkpoint is cut off at the next start, and kept in quarantine.
 
 import logging
 import os
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Final
 
 from arenalab.ledger.disk import Disk, sync_directory, write_durably
 from arenalab.ledger.replay import Place
 from arenalab.ledger.segment_files import QUARANTINE, SegmentFiles, list_segments
+from arenalab.ledger.store import StoredBatch
+from arenalab.proof import Checkpoint
 
 _logger = logging.getLogger(__name__)
 _READ_BYTES: Final = 4096
@@ -25,7 +28,9 @@ class UndoError(OSError):
 
 
 class Segments:
-    """The segments of an open log; one thread appends, any may read."""
+    """The segments of an open log; one thread appends, any may read. The local `LogStore`."""
+
+    max_batch_bytes: int | None = None
 
     def __init__(self, directory: Path, disk: Disk | None = None) -> None:
         """Opens the segments that are there."""
@@ -126,7 +131,20 @@ class Segments:
         self._sizes.append(0)
         self._content_sizes.append(0)
 
+    def missed(self, known: Checkpoint | None) -> Iterator[StoredBatch]:
+        """Yields nothing: there is no batch but in these files."""
+        del known
+        yield from ()
+
     def append(self, lines: bytes, content: bytes) -> None:
+        """Makes a batch durable: it is written, and synced, and that is all.
+
+        Raises:
+            OSError: As for `write`.
+        """
+        self.write(lines, content)
+
+    def write(self, lines: bytes, content: bytes) -> None:
         """Adds a batch to the last segment and syncs it.
 
         Raises:

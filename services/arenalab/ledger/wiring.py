@@ -13,6 +13,7 @@ from arenalab.ledger.config import LedgerConfig
 from arenalab.ledger.division import LogName
 from arenalab.ledger.keys import create_signing_key, load_key_ring
 from arenalab.ledger.ledger import Ledger
+from arenalab.ledger.local_storage import LocalStorage
 from arenalab.ledger.log import Log, Rolling
 from arenalab.ledger.service import SERVICE_NAME, LedgerService
 from arenalab.ledger.subjects import SubjectKeys
@@ -90,7 +91,7 @@ def open_ledger(
         config.origin,
         config.division(),
         open_log=open_log,
-        open_subjects=lambda directory: SubjectKeys(directory, os.urandom),
+        open_subjects=lambda directory: LocalStorage().open_keys(directory, os.urandom),
         start_committer=start_committer,
         now_ns=time.time_ns,
         max_logs=config.max_logs,

@@ -9,9 +9,9 @@ import pytest
 
 from arenalab.ledger.disk import Disk
 from arenalab.ledger.erasure import erase
+from arenalab.ledger.key_file import NAME as KEYS
 from arenalab.ledger.log import Log
 from arenalab.ledger.segment_files import QUARANTINE
-from arenalab.ledger.subjects import NAME as KEYS
 from arenalab.ledger.verify import verify_directory
 from arenalab.mesh import BudgetSpentError, DataLossError, MeshError, Reason
 from arenalab.proof import Receipt, verify_receipt

@@ -13,6 +13,7 @@ from hypothesis import strategies as st
 from arenalab.ledger.committer import Committer
 from arenalab.ledger.division import Division, LogName
 from arenalab.ledger.ledger import Ledger
+from arenalab.ledger.local_storage import LocalStorage
 from arenalab.ledger.log import Log
 from arenalab.ledger.subjects import SubjectKeys
 from arenalab.ledger.verify import verify_directory
@@ -53,7 +54,7 @@ def open_ledger(root: Path, division: Division, clock: Clock, max_logs: int = 8)
         BASE,
         division,
         open_log=open_log,
-        open_subjects=lambda directory: SubjectKeys(directory, os.urandom),
+        open_subjects=lambda directory: LocalStorage().open_keys(directory, os.urandom),
         start_committer=lambda log: Committer(log.commit, max_queued=10),
         now_ns=clock,
         max_logs=max_logs,
@@ -200,7 +201,7 @@ def test_a_rotated_key_is_sealed_by_the_log_itself(tmp_path: Path, clock: Clock)
             open_log=lambda _name, subjects: Log(
                 name.directory(tmp_path), keys, now_ns=clock, random=os.urandom, subjects=subjects
             ),
-            open_subjects=lambda directory: SubjectKeys(directory, os.urandom),
+            open_subjects=lambda directory: LocalStorage().open_keys(directory, os.urandom),
             start_committer=lambda log: Committer(log.commit, max_queued=10),
             now_ns=clock,
             max_logs=1,
