@@ -46,7 +46,10 @@ class Batch:
 
 @dataclass(slots=True)
 class Scanned:
-    """What the regular beginning of a segment holds; offsets are those of entries."""
+    """What a segment holds up to the last checkpoint before anything irregular.
+
+    Nothing, where a hash is not what it should be. Offsets are those of entries.
+    """
 
     first: int
     hashes: bytearray = field(default_factory=bytearray)
@@ -98,13 +101,11 @@ def scan(data: bytes, content: memoryview, first: int, content_start: int = 0) -
         else:
             found.offsets.append(offset)
         offset += len(line) + 1
+    if not read.holds():  # where it does not is for the careful reading to say
+        return Scanned(first)
     found.hashes += b"".join(read.digests)
-    found.is_whole = (
-        not torn
-        and offset == len(data)
-        and found.size == first + len(read.digests)
-        and read.holds()
-    )
+    end = found.batches[-1].end if found.batches else 0
+    found.is_whole = not torn and offset == len(data) == end
     _forget_open_batch(found)
     return found
 
