@@ -19,7 +19,7 @@ import sys
 import tempfile
 import threading
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import AsyncIterator, Iterator, Sequence
 from contextlib import contextmanager
 from itertools import count
 from pathlib import Path
@@ -126,13 +126,15 @@ def served(folder: Path) -> Iterator[tuple[str, int]]:
         "LEDGER_ORIGIN": ORIGIN,
     }
     command = [sys.executable, "-m", "arenalab.ledger"]
-    with subprocess.Popen(command, env=environment, stderr=subprocess.PIPE, text=True) as process:
+    with subprocess.Popen(  # noqa: S603 - our own module
+        command, env=environment, stderr=subprocess.PIPE, text=True
+    ) as process:
         assert process.stderr is not None
         address = ""
         for line in process.stderr:
             said = json.loads(line) if line.startswith("{") else {}
             if "listening" in said.get("message", ""):
-                address = said["message"].split()[-1]
+                address = f"127.0.0.1:{said['message'].split()[-1]}"
                 break
         threading.Thread(target=process.stderr.read, daemon=True).start()
         try:
@@ -167,9 +169,9 @@ async def append_in_a_stream(address: str, entries: int) -> float:
         stub = pb_grpc.LedgerServiceStub(channel)
         requests = [pb.AppendStreamRequest(entry=an_append(10_000_000 + n)) for n in range(entries)]
 
-        async def sending() -> object:
+        async def sending() -> AsyncIterator[pb.AppendStreamRequest]:
             for request in requests:
-                yield request  # type: ignore[misc]
+                yield request
 
         started = time.perf_counter()
         reply = await stub.AppendStream(sending())

@@ -11,6 +11,7 @@ import binascii
 import hashlib
 from collections.abc import Iterable
 from dataclasses import dataclass
+from functools import lru_cache
 from typing import ClassVar, Final, Self
 
 from nacl.exceptions import BadSignatureError
@@ -27,6 +28,11 @@ MAX_SIGNATURES: Final = 64
 _CHECKPOINT_LINES: Final = 3
 # Python reads longer numbers too, in quadratic time; no tree needs them.
 _MAX_SIZE_DIGITS: Final = 20
+
+
+@lru_cache(maxsize=256)  # asked for by every note that is opened
+def _key_hash(name: str, typed_key: bytes) -> bytes:
+    return hashlib.sha256(name.encode() + b"\n" + typed_key).digest()[:KEY_HASH_BYTES]
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,8 +53,7 @@ class Ed25519Key:
     @property
     def key_hash(self) -> bytes:
         """The four bytes by which a signature line names this key."""
-        named = self.name.encode() + b"\n" + self.key_type + self.public_key
-        return hashlib.sha256(named).digest()[:KEY_HASH_BYTES]
+        return _key_hash(self.name, self.key_type + self.public_key)
 
     def __str__(self) -> str:
         encoded = base64.b64encode(self.key_type + self.public_key).decode()

@@ -1,14 +1,23 @@
 """Sealing a batch: leaves, lines and private parts of entries that are new to the log."""
 
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from typing import Final
 
-from arenalab.ledger.entry import Entry, Randomness, SubjectKey, encrypt, leaf_of
+from arenalab.ledger.entry import Entry, Randomness, SubjectKey, encrypt, leaf_of, most_leaf_bytes
 from arenalab.ledger.line import encode_entry
 from arenalab.ledger.segment_index import Keywords, superseded_span
 from arenalab.ledger.subjects import Subject
+from arenalab.mesh import InvalidInputError, Reason
 from arenalab.proof import leaf_hash
+
+# A note with the longest origin and the signatures of two keys (high_water.SLOT_BYTES),
+# as a line of JSON.
+MAX_CHECKPOINT_BYTES: Final = 1280
+# What a line has around its leaf, and a private part around its content and subject.
+_ENVELOPE_BYTES: Final = 192
+_PRIVATE_BYTES: Final = 192
 
 
 @dataclass(slots=True)
@@ -44,6 +53,44 @@ class SealedBatch:
     lines: bytes
     content: bytes
     hashes: bytes
+
+
+def most_bytes(entry: Entry) -> int:
+    """Returns the most that the line and the private part of an entry take together."""
+    # Escaped as RFC 8785 has it: only what must be.
+    private = json.dumps([dict(entry.content), entry.subject], ensure_ascii=False)
+    return most_leaf_bytes(entry) + _ENVELOPE_BYTES + len(private.encode()) + _PRIVATE_BYTES
+
+
+def too_large(entry: Entry, limit: int | None) -> InvalidInputError | None:
+    """Returns the error of an entry that the log's storage cannot take, if it is one."""
+    if limit is None or (size := most_bytes(entry)) <= limit:
+        return None
+    return InvalidInputError(
+        f"the entry takes up to {size} bytes where the ledger's storage takes {limit}",
+        Reason.TOO_LARGE,
+        field="content",
+        limit=str(limit),
+    )
+
+
+def pieces(fresh: list[NewEntry], limit: int | None) -> Iterator[list[NewEntry]]:
+    """Yields the entries in batches of at most so many bytes, in order."""
+    if limit is None:
+        if fresh:
+            yield fresh
+        return
+    piece: list[NewEntry] = []
+    size = 0
+    for new in fresh:
+        added = most_bytes(new.entry)
+        if piece and size + added > limit:
+            yield piece
+            piece, size = [], 0
+        piece.append(new)
+        size += added
+    if piece:
+        yield piece
 
 
 def seal_batch(

@@ -23,7 +23,7 @@ async def verify_safely(log: Log) -> Verification:
     """
     if log.segment_bytes < _SMALL_BYTES:
         return await asyncio.to_thread(verify_open_log, log)
-    keys = [part for key in log.keys.verifier_keys for part in ("--public-key", str(key))]
+    keys = [part for key in log.public_keys for part in ("--public-key", key)]
     process = await asyncio.create_subprocess_exec(
         sys.executable,
         "-m",

@@ -10,7 +10,7 @@ from queue import SimpleQueue
 
 from arenalab.ledger.catalog import Catalog
 from arenalab.ledger.segment_index import SegmentIndex, write_index
-from arenalab.ledger.segments import Segments
+from arenalab.ledger.store import LogStore
 from arenalab.proof import MerkleTree
 
 _logger = logging.getLogger(__name__)
@@ -19,8 +19,8 @@ _logger = logging.getLogger(__name__)
 class SegmentCloser:
     """Writes indexes, one at a time, in order."""
 
-    def __init__(self, segments: Segments, catalog: Catalog, tree: MerkleTree) -> None:
-        self._segments = segments
+    def __init__(self, store: LogStore, catalog: Catalog, tree: MerkleTree) -> None:
+        self._store = store
         self._catalog = catalog
         self._tree = tree
         # Leaves that need not be in memory. The writer takes it from here: a tree has one.
@@ -47,7 +47,7 @@ class SegmentCloser:
         opened = self._catalog.opened(number)
         if opened is None:
             return
-        files = self._segments.files[number]
+        files = self._store.files[number]
         hashes = self._tree.hashes(0, opened.first, opened.count)
         try:
             write_index(files, opened, hashes, note)

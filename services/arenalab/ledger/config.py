@@ -6,6 +6,7 @@ from typing import Final
 
 from arenalab.ledger.division import Division
 from arenalab.ledger.log import DEFAULT_SEGMENT_AGE_S, DEFAULT_SEGMENT_BYTES
+from arenalab.ledger.witness import read_witnesses
 from arenalab.mesh import ConfigError, address_of, ports
 from arenalab.proof import is_key_name
 
@@ -33,6 +34,8 @@ class LedgerConfig:
     segment_bytes: int = DEFAULT_SEGMENT_BYTES  # a new segment begins after this many
     segment_age_s: float = DEFAULT_SEGMENT_AGE_S  # ... and after this long
     max_watchers: int = 256  # streams of WatchCheckpoints at once
+    witnesses: tuple[str, ...] = ()  # "URL VERIFIER-KEY" each: asked to cosign checkpoints
+    witness_every_s: float = 10.0  # between two checkpoints that are shown to them
 
     def __post_init__(self) -> None:
         if not is_key_name(self.origin) or len(self.origin.encode()) > MAX_ORIGIN:
@@ -43,6 +46,9 @@ class LedgerConfig:
         for name in ("max_logs", "max_queued", "batch_entries", "segment_bytes", "max_watchers"):
             if getattr(self, name) < 1:
                 raise ConfigError(f"LEDGER_{name.upper()} must be >= 1")
+        if self.witness_every_s <= 0:
+            raise ConfigError("LEDGER_WITNESS_EVERY_S must be > 0")
+        read_witnesses(self.witnesses)
         if self.segment_age_s <= 0 or self.batch_wait_ms < 0:
             raise ConfigError("LEDGER_SEGMENT_AGE_S must be > 0, LEDGER_BATCH_WAIT_MS >= 0")
         division = self.division()

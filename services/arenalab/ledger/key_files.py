@@ -65,7 +65,7 @@ def locked(path: Path) -> Iterator[bool]:
         return
     try:
         fcntl.flock(fd, fcntl.LOCK_EX)
-        yield True
+        yield os.access(path.parent, os.W_OK)
     finally:
         os.close(fd)
 

@@ -4,36 +4,57 @@
 returns a receipt for each entry; nothing is acknowledged before. Opening repairs a
 torn tail. Damage is remembered, and then the log neither takes nor proves
 anything: to seal again would make the damage look right.
+
+Where batches become durable is the storage's matter (store.py). One that is elsewhere
+may leave it open for a while whether a batch was kept; then the log takes nothing
+before that is known.
 """
 
 import logging
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Final, NoReturn
 
 from arenalab.atomic import when_from_ns
-from arenalab.ledger.batch import NewEntry, seal_batch
+from arenalab.ledger.batch import (
+    MAX_CHECKPOINT_BYTES,
+    NewEntry,
+    SealedBatch,
+    pieces,
+    seal_batch,
+    too_large,
+)
+from arenalab.ledger.catching_up import check_arrival, check_caught_up
 from arenalab.ledger.closing import SegmentCloser
-from arenalab.ledger.disk import Disk
 from arenalab.ledger.entry import Entry, Private, Randomness, decrypt, sealed_hash
 from arenalab.ledger.high_water import HighWater
 from arenalab.ledger.line import EntryLine, encode_checkpoint, parse_line
+from arenalab.ledger.local_storage import LocalStorage
 from arenalab.ledger.lock import DirectoryLock
 from arenalab.ledger.matching import conflict, is_named, is_sealed_as
 from arenalab.ledger.opening import Opened, open_directory
 from arenalab.ledger.replay import Place, Problem
 from arenalab.ledger.segment_files import SegmentFiles
 from arenalab.ledger.segment_index import OpenSegmentIndex, fingerprint
-from arenalab.ledger.segments import Segments, UndoError
+from arenalab.ledger.segments import UndoError
 from arenalab.ledger.storage import STORAGE_ERRORS, storage_error
+from arenalab.ledger.store import Storage
 from arenalab.ledger.subjects import SubjectKeys
-from arenalab.mesh import DataLossError, InvalidInputError, MeshError, NotFoundError, Reason
+from arenalab.mesh import (
+    BusyError,
+    DataLossError,
+    InvalidInputError,
+    MeshError,
+    NotFoundError,
+    Reason,
+)
 from arenalab.proof import Checkpoint, KeyRing, ProofError, Receipt, leaf_hash
 
 _logger = logging.getLogger(__name__)
 
+COSIGNED: Final = "cosigned"  # a file beside the segments
 DEFAULT_SEGMENT_BYTES: Final = 32 * 1024 * 1024
 DEFAULT_SEGMENT_AGE_S: Final = 86_400.0
 _NS_PER_S: Final = 1_000_000_000
@@ -66,6 +87,16 @@ class Stored:
     time: str  # RFC 3339
 
 
+@dataclass(frozen=True, slots=True)
+class _Batch:
+    """A sealed batch, as it is handed to the store."""
+
+    fresh: Sequence[NewEntry]
+    sealed: SealedBatch
+    note: str
+    when_ns: int
+
+
 class Log:
     """An open log. `commit` belongs to one thread; the rest may be called from any."""
 
@@ -78,63 +109,107 @@ class Log:
         random: Randomness,
         subjects: SubjectKeys | None = None,
         rolling: Rolling = Rolling(),
-        disk: Disk | None = None,
+        storage: Storage | None = None,
     ) -> None:
         """Opens the log in a directory, or starts one; takes the directory's lock.
 
         Args:
-            directory: Of the segments.
-            keys: Sign checkpoints; their name is the log's origin.
-            now_ns: Nanoseconds since the epoch: the leaves' time.
+            directory: Of the segments, on this machine.
+            keys: Those that sign, and those that did.
+            now_ns: Nanoseconds since 1970.
             random: Returns that many random bytes.
             subjects: Keys of the content, where several logs share them; by default the
-                log keeps its own.
+                storage has some for this log.
             rolling: When a new segment begins.
-            disk: What writes and syncs.
+            storage: What the log is kept in; by default, the directory. The log closes it.
 
         Raises:
             BusyError: Another process has it open.
             PreconditionError: MISSING_KEY; another key signed it.
-            DataLossError: CORRUPT_LEDGER; the subjects' keys are damaged.
+            DataLossError: CORRUPT_LEDGER; the subjects' keys are damaged, or the storage
+                has less than the directory, or something else.
+            MeshError: The storage cannot be reached.
         """
         self.directory = directory
         self.keys = keys
+        self.public_keys = [str(key) for key in keys.verifier_keys]  # the current one first
+        self.public_key = self.public_keys[0]
         self._damage: Problem | None = None
+        self._taken_over = False
+        self._in_doubt: _Batch | None = None
         self._now_ns = now_ns
         self._random = random
         self._rolling = rolling
-        directory.mkdir(parents=True, exist_ok=True)
-        self._lock = DirectoryLock(directory)
-        try:
-            found = open_directory(directory, keys)
-            self._owns_subjects = subjects is None
-            self.subjects = subjects or SubjectKeys(directory, random)
-        except BaseException:
-            self._lock.release()
-            raise
-        self._segments = Segments(directory, disk)
-        self.tree = found.tree
-        self.catalog = found.catalog
+        self._storage = storage or LocalStorage()
         self._segment_since_ns: int | None = None  # counted anew from each start
-        self.cosigned = ""  # the newest checkpoint that witnesses cosigned
-        self.head = Head(found.size, found.note, found.end)
         self._high_water: HighWater | None = None
-        self._closer = SegmentCloser(self._segments, self.catalog, self.tree)
-        if found.problem is not None:
-            self._refuse(found.problem)
-        else:
-            self._high_water = HighWater(directory)
-            self._repair(found, self._high_water)
+        with ExitStack() as undo:
+            undo.callback(self._storage.close)
+            directory.mkdir(parents=True, exist_ok=True)
+            self._lock = DirectoryLock(directory)
+            undo.callback(self._lock.release)
+            self._store = self._storage.open_store(directory)
+            undo.callback(self._store.close)
+            found = open_directory(directory, keys, may_lag=self._storage.is_replicated)
+            if subjects is None:
+                subjects = self._storage.open_keys(directory, random)
+                undo.callback(subjects.close)
+            self.subjects = subjects
+            self.tree = found.tree
+            self.catalog = found.catalog
+            # The newest checkpoint that witnesses cosigned.
+            cosigned = directory / COSIGNED
+            self.cosigned = cosigned.read_text("utf-8") if cosigned.exists() else ""
+            self.head = Head(found.size, found.note, found.end)
+            self._closer = SegmentCloser(self._store, self.catalog, self.tree)
+            undo.callback(self._closer.finish)
+            if found.problem is not None:
+                self._refuse(found.problem)
+            else:
+                self._high_water = HighWater(directory)
+                undo.callback(self._high_water.close)
+                self._repair(found, self._high_water)
+            self._open = undo.pop_all()
 
     def _repair(self, found: Opened, high_water: HighWater) -> None:
         if found.is_torn:
-            self._segments.cut(found.end, found.content_end)
-        if found.note:
-            high_water.write(found.note)
-            high_water.sync()
-        self._forget_erased()
+            self._store.cut(found.end, found.content_end)
+        if found.is_ahead:
+            self._store.write_again()
         for number, note in found.unindexed:
             self._closer.close(number, note)
+        self._catch_up(found)
+        if self.head.note:
+            high_water.write(self.head.note)
+            high_water.sync()
+        self._forget_erased()
+
+    def _catch_up(self, found: Opened) -> None:
+        """Takes the batches that the storage has and the directory lacks."""
+        known = Checkpoint(self.origin, found.size, self.tree.root()) if found.size else None
+        try:
+            for batch in self._store.missed(known):
+                arrived = check_arrival(batch, self.tree, self.keys.verifier_keys)
+                self.tree.forget_leaves(self._closer.indexed_until)
+                if not self._store.files or batch.place.segment == self._store.end.segment + 1:
+                    self._begin_segment(self.head.size)
+                if (batch.place, batch.content_offset) != (
+                    self._store.end,
+                    self._store.content_end,
+                ):
+                    raise DataLossError(
+                        f"{batch.name} does not start where the one before it ends",
+                        Reason.CORRUPT_LEDGER,
+                        file=batch.name,
+                    )
+                self._store.write(batch.lines, batch.content)
+                for entry in arrived.entries:
+                    offset = batch.place.offset + entry.offset
+                    self.catalog.add(offset, entry.name, entry.postings, entry.when_ns)
+                self.head = Head(self.tree.size, arrived.note, self._store.end)
+        except OSError as error:
+            raise storage_error(error, self.directory) from error
+        check_caught_up(found.high_water, self.tree)
 
     def _forget_erased(self) -> None:
         """Destroys keys that the log says are destroyed: a backup may have brought them back."""
@@ -161,11 +236,6 @@ class Log:
         )
 
     @property
-    def public_key(self) -> str:
-        """The verifier key that signs now."""
-        return str(self.keys.verifier_key)
-
-    @property
     def origin(self) -> str:
         """The log's name."""
         return self.keys.verifier_key.name
@@ -179,32 +249,33 @@ class Log:
         if (damage := self.damage) is not None:
             raise damage
 
+    def _check_whose_it_is(self) -> None:
+        if self._taken_over:
+            raise BusyError(
+                f"another process took the log {self.origin} over after {self.head.size} leaves",
+                job="ledger",
+            )
+
     def close(self) -> None:
-        """Lets go of the files and of the lock, once indexes are written."""
-        self._closer.finish()
-        if self._high_water is not None:
-            self._high_water.close()
-        self._segments.close()
-        if self._owns_subjects:
-            self.subjects.close()
-        self._lock.release()
+        """Lets go of the files, the lock and the storage, once indexes are written."""
+        self._open.close()
 
     # Reading.
 
     @property
     def segment_bytes(self) -> int:
         """Bytes of all segments on disk."""
-        return self._segments.total_bytes
+        return self._store.total_bytes
 
     @property
     def segment_paths(self) -> list[Path]:
         """The files of lines, in order."""
-        return [files.lines for files in self._segments.files]
+        return [files.lines for files in self._store.files]
 
     @property
     def segment_files(self) -> list[SegmentFiles]:
         """The files of each segment, in order."""
-        return list(self._segments.files)
+        return list(self._store.files)
 
     def entries_of_key(self, key_id: bytes) -> int:
         """Returns how many entries a subject's key encrypts."""
@@ -216,8 +287,10 @@ class Log:
         Raises:
             NotFoundError: UNKNOWN_LEAF, also for an entry of another tenant.
             DataLossError: CORRUPT_LEDGER.
+            BusyError: Another process took the log over, and may have erased it there.
         """
         line = self._line_of(tenant, leaf_index)
+        self._check_whose_it_is()
         return Stored(leaf_index, line.leaf, self._private(line), line.fields()["time"])
 
     def find(self, tenant: str, entry_id: str) -> int:
@@ -295,7 +368,7 @@ class Log:
             DataLossError: CORRUPT_LEDGER.
         """
         place = self.catalog.place(index)
-        return self._checked(index, place, self._segments.read_line(place))
+        return self._checked(index, place, self._store.read_line(place))
 
     def _checked(self, index: int, place: Place, read: bytes) -> EntryLine:
         line = parse_line(read)
@@ -323,7 +396,7 @@ class Log:
             DataLossError: CORRUPT_LEDGER.
         """
         last = self.catalog.first_leaf(number) + self.catalog.count(number)
-        with self._segments.files[number].lines.open("rb") as file:
+        with self._store.files[number].lines.open("rb") as file:
             for index in range(first, min(last, end)):
                 place = self.catalog.place(index)
                 file.seek(place.offset)
@@ -334,14 +407,14 @@ class Log:
         if key is None:
             return None
         segment = self.catalog.segment_of(line.index)
-        sealed = self._segments.read_content(segment, line.offset, line.content_bytes)
+        sealed = self._store.read_content(segment, line.offset, line.content_bytes)
         if sealed_hash(sealed) != line.sealed_hex:
             place = self.catalog.place(line.index)
             raise self._changed(place, f"the content of leaf {line.index} is not what was sealed")
         return decrypt(sealed, key)
 
     def _changed(self, place: Place, message: str) -> DataLossError:
-        file = self._segments.files[place.segment].lines.name
+        file = self._store.files[place.segment].lines.name
         return DataLossError(
             f"{file}, byte {place.offset}: {message}",
             Reason.CORRUPT_LEDGER,
@@ -377,14 +450,21 @@ class Log:
         """Seals a batch durably; returns, for each entry, its receipt or its error.
 
         Raises:
-            BudgetSpentError: STORAGE_FULL; nothing of the batch was kept.
+            BudgetSpentError: STORAGE_FULL; nothing of the batch was kept by a disk.
             DataLossError: CORRUPT_LEDGER; the log is damaged, or its disk failed to sync.
+            BusyError: Another process took the log over; this one must not go on.
+            NotReadyError: The storage elsewhere did not answer. Whether the batch was
+                kept will be known before anything else is: sent again, its entries
+                get the leaves that they have by then.
         """
         self.check()
+        self._check_whose_it_is()
+        if self._in_doubt is not None:
+            self._append_again(self._in_doubt)
         fresh: dict[tuple[str, str], NewEntry] = {}  # by tenant and entry id
         placed = [self._place(entry, fresh) for entry in batch]
-        if fresh:
-            self._write(list(fresh.values()))
+        for piece in pieces(list(fresh.values()), self._batch_limit):
+            self._write(piece)
         leaves = {new.index: new.leaf for new in fresh.values()}
         head = self.head
         return [
@@ -402,9 +482,16 @@ class Log:
             if is_named(line, entry.tenant, entry.entry_id):
                 same = is_sealed_as(line, self._private(line), entry)
                 return index if same else conflict(entry, index)
+        if (error := too_large(entry, self._batch_limit)) is not None:
+            return error
         key = (entry.tenant, entry.entry_id)
         new = fresh.setdefault(key, NewEntry(entry, name, self.tree.size + len(fresh)))
         return new.index if new.entry == entry else conflict(entry, new.index)
+
+    @property
+    def _batch_limit(self) -> int | None:
+        limit = self._store.max_batch_bytes
+        return limit - MAX_CHECKPOINT_BYTES if limit is not None else None
 
     def _write(self, fresh: Sequence[NewEntry]) -> None:
         size, now_ns = self.tree.size, self._now_ns()
@@ -417,16 +504,39 @@ class Log:
                 keys,
                 when_from_ns(now_ns),
                 self._random,
-                self._segments.end.offset,
-                self._segments.content_end,
+                self._store.end.offset,
+                self._store.content_end,
             )
-            self.tree.extend(sealed.hashes)
-            checkpoint = Checkpoint(self.origin, self.tree.size, self.tree.root())
-            note = self.keys.sign(checkpoint.text())
-            self._segments.append(sealed.lines + encode_checkpoint(note), sealed.content)
         except OSError as error:
             self._give_up(size, error)
-        self._publish(fresh, note, now_ns)
+        except BusyError:
+            self._taken_over = True
+            raise
+        self.tree.extend(sealed.hashes)
+        note = self.keys.sign(Checkpoint(self.origin, self.tree.size, self.tree.root()).text())
+        self._append(_Batch(fresh, sealed, note, now_ns), size)
+
+    def _append_again(self, batch: _Batch) -> None:
+        size = self.tree.size
+        self.tree.extend(batch.sealed.hashes)
+        self._append(batch, size)
+
+    def _append(self, batch: _Batch, size: int) -> None:
+        """Makes a batch durable whose leaves, from `size` on, are in the tree already."""
+        try:
+            self._store.append(
+                batch.sealed.lines + encode_checkpoint(batch.note), batch.sealed.content
+            )
+        except OSError as error:
+            self._in_doubt = None
+            self._give_up(size, error)
+        except MeshError as error:
+            self.tree.truncate(size)
+            self._taken_over = isinstance(error, BusyError)
+            self._in_doubt = batch
+            raise
+        self._in_doubt = None
+        self._publish(batch)
 
     def _roll_if_due(self, size: int, now_ns: int) -> None:
         if len(self.catalog):
@@ -435,14 +545,17 @@ class Log:
                 self._segment_since_ns = now_ns
             age_ns = now_ns - self._segment_since_ns
             is_due = last.count and (
-                self._segments.end.offset >= self._rolling.size_bytes
+                self._store.end.offset >= self._rolling.size_bytes
                 or age_ns >= self._rolling.age_s * _NS_PER_S
             )
             if not is_due:
                 return
-        self._segments.roll()
-        self.catalog.take(OpenSegmentIndex(size))
+        self._begin_segment(size)
         self._segment_since_ns = now_ns
+
+    def _begin_segment(self, size: int) -> None:
+        self._store.roll()
+        self.catalog.take(OpenSegmentIndex(size))
         if len(self.catalog) > 1:
             self._closer.close(len(self.catalog) - 2, self.head.note)
 
@@ -450,8 +563,8 @@ class Log:
         """Forgets a batch that could not be written, and says so."""
         self.tree.truncate(size)
         if isinstance(error, UndoError):
-            end = self._segments.end
-            file = self._segments.files[-1].lines.name
+            end = self._store.end
+            file = self._store.files[-1].lines.name
             self._refuse(Problem(file, end.offset, None, str(error.strerror)))
             self.check()
         if error.errno in STORAGE_ERRORS:
@@ -459,13 +572,13 @@ class Log:
             raise storage_error(error, self.directory) from error
         raise error
 
-    def _publish(self, fresh: Sequence[NewEntry], note: str, now_ns: int) -> None:
-        for new in fresh:
-            self.catalog.add(new.offset, new.name, new.postings(), now_ns)
-        self.head = Head(self.tree.size, note, self._segments.end)
+    def _publish(self, batch: _Batch) -> None:
+        for new in batch.fresh:
+            self.catalog.add(new.offset, new.name, new.postings(), batch.when_ns)
+        self.head = Head(self.tree.size, batch.note, self._store.end)
         assert self._high_water is not None  # noqa: S101 - there is one while nothing is damaged
         try:
-            self._high_water.write(note)
+            self._high_water.write(batch.note)
         except OSError:
             # The batch is durable; only the check against a log cut short gets weaker.
             _logger.exception("the high-water mark could not be written")

@@ -40,12 +40,19 @@ class Opened:
     end: Place  # of what was acknowledged
     content_end: int  # of the private parts, in that segment
     is_torn: bool  # something lies behind the end
+    is_ahead: bool  # of the high-water mark: the last batch may never have been synced
     unindexed: list[tuple[int, str]]  # closed segments without an index; last checkpoint
+    high_water: Checkpoint | None
     problem: Problem | None
 
 
-def open_directory(directory: Path, keys: KeyRing) -> Opened:
+def open_directory(directory: Path, keys: KeyRing, *, may_lag: bool = False) -> Opened:
     """Returns what is in the log, damage included; makes an empty log of a new directory.
+
+    Args:
+        directory: Locked by the caller.
+        keys: The log's.
+        may_lag: What the directory lacks up to its high-water mark is somewhere else.
 
     Raises:
         PreconditionError: MISSING_KEY; the log was signed by another key.
@@ -59,18 +66,24 @@ def open_directory(directory: Path, keys: KeyRing) -> Opened:
             empty = Checkpoint(keys.verifier_key.name, 0, EMPTY_ROOT)
             create_high_water(directory, keys.sign(empty.text()))
             mark = read_high_water(directory, keys.verifier_keys)
-    opening = _Opening(segments, keys, mark[0] if mark else None)
+    opening = _Opening(segments, keys, mark[0] if mark else None, may_lag=may_lag)
     found = opening.run(use_indexes=True)
     return opening.run(use_indexes=False) if found.problem and opening.used_index else found
 
 
 class _Opening:
     def __init__(
-        self, segments: list[SegmentFiles], keys: KeyRing, high_water: Checkpoint | None
+        self,
+        segments: list[SegmentFiles],
+        keys: KeyRing,
+        high_water: Checkpoint | None,
+        *,
+        may_lag: bool,
     ) -> None:
         self._segments = segments
         self._keys = keys
         self._high_water = high_water
+        self._may_lag = may_lag
         self.used_index = False
 
     def run(self, *, use_indexes: bool) -> Opened:
@@ -88,7 +101,7 @@ class _Opening:
             if not replay.take(number, files, quick):
                 replay.read(number, files)
         self.used_index = bool(indexes)
-        found = replay.finish(self._segments, self._high_water)
+        found = replay.finish(self._segments, self._high_water, may_lag=self._may_lag)
         return self._opened(found, catalog, indexes)
 
     def _opened(
@@ -96,7 +109,6 @@ class _Opening:
     ) -> Opened:
         problem = found.problems[0] if found.problems else None
         unindexed: list[tuple[int, str]] = []
-        content_end = 0
         if problem is None:
             for number, files in enumerate(self._segments):
                 if number in indexes:
@@ -107,9 +119,8 @@ class _Opening:
                 catalog.take(index_of_lines(min(first, found.size), offsets, lines))
                 if lines and number < len(self._segments) - 1:
                     unindexed.append((number, _last_note_of(files)))
-                if number == found.end.segment and lines:
-                    content_end = lines[-1].offset + lines[-1].content_bytes
             found.tree.forget_leaves(catalog.indexed_until())
+        content_end = self._content_end(found, indexes) if problem is None else 0
         is_torn = bool(found.torn_bytes) or self._has_more_content(found.end, content_end)
         return Opened(
             found.size,
@@ -119,9 +130,26 @@ class _Opening:
             found.end,
             content_end,
             is_torn,
+            self._high_water is not None and self._high_water.size < found.size,
             unindexed,
+            self._high_water,
             problem,
         )
+
+    def _content_end(self, found: Replayed, indexes: dict[int, SegmentIndex]) -> int:
+        """Returns where the private parts end in the segment of the last checkpoint."""
+        if not self._segments:
+            return 0
+        number = found.end.segment
+        if number in indexes:
+            index = indexes[number]
+            offset = index.offset(index.first + index.count - 1)
+        elif found.offsets[number]:
+            offset = found.offsets[number][-1]
+        else:
+            return 0
+        (last,) = _entries_of(self._segments[number], [offset])
+        return last.offset + last.content_bytes
 
     def _has_more_content(self, end: Place, content_end: int) -> bool:
         """Whether private parts were written whose lines were not."""

@@ -214,10 +214,23 @@ class Replay:
         if len(self._found.problems) + len(self._problems) < MAX_PROBLEMS:
             self._problems.append(Problem(self._file, offset, leaf_index, message))
 
-    def finish(self, segments: Sequence[SegmentFiles], high_water: Checkpoint | None) -> Replayed:
-        """Decides what follows the last genuine checkpoint: damage, or a torn tail."""
+    def finish(
+        self,
+        segments: Sequence[SegmentFiles],
+        high_water: Checkpoint | None,
+        *,
+        may_lag: bool = False,
+    ) -> Replayed:
+        """Decides what follows the last genuine checkpoint: damage, or a torn tail.
+
+        Args:
+            segments: All of them.
+            high_water: The newest checkpoint that was acknowledged.
+            may_lag: What is missing up to it is somewhere else.
+        """
         found = self._found
-        self._compare_high_water(segments, high_water)
+        if not (may_lag and high_water and high_water.size > found.size):
+            self._compare_high_water(segments, high_water)
         if self._whole:
             found.tree.truncate(found.size)
             for first, offsets in zip(found.first_leaves, found.offsets, strict=True):

@@ -281,10 +281,11 @@ def write_index(files: SegmentFiles, opened: OpenSegmentIndex, hashes: bytes, no
 
 
 def digest_of(path: Path) -> str:
-    """Returns the BLAKE3 of a file, in hexadecimal; read by as many threads as help."""
+    """Returns the BLAKE3 of a file, in hexadecimal."""
     if path.stat().st_size == 0:  # an empty file cannot be mapped
         return blake3(b"").hexdigest()
-    return blake3(max_threads=blake3.AUTO).update_mmap(str(path)).hexdigest()
+    # On this thread: a pool of BLAKE3's own would be missing in a forked process.
+    return blake3().update_mmap(str(path)).hexdigest()
 
 
 def index_of_lines(

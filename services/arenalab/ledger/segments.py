@@ -7,15 +7,19 @@ checkpoint is cut off at the next start, and kept in quarantine.
 
 import logging
 import os
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Final
 
 from arenalab.ledger.disk import Disk, sync_directory, write_durably
 from arenalab.ledger.replay import Place
 from arenalab.ledger.segment_files import QUARANTINE, SegmentFiles, list_segments
+from arenalab.ledger.store import StoredBatch
+from arenalab.proof import Checkpoint
 
 _logger = logging.getLogger(__name__)
 _READ_BYTES: Final = 4096
+_LARGEST_BATCH_BYTES: Final = 64 * 1024 * 1024  # more than a batch can have
 _CLOSED_MODE: Final = 0o400
 
 
@@ -24,7 +28,9 @@ class UndoError(OSError):
 
 
 class Segments:
-    """The segments of an open log; one thread appends, any may read."""
+    """The segments of an open log; one thread appends, any may read. The local `LogStore`."""
+
+    max_batch_bytes: int | None = None
 
     def __init__(self, directory: Path, disk: Disk | None = None) -> None:
         """Opens the segments that are there."""
@@ -83,6 +89,25 @@ class Segments:
             os.fsync(file.fileno())
         _logger.warning("%d bytes that no checkpoint ends were moved to %s", len(torn), kept.name)
 
+    def write_again(self) -> None:
+        """Writes the end of the last segment once more, and syncs it.
+
+        A batch that was whole when the process died may be in memory alone, in pages
+        that a failed sync left marked as written: to sync them again would do nothing.
+
+        Raises:
+            OSError: The disk refused.
+        """
+        for fd, size in (
+            (self._content, self._content_sizes[-1]),
+            (self._lines, self._sizes[-1]),
+        ):
+            start = max(0, size - _LARGEST_BATCH_BYTES)
+            data = os.pread(fd, size - start, start)
+            os.lseek(fd, start, os.SEEK_SET)
+            self._disk.write_all(fd, data)
+            self._disk.sync(fd)
+
     def roll(self) -> None:
         """Starts a new segment; the one before takes nothing more.
 
@@ -106,7 +131,20 @@ class Segments:
         self._sizes.append(0)
         self._content_sizes.append(0)
 
+    def missed(self, known: Checkpoint | None) -> Iterator[StoredBatch]:
+        """Yields nothing: there is no batch but in these files."""
+        del known
+        yield from ()
+
     def append(self, lines: bytes, content: bytes) -> None:
+        """Makes a batch durable: it is written, and synced, and that is all.
+
+        Raises:
+            OSError: As for `write`.
+        """
+        self.write(lines, content)
+
+    def write(self, lines: bytes, content: bytes) -> None:
         """Adds a batch to the last segment and syncs it.
 
         Raises:

@@ -116,7 +116,7 @@ def checkpoint_to_proto(log: Log) -> pb.GetCheckpointResponse:
         log_public_key=log.public_key,
         tree_size=head.size,
         segment_bytes=log.segment_bytes,
-        public_keys=[str(key) for key in log.keys.verifier_keys],
+        public_keys=log.public_keys,
         cosigned_checkpoint=log.cosigned,
         damage=str(damage) if damage is not None else "",
     )
@@ -128,7 +128,7 @@ def log_to_proto(log: Log, *, is_open: bool) -> pb.LogDescription:
         log=log.origin,
         is_open=is_open,
         tree_size=log.head.size,
-        public_keys=[str(key) for key in log.keys.verifier_keys],
+        public_keys=log.public_keys,
     )
 
 

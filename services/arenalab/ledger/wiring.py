@@ -13,10 +13,13 @@ from arenalab.ledger.config import LedgerConfig
 from arenalab.ledger.division import LogName
 from arenalab.ledger.keys import create_signing_key, load_key_ring
 from arenalab.ledger.ledger import Ledger
+from arenalab.ledger.local_storage import LocalStorage
 from arenalab.ledger.log import Log, Rolling
 from arenalab.ledger.service import SERVICE_NAME, LedgerService
 from arenalab.ledger.subjects import SubjectKeys
 from arenalab.ledger.watching import Watchers
+from arenalab.ledger.witness import read_witnesses
+from arenalab.ledger.witnessing import witnessing
 from arenalab.mesh import Telemetry, running_server
 
 
@@ -36,9 +39,14 @@ async def running_ledger(config: LedgerConfig, telemetry: Telemetry) -> AsyncGen
         metrics.ledger_size.set(opened.log.head.size)
     service = LedgerService(ledger, watchers)
     try:
-        async with running_server(
-            SERVICE_NAME, service.register, config.address, telemetry
-        ) as port:
+        async with (
+            witnessing(
+                lambda: (opened.log for opened in ledger.all()),
+                read_witnesses(config.witnesses),
+                config.witness_every_s,
+            ),
+            running_server(SERVICE_NAME, service.register, config.address, telemetry) as port,
+        ):
             yield port
     finally:
         await asyncio.to_thread(ledger.close)
@@ -83,7 +91,7 @@ def open_ledger(
         config.origin,
         config.division(),
         open_log=open_log,
-        open_subjects=lambda directory: SubjectKeys(directory, os.urandom),
+        open_subjects=lambda directory: LocalStorage().open_keys(directory, os.urandom),
         start_committer=start_committer,
         now_ns=time.time_ns,
         max_logs=config.max_logs,

@@ -10,6 +10,7 @@ import pytest
 
 from arenalab.ledger.disk import Disk
 from arenalab.ledger.entry import Entry, checked_entry
+from arenalab.ledger.local_storage import LocalStorage
 from arenalab.ledger.log import Log, Rolling
 from arenalab.proof import KeyRing, Signer
 
@@ -57,7 +58,7 @@ def open_log(
         now_ns=lambda: next(ticks),
         random=random.Random(seed).randbytes,
         rolling=Rolling(size_bytes=segment_bytes),
-        disk=disk,
+        storage=LocalStorage(disk),
     )
 
 

@@ -10,8 +10,9 @@ from contextlib import contextmanager
 
 import pytest
 
+from arenalab.ledger.key_file import NAME
+from arenalab.ledger.key_records import RECORD_BYTES
 from arenalab.ledger.log import Log
-from arenalab.ledger.subjects import NAME, RECORD_BYTES
 from arenalab.ledger.verify import verify_directory
 from arenalab.mesh import BudgetSpentError, Reason
 from arenalab.proof import Receipt, verify_receipt

@@ -6,7 +6,9 @@ from pathlib import Path
 
 import pytest
 
-from arenalab.ledger.subjects import NAME, RECORD_BYTES, SubjectKeys
+from arenalab.ledger.key_file import NAME, KeyFile
+from arenalab.ledger.key_records import RECORD_BYTES
+from arenalab.ledger.subjects import SubjectKeys
 from arenalab.mesh import DataLossError, Reason
 
 ANN, BOB = ("default", "ann"), ("default", "bob")
@@ -21,7 +23,7 @@ def keys(tmp_path: Path) -> Iterator[Opening]:
     def opening() -> SubjectKeys:
         while left:
             left.pop().close()
-        left.append(SubjectKeys(tmp_path, draw))
+        left.append(SubjectKeys(KeyFile(tmp_path, draw), draw))
         return left[-1]
 
     yield opening

@@ -14,7 +14,6 @@ from arenalab.local.keys import log_public_key, log_public_keys
 @pytest.fixture
 def home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Home:
     monkeypatch.setenv("NO_COLOR", "1")
-    monkeypatch.setenv("COLUMNS", "250")
     monkeypatch.delenv("LEDGER_SIGNING_KEY", raising=False)
     return Home.create(tmp_path / "home")[0]
 
@@ -38,9 +37,9 @@ def test_a_rotated_key_is_listed_beside_the_one_before_it(home: Home) -> None:
     assert listed[0]["hash"] == log_public_key(home).split("+")[1]
     assert listed[0]["until"] is None
     assert listed[1]["until"].endswith("Z")
-    table = run(home, "keys").stdout
-    assert old in table
-    assert "overlapping until" in table
+    lines = run(home, "keys").stdout.splitlines()
+    assert lines[0] == f"{log_public_key(home)}  current"
+    assert lines[1] == f"{old}  overlapping until {listed[1]['until']}"
 
 
 def test_a_second_rotation_must_be_forced(home: Home) -> None:

@@ -218,6 +218,20 @@ def test_a_changed_file_is_found_out(path: str, change: Callable[[bytes], bytes]
         everything(reader(700, spoil(files, path, change)))
 
 
+def test_a_leaf_changed_with_its_tile_is_found_out() -> None:
+    forged = [b"forged", *leaves(1, 256)]
+    tile = b"".join(leaf_hash(leaf) for leaf in forged)
+    files = files_of(700) | {"tile/entries/000": encode_entries(forged), "tile/0/000": tile}
+    read = reader(700, files)  # the rightmost tiles are the log's
+    for call in (
+        lambda: list(read.leaves(0, 3)),
+        lambda: read.leaf(3),
+        lambda: read.inclusion_path(3, 700),
+    ):
+        with pytest.raises(ProofError, match="tile/0/000 is not a tile"):
+            call()
+
+
 def test_files_of_another_log_do_not_have_the_root() -> None:
     files = files_of(700)
     for other in (699, 701):

@@ -5,7 +5,6 @@ from datetime import UTC, datetime, timedelta
 from typing import Annotated
 
 import typer
-from rich.table import Table
 
 from arenalab.ledger.config import LedgerConfig
 from arenalab.ledger.key_files import rfc3339
@@ -26,11 +25,8 @@ async def keys(*, as_json: JsonOption = False, home: HomeOption = None) -> None:
     if as_json:
         out.print_json(data={"keys": [_as_json(key) for key in known]})
         return
-    table = Table("name", "hash", "state", "verifier key")
-    for key in known:
-        named = key.verifier_key
-        table.add_row(named.name, named.key_hash.hex(), str(key), str(named))
-    out.print(table)
+    for key in known:  # a line each, for whoever copies one; its name and hash come first
+        out.print(f"{key.verifier_key}  {key}", markup=False)
 
 
 @command

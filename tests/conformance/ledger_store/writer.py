@@ -1,6 +1,6 @@
 """Appends to a log until it is killed; prints the receipt of every acknowledged entry.
 
-Run by test_crash.py: python writer.py DIRECTORY FIRST_NUMBER
+python writer.py DIRECTORY FIRST_NUMBER [STREAM URL…]
 """
 
 import json
@@ -13,19 +13,28 @@ from pathlib import Path
 
 from arenalab.ledger.committer import Committer
 from arenalab.ledger.entry import checked_entry
+from arenalab.ledger.local_storage import LocalStorage
 from arenalab.ledger.log import Log, Rolling
+from arenalab.ledger.store import Storage
 from arenalab.proof import KeyRing, Signer, receipt_to_json
 
 CALLERS = 8
 
 
-def main(directory: Path, first: int) -> None:
+def storage_of(stream: str, *servers: str) -> Storage:
+    from arenalab.ledger.jetstream import JetStreamSettings, JetStreamStorage
+
+    return JetStreamStorage(JetStreamSettings(servers=servers, stream=stream, timeout_s=40))
+
+
+def main(directory: Path, first: int, *where: str) -> None:
     log = Log(
         directory,
         KeyRing(Signer("example.org/log", bytes(range(32)))),
         now_ns=time.time_ns,
         random=os.urandom,
         rolling=Rolling(size_bytes=20_000),
+        storage=storage_of(*where) if where else LocalStorage(),
     )
     log.check()
     committer = Committer(log.commit, max_queued=1000)
@@ -40,7 +49,6 @@ def append_for_ever(committer: Committer, numbers: "count[int]") -> None:
             tenant="default",
             entry_id=f"e{number}",
             kind="prediction",
-            facts_json=json.dumps({"number": number}),
             content={"answer": str(number)},
             subject=f"user-{number % 50}",
         )
@@ -49,4 +57,4 @@ def append_for_ever(committer: Committer, numbers: "count[int]") -> None:
 
 
 if __name__ == "__main__":
-    main(Path(sys.argv[1]), int(sys.argv[2]))
+    main(Path(sys.argv[1]), int(sys.argv[2]), *sys.argv[3:])
