@@ -28,6 +28,7 @@ from arenalab.ledger.line import (
     CheckpointLine,
     parse_line,
 )
+from arenalab.ledger.packing import PackedError, read_lines
 
 KEY_ID_BYTES: Final = 16
 _LEAF: Final = b"\x00"
@@ -64,9 +65,11 @@ class Scanned:
 
 
 def scan_segment(lines: Path, content: Path, first: int) -> Scanned:
-    """Reads the lines of a segment whose first leaf should be `first`."""
-    with lines.open("rb") as file:
-        data = file.read()
+    """Reads the lines of a segment, compressed or not, whose first leaf should be `first`."""
+    try:
+        data = read_lines(lines)
+    except PackedError:
+        return Scanned(first)
     try:
         with content.open("rb") as file, mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ) as at:
             view = memoryview(at)

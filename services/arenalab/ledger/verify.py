@@ -23,6 +23,7 @@ from pathlib import Path
 from typing import Final
 
 from arenalab.ledger.high_water import read_high_water
+from arenalab.ledger.packing import lines_bytes, read_lines
 from arenalab.ledger.replay import Problem, Replay
 from arenalab.ledger.scan import Scanned, scan_segment
 from arenalab.ledger.segment_files import SegmentFiles, list_segments
@@ -110,7 +111,7 @@ def _read(
     processes: int | None,
 ) -> Iterator[_Read]:
     """Yields each segment as scanned, and its notes whose signatures hold."""
-    size = sum(files.lines.stat().st_size for files in segments)
+    size = sum(lines_bytes(files.lines) for files in segments)
     if processes is None:
         alone = size < _ALONE_BYTES or threading.active_count() > 1
         processes = 1 if alone else os.cpu_count() or 1
@@ -128,8 +129,8 @@ def _read(
 
 def _first_leaf(files: SegmentFiles) -> int:
     """Returns the index in a segment's first line; what is not there is found out later."""
-    with files.lines.open("rb") as file:
-        found = _INDEX.match(file.readline(1 << 20))
+    first_line = read_lines(files.lines).partition(b"\n")[0]
+    found = _INDEX.match(first_line)
     return int(found[1]) if found else 0
 
 
