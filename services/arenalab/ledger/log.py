@@ -56,7 +56,7 @@ from arenalab.proof import Checkpoint, KeyRing, ProofError, Receipt, leaf_hash
 _logger = logging.getLogger(__name__)
 
 COSIGNED: Final = "cosigned"  # a file beside the segments
-DEFAULT_SEGMENT_BYTES: Final = 32 * 1024 * 1024
+DEFAULT_SEGMENT_BYTES: Final = 16 * 1024 * 1024
 DEFAULT_SEGMENT_AGE_S: Final = 86_400.0
 _NS_PER_S: Final = 1_000_000_000
 

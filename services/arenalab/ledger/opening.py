@@ -116,9 +116,9 @@ class _Opening:
                     catalog.take(indexes[number])
                     continue
                 first, offsets = found.first_leaves[number], found.offsets[number]
-                lines = list(_entries_of(files, offsets))
+                lines = _entries_of(files, offsets)
                 catalog.take(index_of_lines(min(first, found.size), offsets, lines))
-                if lines and number < len(self._segments) - 1:
+                if offsets and number < len(self._segments) - 1:
                     unindexed.append((number, _last_note_of(files)))
             found.tree.forget_leaves(catalog.indexed_until())
         content_end = self._content_end(found, indexes) if problem is None else 0
