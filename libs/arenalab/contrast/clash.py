@@ -96,12 +96,20 @@ def compare_all(question: Phrase, others: Sequence[Phrase]) -> list[Contrast]:
     content, words, size = question.content, question.words, len(question.content)
     if len(words) < 2:  # noqa: PLR2004 - "mute": a word of its own has no words to share
         return [compare(question, other) for other in others]
-    first, last = words[0], words[-1]
+    first, last, longest = words[0], words[-1], len(words) + MAX_SLOT
+    amounts, items = question.amounts, question.items
     flags = []
     for other in others:
-        common, theirs = len(content & other.content), other.words
-        if (common and common >= MIN_OVERLAP * min(size, len(other.content))) or (
-            theirs and (theirs[0] == first or theirs[-1] == last)
+        theirs, common, other_size = other.words, len(content & other.content), len(other.content)
+        if (
+            # They may differ in one place alone,
+            (theirs and (theirs[0] == first or theirs[-1] == last) and len(theirs) < longest)
+            # or share most words, or enough of them for different facts to clash.
+            or (common and common >= MIN_ALIKE * (size + other_size - common))
+            or (
+                (other.amounts != amounts or other.items != items)
+                and common >= MIN_OVERLAP * min(size, other_size)
+            )
         ):
             flags.append(compare(question, other))
         else:
