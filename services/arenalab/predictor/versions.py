@@ -1,14 +1,9 @@
 """Dataset versions as the predictor needs them: their vectors by span, and their calibration."""
 
 import asyncio
-from bisect import bisect_left
 from collections import OrderedDict
-from collections.abc import Iterable, Iterator, Sequence
-from functools import lru_cache
+from collections.abc import Iterable, Iterator
 from typing import Final
-
-import numpy as np
-import numpy.typing as npt
 
 from arenalab.atomic import Span
 from arenalab.dataset import DatasetStore, DatasetVersion
@@ -16,6 +11,7 @@ from arenalab.mesh import PreconditionError
 from arenalab.mesh import Reason as ErrorReason
 from arenalab.predictor.artefact import Artefact, ArtefactError, load_artefact
 from arenalab.predictor.calibrated import Calibrated
+from arenalab.predictor.hits import HitReader, SpanRows
 from arenalab.predictor.monitoring.label_log import LabelLog, LabelStore
 from arenalab.predictor.monitoring.monitor import Monitor
 from arenalab.predictor.neighbourhood import Vectors  # noqa: TC001 - as its neighbours
@@ -25,33 +21,6 @@ from arenalab.predictor.views import Views
 
 # Versions kept open: the live ones of a process, and those being replaced.
 MAX_OPEN: Final = 32
-
-# Rows kept of each version, for spans found before: about 100 bytes each.
-_KEPT_ROWS: Final = 16_384
-
-_Ids = npt.NDArray[np.bytes_]
-
-
-class SpanRows:
-    """Which row of the embeddings belongs to which span, in 24 bytes a span.
-
-    The same spans are found again and again: the rows of those found last are kept.
-    """
-
-    def __init__(self, span_ids: Iterable[str]) -> None:
-        ids = np.array([_packed(span_id) for span_id in span_ids], dtype="S16")
-        self._order = np.argsort(ids, kind="stable")
-        self._ids: _Ids = ids[self._order]
-        self._row = lru_cache(maxsize=_KEPT_ROWS)(self._find)
-
-    def rows(self, span_ids: Sequence[str]) -> npt.NDArray[np.intp]:
-        """Returns the row of each span, -1 for one that is not there, shape (n,)."""
-        return np.array([self._row(span_id) for span_id in span_ids], dtype=np.intp)
-
-    def _find(self, span_id: str) -> int:
-        wanted = _packed(span_id)
-        at = bisect_left(self._ids, wanted)
-        return int(self._order[at]) if at < len(self._ids) and self._ids[at] == wanted else -1
 
 
 class LoadedVersion:
@@ -67,7 +36,7 @@ class LoadedVersion:
         name = version.manifest.name
         self.vectors: Vectors = version.embeddings()
         actions: set[str] = set()
-        self.rows = SpanRows(_noting(version.spans(), actions))
+        self.reader = HitReader(SpanRows(_noting(version.spans(), actions)))
         self.actions = frozenset(actions)
         try:
             own = load_artefact(version.calibration())
@@ -150,8 +119,3 @@ def _noting(spans: Iterable[Span], actions: set[str]) -> Iterator[str]:
     for span in spans:
         actions.add(span.did)
         yield span.id
-
-
-def _packed(span_id: str) -> bytes:
-    # Without zero bytes at the end, which what is read from an S16 array lacks too.
-    return bytes.fromhex(span_id.replace("-", "")).rstrip(b"\0")

@@ -173,9 +173,17 @@ def memory_of(hit: search_pb.Hit) -> Memory | None:
 
 @lru_cache(maxsize=_KEPT_MEMORIES)
 def _opening(span: bytes) -> Memory | None:
-    # Fifty hits a question, and the same ones for similar questions: to name a span by its bytes
-    # costs a fraction of reading it. A span that has changed has other bytes.
-    return _memory(span_pb2.Span.FromString(span), ())
+    # To name a span by its bytes costs a fraction of reading it, and one that was changed has
+    # others: so they can be remembered of spans whose id says too little.
+    return opening_of(span_pb2.Span.FromString(span))
+
+
+def opening_of(span: span_pb2.Span) -> Memory | None:
+    """Returns what the predictor keeps of a span alone; None without an outcome.
+
+    Where it names spans before it, it is a fragment.
+    """
+    return _memory(span, ())
 
 
 def _memory(span: span_pb2.Span, trajectory: Sequence[span_pb2.Span]) -> Memory | None:
