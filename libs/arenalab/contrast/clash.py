@@ -14,7 +14,7 @@ from functools import cached_property
 from typing import Final
 
 from arenalab.contrast.lexicon import ASKED, DATES, ITEMS, NUMBERS, SYMMETRIC, SYNONYMS, UNITS
-from arenalab.contrast.phrase import PAIRS, Item, Phrase, is_comparative, stem
+from arenalab.contrast.phrase import PAIRS, Item, Phrase, bare_of, is_comparative, stem
 
 # Below this share of common words two questions are about different matters, and a
 # "not" in one of them says nothing about the other.
@@ -30,7 +30,6 @@ _HEAD: Final = 5
 # An outcome hangs on a name or an item that stands in this share of its questions.
 ESSENTIAL: Final = 0.5
 _BEFORE: Final = PAIRS.index(("before", "after"))
-_PREFIXES: Final = ("un", "non", "dis", "de", "in", "im", "ir", "il", "mis", "anti")
 
 
 class Contrast(Flag):
@@ -96,16 +95,21 @@ def compare_all(question: Phrase, others: Sequence[Phrase]) -> list[Contrast]:
     content, words, size = question.content, question.words, len(question.content)
     if len(words) < 2:  # noqa: PLR2004 - "mute": a word of its own has no words to share
         return [compare(question, other) for other in others]
-    first, last, longest = words[0], words[-1], len(words) + MAX_SLOT
+    first, last, length = words[0], words[-1], len(words)
     amounts, items = question.amounts, question.items
     flags = []
     for other in others:
         theirs, common, other_size = other.words, len(content & other.content), len(other.content)
         if (
-            # They may differ in one place alone,
-            (theirs and (theirs[0] == first or theirs[-1] == last) and len(theirs) < longest)
-            # or share most words, or enough of them for different facts to clash.
-            or (common and common >= MIN_ALIKE * (size + other_size - common))
+            # They share most words, or may differ in one place alone,
+            (common and common >= MIN_ALIKE * (size + other_size - common))
+            or (
+                -MAX_SLOT < len(theirs) - length < MAX_SLOT
+                and theirs
+                and (theirs[0] == first or theirs[-1] == last)
+                and common >= min(size, other_size) - MAX_SLOT
+            )
+            # or share enough words for other facts to clash.
             or (
                 (other.amounts != amounts or other.items != items)
                 and common >= MIN_OVERLAP * min(size, other_size)
@@ -236,7 +240,7 @@ def _polarity(a: Phrase, b: Phrase, alike: float) -> Contrast:
         and {pair for pair, _ in _opposed(a, b)} == {_BEFORE}
     ):
         flags = _NONE
-    if flags is _NONE and _are_prefixed(a.content - b.content, b.content - a.content):
+    if flags is _NONE and _are_prefixed(a, b):
         flags = Contrast.OPPOSITE
     if a.negated == b.negated:
         return flags
@@ -281,18 +285,16 @@ def _opposed(a: Phrase, b: Phrase) -> list[tuple[int, int]]:
     ]
 
 
-def _are_prefixed(left: frozenset[str], right: frozenset[str]) -> bool:
-    return _is_prefixed(left, right) or _is_prefixed(right, left)
+def _are_prefixed(a: Phrase, b: Phrase) -> bool:
+    return _is_prefixed(a, b) or _is_prefixed(b, a)
 
 
-def _is_prefixed(words: frozenset[str], bare: frozenset[str]) -> bool:
-    """Whether one of the words is one of the others after a prefix: "unmute", "mute"."""
-    return any(
-        word.startswith(prefix) and word[len(prefix) :] in bare
-        for word in words
-        if word.startswith(_PREFIXES)
-        for prefix in _PREFIXES
-    )
+def _is_prefixed(a: Phrase, b: Phrase) -> bool:
+    """Whether a word of one text alone is one of the other alone after a prefix: "unmute"."""
+    if a.bare.isdisjoint(b.content):
+        return False
+    ours, theirs = a.content - b.content, b.content - a.content
+    return any(not theirs.isdisjoint(bare_of(word)) for word in ours)
 
 
 def _order(a: Phrase, b: Phrase) -> Contrast:

@@ -49,6 +49,9 @@ _SWITCHING: Final = frozenset(
     ]
 )
 
+# They turn what a word says round: "unmute", "disconnect".
+PREFIXES: Final = ("un", "non", "dis", "de", "in", "im", "ir", "il", "mis", "anti")
+
 # "what's", "I'd", "we're": the verb of a filler, shortened.
 _SHORTENED: Final = frozenset(["s", "re", "ll", "d", "ve", "m"])
 
@@ -81,6 +84,7 @@ class Phrase:
     items: frozenset[Item]  # weekdays, months, places and others of a closed kind
     names: frozenset[str]  # stems of words that are written as names
     spoken: tuple[str, ...] = field(compare=False)  # as `words_of`: in lower case, in order
+    bare: frozenset[str] = field(compare=False)  # what its stems are without a prefix of theirs
 
 
 @dataclass(frozen=True, slots=True)
@@ -94,6 +98,7 @@ class _Word:
     value: str | None  # of a number
     poles: tuple[Pole, ...]
     item: Item | None
+    bare: tuple[str, ...]
 
 
 def words_of(text: str) -> list[str]:
@@ -134,6 +139,7 @@ def parse(text: str) -> Phrase:
         items=frozenset([word.item for word in known if word.item is not None]),
         names=_names(text, kept),
         spoken=raw,
+        bare=frozenset([bare for word in known if word.is_telling for bare in word.bare]),
     )
 
 
@@ -150,6 +156,7 @@ def _word_of(text: str) -> _Word:
         # A pole belongs to the word as written, or to its stem: "disabled" is "disable".
         poles=POLES.get(text) or _POLE_STEMS.get(root, ()),
         item=item_of(text),
+        bare=tuple(bare_of(root)),
     )
 
 
@@ -166,6 +173,11 @@ def stem(word: str) -> str:
                 root = root[:-1]  # stopped -> stop
             return root.removesuffix("e")
     return word.removesuffix("e") if len(word) > 4 else word  # noqa: PLR2004
+
+
+def bare_of(word: str) -> list[str]:
+    """Returns what is left of a stem without a prefix, for each that it has."""
+    return [word.removeprefix(prefix) for prefix in PREFIXES if word.startswith(prefix)]
 
 
 def is_negation(word: str) -> bool:
