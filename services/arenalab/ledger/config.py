@@ -33,6 +33,7 @@ class LedgerConfig:
     batch_wait_ms: float = 0.0  # wait so long for a batch to fill; 0: as long as the last sync
     segment_bytes: int = DEFAULT_SEGMENT_BYTES  # a new segment begins after this many
     segment_age_s: float = DEFAULT_SEGMENT_AGE_S  # ... and after this long
+    compress: bool = False  # closed segments, by Zstandard
     max_watchers: int = 256  # streams of WatchCheckpoints at once
     witnesses: tuple[str, ...] = ()  # "URL VERIFIER-KEY" each: asked to cosign checkpoints
     witness_every_s: float = 10.0  # between two checkpoints that are shown to them

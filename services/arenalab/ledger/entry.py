@@ -206,7 +206,7 @@ def _facts(text: str) -> bytes:
     if size > MAX_FACTS_BYTES:
         raise _too_large("facts_json", size, MAX_FACTS_BYTES)
     try:
-        facts = json.loads(text, object_pairs_hook=_unique, parse_constant=_refuse_constant)
+        facts = _FACTS.decode(text)
         canonical = canonical_json(facts)
     except (ValueError, RecursionError) as error:
         raise InvalidInputError(
@@ -229,6 +229,9 @@ def _unique(pairs: list[tuple[str, JSON]]) -> dict[str, JSON]:
 
 def _refuse_constant(name: str) -> JSON:
     raise ValueError(f"{name} is not JSON")
+
+
+_FACTS: Final = json.JSONDecoder(object_pairs_hook=_unique, parse_constant=_refuse_constant)
 
 
 def _content_bytes(content: Mapping[str, str]) -> int:

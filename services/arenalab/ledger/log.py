@@ -35,6 +35,7 @@ from arenalab.ledger.local_storage import LocalStorage
 from arenalab.ledger.lock import DirectoryLock
 from arenalab.ledger.matching import conflict, is_named, is_sealed_as
 from arenalab.ledger.opening import Opened, open_directory
+from arenalab.ledger.packing import open_lines
 from arenalab.ledger.replay import Place, Problem
 from arenalab.ledger.segment_files import SegmentFiles
 from arenalab.ledger.segment_index import OpenSegmentIndex, fingerprint
@@ -55,7 +56,7 @@ from arenalab.proof import Checkpoint, KeyRing, ProofError, Receipt, leaf_hash
 _logger = logging.getLogger(__name__)
 
 COSIGNED: Final = "cosigned"  # a file beside the segments
-DEFAULT_SEGMENT_BYTES: Final = 32 * 1024 * 1024
+DEFAULT_SEGMENT_BYTES: Final = 16 * 1024 * 1024
 DEFAULT_SEGMENT_AGE_S: Final = 86_400.0
 _NS_PER_S: Final = 1_000_000_000
 
@@ -66,6 +67,7 @@ class Rolling:
 
     size_bytes: int = DEFAULT_SEGMENT_BYTES
     age_s: float = DEFAULT_SEGMENT_AGE_S
+    compress: bool = False  # closed segments, by Zstandard
 
 
 @dataclass(frozen=True, slots=True)
@@ -161,7 +163,9 @@ class Log:
             cosigned = directory / COSIGNED
             self.cosigned = cosigned.read_text("utf-8") if cosigned.exists() else ""
             self.head = Head(found.size, found.note, found.end)
-            self._closer = SegmentCloser(self._store, self.catalog, self.tree)
+            self._closer = SegmentCloser(
+                self._store, self.catalog, self.tree, compress=rolling.compress
+            )
             undo.callback(self._closer.finish)
             if found.problem is not None:
                 self._refuse(found.problem)
@@ -178,6 +182,9 @@ class Log:
             self._store.write_again()
         for number, note in found.unindexed:
             self._closer.close(number, note)
+        if self._rolling.compress:
+            for number in range(len(self.catalog) - 1):
+                self._closer.close(number, "")  # those that have an index
         self._catch_up(found)
         if self.head.note:
             high_water.write(self.head.note)
@@ -396,7 +403,7 @@ class Log:
             DataLossError: CORRUPT_LEDGER.
         """
         last = self.catalog.first_leaf(number) + self.catalog.count(number)
-        with self._store.files[number].lines.open("rb") as file:
+        with open_lines(self._store.files[number].lines) as file:
             for index in range(first, min(last, end)):
                 place = self.catalog.place(index)
                 file.seek(place.offset)

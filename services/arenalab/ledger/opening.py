@@ -12,6 +12,7 @@ from pathlib import Path
 from arenalab.ledger.catalog import Catalog
 from arenalab.ledger.high_water import create_high_water, read_high_water, read_notes
 from arenalab.ledger.line import EntryLine, parse_line
+from arenalab.ledger.packing import read_lines
 from arenalab.ledger.replay import Place, Problem, Replay, Replayed
 from arenalab.ledger.scan import scan_segment
 from arenalab.ledger.segment_files import SegmentFiles, list_segments
@@ -115,9 +116,9 @@ class _Opening:
                     catalog.take(indexes[number])
                     continue
                 first, offsets = found.first_leaves[number], found.offsets[number]
-                lines = list(_entries_of(files, offsets))
+                lines = _entries_of(files, offsets)
                 catalog.take(index_of_lines(min(first, found.size), offsets, lines))
-                if lines and number < len(self._segments) - 1:
+                if offsets and number < len(self._segments) - 1:
                     unindexed.append((number, _last_note_of(files)))
             found.tree.forget_leaves(catalog.indexed_until())
         content_end = self._content_end(found, indexes) if problem is None else 0
@@ -169,7 +170,7 @@ class _Opening:
 
 
 def _entries_of(files: SegmentFiles, offsets: Iterable[int]) -> Iterator[EntryLine]:
-    data = files.lines.read_bytes()
+    data = read_lines(files.lines)
     for offset in offsets:
         line = parse_line(data[offset : data.index(b"\n", offset) + 1])
         assert isinstance(line, EntryLine)  # noqa: S101 - it was one when it was replayed
@@ -177,7 +178,7 @@ def _entries_of(files: SegmentFiles, offsets: Iterable[int]) -> Iterator[EntryLi
 
 
 def _last_note_of(files: SegmentFiles) -> str:
-    data = files.lines.read_bytes()
+    data = read_lines(files.lines)
     line = parse_line(data[data.rindex(b"\n", 0, -1) + 1 :])
     assert line is not None  # noqa: S101 - as above: a closed segment ends with a checkpoint
     assert not isinstance(line, EntryLine)  # noqa: S101

@@ -23,6 +23,7 @@ from blake3 import blake3
 
 from arenalab.ledger.disk import write_durably
 from arenalab.ledger.line import EntryLine, time_ns
+from arenalab.ledger.packing import is_packed, lines_bytes, read_lines
 from arenalab.ledger.scan import Batch, Scanned
 from arenalab.ledger.segment_files import SegmentFiles
 from arenalab.proof import HASH_BYTES
@@ -193,7 +194,7 @@ class SegmentIndex:
         is_of_segment = (
             whole
             and found.first == first
-            and files.lines.stat().st_size == found.lines_bytes
+            and lines_bytes(files.lines) == found.lines_bytes
             and digest_of(files.lines) == head["lines_blake3"]
         )
         return found if is_of_segment else None
@@ -260,7 +261,7 @@ def write_index(files: SegmentFiles, opened: OpenSegmentIndex, hashes: bytes, no
         "first": opened.first,
         "latest_ns": latest_ns,
         "lines_blake3": digest_of(files.lines),
-        "lines_bytes": files.lines.stat().st_size,
+        "lines_bytes": lines_bytes(files.lines),
         "note": note,
         "postings": len(posted),
     }
@@ -281,9 +282,9 @@ def write_index(files: SegmentFiles, opened: OpenSegmentIndex, hashes: bytes, no
 
 
 def digest_of(path: Path) -> str:
-    """Returns the BLAKE3 of a file, in hexadecimal."""
-    if path.stat().st_size == 0:  # an empty file cannot be mapped
-        return blake3(b"").hexdigest()
+    """Returns the BLAKE3 of lines, compressed or not, in hexadecimal."""
+    if is_packed(path) or path.stat().st_size == 0:  # an empty file cannot be mapped
+        return blake3(read_lines(path)).hexdigest()
     # On this thread: a pool of BLAKE3's own would be missing in a forked process.
     return blake3().update_mmap(str(path)).hexdigest()
 

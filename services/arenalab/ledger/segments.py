@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Final
 
 from arenalab.ledger.disk import Disk, sync_directory, write_durably
+from arenalab.ledger.packing import PackedError, lines_bytes, read_packed_line
 from arenalab.ledger.replay import Place
 from arenalab.ledger.segment_files import QUARANTINE, SegmentFiles, list_segments
 from arenalab.ledger.store import StoredBatch
@@ -37,7 +38,7 @@ class Segments:
         self._directory = directory
         self._disk = disk or Disk()
         self.files = list_segments(directory)
-        self._sizes = [files.lines.stat().st_size for files in self.files]
+        self._sizes = [lines_bytes(files.lines) for files in self.files]
         self._content_sizes = [_size_of(files.content) for files in self.files]
         self._lines = self._content = -1  # descriptors of the last segment
         if self.files:
@@ -183,7 +184,10 @@ class Segments:
     def read_line(self, place: Place) -> bytes:
         """Returns the line that starts at a place."""
         parts: list[bytes] = []
-        fd = os.open(self.files[place.segment].lines, os.O_RDONLY)
+        try:
+            fd = os.open(self.files[place.segment].lines, os.O_RDONLY)
+        except FileNotFoundError:
+            return _packed_line(self.files[place.segment].lines, place.offset)
         try:
             offset, size = place.offset, _READ_BYTES
             while part := os.pread(fd, size, offset):
@@ -226,6 +230,14 @@ class Segments:
         os.close(self._lines)
         os.close(self._content)
         self._lines = self._content = -1
+
+
+def _packed_line(lines: Path, offset: int) -> bytes:
+    try:
+        return read_packed_line(lines, offset)
+    except PackedError as error:
+        _logger.error("%s", error)  # noqa: TRY400 - what is read is not what was sealed: the caller says so
+        return b""
 
 
 def _size_of(path: Path) -> int:

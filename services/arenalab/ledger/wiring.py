@@ -74,7 +74,7 @@ def open_ledger(
             now_ns=time.time_ns,
             random=os.urandom,
             subjects=subjects,
-            rolling=Rolling(config.segment_bytes, config.segment_age_s),
+            rolling=Rolling(config.segment_bytes, config.segment_age_s, config.compress),
         )
 
     def start_committer(log: Log) -> Committer:
