@@ -64,7 +64,7 @@ bench-search: SIZE ?= 10000
 bench-search: model ## Search beside its raw parts. SIZE=100000: more spans.
 	$(BIN)/python -m tests.bench.bench_search --size $(SIZE) $(ARGS)
 
-bench-%: model ## A benchmark: bench-mesh, bench-ledger.
+bench-%: model ## A benchmark: bench-mesh, bench-ledger, bench-sealing.
 	$(BIN)/python tests/bench/bench_$*.py $(ARGS)
 
 crash-ledger: KILLS ?= 200

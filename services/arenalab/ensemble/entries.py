@@ -12,6 +12,7 @@ from typing import Final
 
 from blake3 import blake3
 from google.protobuf import json_format
+from google.protobuf.message import Message
 
 from arenalab.api.common.v1 import answer_pb2, message_pb2
 from arenalab.api.ensemble.v1 import ensemble_service_pb2 as pb
@@ -110,10 +111,12 @@ def feedback_entry(
 def config_of(said: Said) -> dict[str, JSON]:
     """Returns the settings that decided, as far as they are not in the dataset versions."""
     policy = said.request.policy
-    max_age_s = policy.max_age.ToNanoseconds() / 1e9 if policy.HasField("max_age") else None
+    max_age_s = None
+    if policy.HasField("max_age"):
+        max_age_s = _number(policy.max_age.ToNanoseconds() / 1e9)
     return {
-        "alpha": policy.alpha,  # 0: the version's own
-        "delta": policy.delta,
+        "alpha": _number(policy.alpha),  # 0: the version's own
+        "delta": _number(policy.delta),
         "guarantee_kind": _name(answer_pb2.GuaranteeKind.Name(policy.guarantee_kind)),
         "guarantee_scope": _name(answer_pb2.GuaranteeScope.Name(policy.guarantee_scope)),
         "strategy": _name(pb.Strategy.Name(said.strategy)),
@@ -152,15 +155,13 @@ def _facts(said: Said) -> dict[str, object]:
         "model": finished.model,
         "route": _name(pb.Route.Name(finished.route)),
         "method": _name(answer_pb2.AnswerMethod.Name(finished.method)),
-        "confidence": finished.confidence,
+        "confidence": _number(finished.confidence),
         "creature": finished.creature,
-        "guarantee": json_format.MessageToDict(
-            finished.guarantee, preserving_proto_field_name=True
-        ),
+        "guarantee": _message(finished.guarantee),
         "finish_reason": finished.finish_reason,
         "request_id": request.request_id,
         "audited": finished.audited,
-        "audit_propensity": finished.audit_propensity,
+        "audit_propensity": _number(finished.audit_propensity),
     }
     if said.chosen is not None and said.chosen.response.dataset:
         facts["dataset"] = said.chosen.response.dataset
@@ -178,6 +179,21 @@ def _facts(said: Said) -> dict[str, object]:
         facts["provider"] = finished.provider
         facts["provider_model"] = finished.provider_model
     return facts
+
+
+def _message(message: Message) -> dict[str, object]:
+    form = json_format.MessageToDict(message, preserving_proto_field_name=True)
+    return {
+        name: _number(value) if isinstance(value, float) else value for name, value in form.items()
+    }
+
+
+def _number(value: float) -> float:
+    """Returns a number as RFC 8785 writes it: 0, not 0.0.
+
+    Python's encoder can then write all of the entry; the reference takes ten times as long.
+    """
+    return int(value) if value.is_integer() else value
 
 
 def _model_digest(said: Said, *, is_providers: bool) -> str:
