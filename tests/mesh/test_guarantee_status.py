@@ -277,3 +277,38 @@ async def test_without_search_the_status_is_not_ready(tmp_path: "Path") -> None:
     async with _again(config) as predictor:
         with pytest.raises(NotReadyError):
             await predictor.GetGuaranteeStatus(pb.GetGuaranteeStatusRequest())
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("is_loaded", [True, False], ids=["loaded", "not loaded yet"])
+async def test_a_subjects_words_leave_the_labels_and_the_bound_stays(
+    mesh: Mesh, *, is_loaded: bool
+) -> None:
+    await mesh.publish(SPANS)
+    said = await mesh.ask(KNOT)
+    labels = [_label(said, n, correct=False, question=f"{KNOT} {n}") for n in range(8)]
+    for label in labels[:3]:
+        label.subject = "ada"
+    await _report(mesh, labels)
+    before = await _state(mesh.predictor)
+    [file] = mesh.config.home.rglob("labels/default/*/*.ndjson")
+    assert "ada" in file.read_text()
+    async with _again(mesh.config) as restarted:
+        predictor = mesh.predictor if is_loaded else restarted
+        erased = await predictor.EraseSubject(pb.EraseSubjectRequest(subject="ada"))
+        assert erased.labels == 3
+        assert not (await predictor.EraseSubject(pb.EraseSubjectRequest(subject="ada"))).labels
+        text = file.read_text()
+        assert "ada" not in text
+        assert [f"{KNOT} {n}" in text for n in range(8)] == [n >= 3 for n in range(8)]
+        state = await _state(predictor)
+        assert state.guarantee == before.guarantee
+        assert (state.audit_labels, state.usable_labels) == (8, 5)
+    for subject in ("", "x" * 257):
+        with pytest.raises(InvalidInputError):
+            await mesh.predictor.EraseSubject(pb.EraseSubjectRequest(subject=subject))
+    too_long = _label(said, 90)
+    too_long.subject = "x" * 257
+    with pytest.raises(InvalidInputError) as caught:
+        await _report(mesh, [too_long])
+    assert caught.value.metadata["field"] == "labels[0].subject"
