@@ -242,6 +242,14 @@ async def test_a_subject_is_erased_wherever_it_is_kept(tmp_path: Path) -> None:
         assert world.predictor.erased == ["ada", "ada"]
 
 
+async def test_feedback_that_was_sealed_in_other_words_before_stands(world: World) -> None:
+    _, finished, _ = await world.ask()
+    world.ledger.refused.add(f"feedback:{finished.prediction_id}")
+    said = await _say(world, finished, helpful=True)
+    assert (said.verdict, said.known) == (pb.VERDICT_RIGHT, False)
+    assert (await _say(world, finished, helpful=True)).known
+
+
 async def test_a_subject_of_whom_nothing_is_kept_is_not_found(world: World) -> None:
     with pytest.raises(NotFoundError) as caught:
         await world.stub.EraseSubject(pb.EraseSubjectRequest(subject="nobody"))

@@ -183,6 +183,7 @@ class _Ledger(ledger_grpc.LedgerServiceServicer):
         self.entries: list[ledger_pb.AppendRequest] = []
         self.appended = asyncio.Condition()
         self.down = False
+        self.refused: set[str] = set()
 
     async def Erase(
         self, request: ledger_pb.EraseRequest, context: object
@@ -202,6 +203,8 @@ class _Ledger(ledger_grpc.LedgerServiceServicer):
     ) -> ledger_pb.AppendResponse:
         if self.down:
             raise NotReadyError("no disk")
+        if request.entry_id in self.refused:
+            raise InvalidInputError("says something else already", field="entry_id")
         async with self.appended:
             self.entries.append(request)
             self.appended.notify_all()
@@ -487,6 +490,19 @@ async def test_best_effort_answers_now_and_seals_later(world: World) -> None:
     async with asyncio.timeout(20), world.ledger.appended:
         await world.ledger.appended.wait_for(lambda: bool(world.ledger.entries))
     assert world.ledger.entries[0].entry_id == finished.prediction_id
+
+
+@pytest.mark.slow
+async def test_an_entry_that_is_refused_for_ever_holds_up_no_other(world: World) -> None:
+    world.ledger.down = True
+    policy = pb.AnswerPolicy(ledger=pb.LEDGER_POLICY_BEST_EFFORT)
+    _, first, _ = await world.ask(policy=policy)
+    _, second, _ = await world.ask(policy=policy)
+    world.ledger.refused.add(first.prediction_id)
+    world.ledger.down = False
+    async with asyncio.timeout(20), world.ledger.appended:
+        await world.ledger.appended.wait_for(lambda: bool(world.ledger.entries))
+    assert [entry.entry_id for entry in world.ledger.entries] == [second.prediction_id]
 
 
 async def test_what_was_delivered_before_a_reader_left_is_sealed(world: World) -> None:

@@ -82,7 +82,7 @@ class Feedbacks:
 
     async def _seal(self, entry: ledger_pb.AppendRequest) -> None:
         try:
-            await self._sealer.seal(entry, pb.LEDGER_POLICY_BEST_EFFORT)
+            await self._sealer.seal_or_queue(entry)
         except InvalidInputError as error:
             # It was sealed before, in other words, by a process that died before it noted so.
             _logger.warning("%s stands as it was sealed first: %s", entry.entry_id, error)

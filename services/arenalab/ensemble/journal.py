@@ -14,6 +14,7 @@ from pathlib import Path
 from google.protobuf.message import DecodeError
 
 from arenalab.api.ledger.v1 import ledger_service_pb2 as ledger_pb
+from arenalab.ensemble.rewriting import remove_left_over, rewrite
 from arenalab.mesh import BudgetSpentError, tenant_of
 
 
@@ -24,6 +25,7 @@ class Journal:
         self._path = path
         self._limit = limit
         path.parent.mkdir(parents=True, exist_ok=True)
+        remove_left_over(path)
         self._entries = self._read()
 
     def __len__(self) -> int:
@@ -44,7 +46,7 @@ class Journal:
             raise BudgetSpentError(
                 f"{self._limit} answers wait to be sealed already", queue="unsealed"
             )
-        line = base64.b64encode(entry.SerializeToString(deterministic=True)) + b"\n"
+        line = _line(entry)
         with self._path.open("ab") as file:
             start = file.tell()
             try:
@@ -83,13 +85,7 @@ class Journal:
         return sum(theirs)
 
     def _rewrite(self, left: list[ledger_pb.AppendRequest]) -> None:
-        aside = self._path.with_suffix(".new")
-        with aside.open("wb") as file:
-            for entry in left:
-                file.write(base64.b64encode(entry.SerializeToString(deterministic=True)) + b"\n")
-            file.flush()
-            os.fsync(file.fileno())
-        aside.replace(self._path)
+        rewrite(self._path, b"".join(map(_line, left)))
         self._entries = left
 
     def _read(self) -> list[ledger_pb.AppendRequest]:
@@ -107,6 +103,10 @@ class Journal:
             with self._path.open("r+b") as file:
                 file.truncate(len(whole) - len(lines[-1]))
         return entries
+
+
+def _line(entry: ledger_pb.AppendRequest) -> bytes:
+    return base64.b64encode(entry.SerializeToString(deterministic=True)) + b"\n"
 
 
 def _without_content(entry: ledger_pb.AppendRequest) -> ledger_pb.AppendRequest:

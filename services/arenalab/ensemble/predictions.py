@@ -16,6 +16,7 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any, Final
 
+from arenalab.ensemble.rewriting import remove_left_over, rewrite
 from arenalab.mesh import BudgetSpentError, Reason
 
 _logger = logging.getLogger(__name__)
@@ -66,6 +67,7 @@ class _Segment:
 
     def read(self) -> None:
         """Reads the file, and drops a torn last line."""
+        remove_left_over(self.path)
         try:
             whole = self.path.read_bytes()
         except FileNotFoundError:
@@ -93,12 +95,7 @@ class _Segment:
             return
         kept = [line for line in lines if _id_of(line) not in {None, *prediction_ids}]
         data = b"".join(line + b"\n" for line in kept)
-        aside = self.path.with_suffix(".new")
-        with aside.open("wb") as file:
-            file.write(data)
-            file.flush()
-            os.fsync(file.fileno())
-        aside.replace(self.path)
+        rewrite(self.path, data)
         self.size = len(data)
         for prediction_id in prediction_ids:
             self.predictions.pop(prediction_id, None)

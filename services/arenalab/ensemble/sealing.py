@@ -9,7 +9,15 @@ from arenalab.api.ensemble.v1 import ensemble_service_pb2 as pb
 from arenalab.api.ledger.v1 import ledger_service_pb2 as ledger_pb
 from arenalab.ensemble.journal import Journal
 from arenalab.ensemble.peers import Peers
-from arenalab.mesh import BudgetSpentError, MeshError, NotReadyError, Reason, deadline
+from arenalab.mesh import (
+    BudgetSpentError,
+    DeadlineError,
+    InvalidInputError,
+    MeshError,
+    NotReadyError,
+    Reason,
+    deadline,
+)
 
 _logger = logging.getLogger(__name__)
 
@@ -62,12 +70,28 @@ class Sealer:
         except (NotReadyError, BudgetSpentError) as error:
             if policy != pb.LEDGER_POLICY_BEST_EFFORT:
                 raise _unavailable(error) from error
-            _logger.warning("the ledger is unavailable, %s is queued: %s", entry.entry_id, error)
-            async with self._journal_lock:
-                await asyncio.to_thread(self._journal.add, entry)
+            await self._queue(entry, error)
             return None
         except MeshError as error:
             raise _unavailable(error) from error
+
+    async def seal_or_queue(self, entry: ledger_pb.AppendRequest) -> None:
+        """Seals an entry that nobody waits for; later, while the ledger cannot be reached.
+
+        Raises:
+            InvalidInputError: The ledger refuses it for ever.
+            BudgetSpentError: The queue of unsealed entries is full.
+            DataLossError: CORRUPT_LEDGER.
+        """
+        try:
+            await self._peers.append(entry)
+        except (NotReadyError, BudgetSpentError, DeadlineError) as error:
+            await self._queue(entry, error)
+
+    async def _queue(self, entry: ledger_pb.AppendRequest, why: MeshError) -> None:
+        _logger.warning("the ledger is unavailable, %s is queued: %s", entry.entry_id, why)
+        async with self._journal_lock:
+            await asyncio.to_thread(self._journal.add, entry)
 
     async def drain_for_ever(self) -> None:
         """Seals what waits, oldest first, whenever the ledger can be reached."""
@@ -92,7 +116,7 @@ class Sealer:
         async with self._draining:
             try:
                 for entry in self._journal.pending()[:DRAINED_AT_ONCE]:
-                    await self._peers.append(entry)
+                    await self._seal_late(entry)
                     sealed += 1
             except MeshError as error:
                 _logger.debug("the ledger is still unavailable: %s", error)
@@ -101,6 +125,14 @@ class Sealer:
                     await asyncio.to_thread(self._journal.remove_first, sealed)
                 _logger.info("sealed %d entries that had waited", sealed)
         self._more = bool(sealed and self._journal.pending())
+
+    async def _seal_late(self, entry: ledger_pb.AppendRequest) -> None:
+        try:
+            await self._peers.append(entry)
+        except InvalidInputError:
+            # It will be refused for ever, e.g. because its id was sealed in other words
+            # first: those behind it must not wait for it.
+            _logger.exception("%s cannot be sealed and is given up", entry.entry_id)
 
 
 def _unavailable(error: MeshError) -> MeshError:

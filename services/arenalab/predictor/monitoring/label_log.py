@@ -160,6 +160,7 @@ class LabelLog:
 
     def _read(self) -> None:
         try:
+            _aside(self._path).unlink(missing_ok=True)  # of a process that died in the writing
             whole = self._path.read_bytes()
         except (FileNotFoundError, NotADirectoryError):
             return
@@ -245,13 +246,17 @@ def _storage(path: Path) -> Iterator[None]:
 
 
 def _replace(path: Path, data: bytes) -> None:
-    aside = path.with_name(path.name + ".new")
+    aside = _aside(path)
     with aside.open("wb") as file:
         file.write(data)
         file.flush()
         os.fsync(file.fileno())
     aside.replace(path)
     _sync_folder(path)
+
+
+def _aside(path: Path) -> Path:
+    return path.with_name(path.name + ".new")
 
 
 def _sync_folder(path: Path) -> None:

@@ -61,8 +61,8 @@ class EnsembleServiceStub:
     nothing. It is sealed in the ledger as an entry that follows up the prediction's;
     while the ledger cannot be reached it waits, durably, as answers do under
     LEDGER_POLICY_BEST_EFFORT. Errors: RESOURCE_EXHAUSTED (OVERLOADED) when too many
-    entries wait, DATA_LOSS (CORRUPT_LEDGER) and RESOURCE_EXHAUSTED (STORAGE_FULL) when
-    the ledger needs an operator: the label counts, give the feedback again; NOT_FOUND (UNKNOWN_PREDICTION), also for one of another scope or
+    entries wait, and DATA_LOSS (CORRUPT_LEDGER): the label counts already, give the
+    feedback again once an operator has mended it; NOT_FOUND (UNKNOWN_PREDICTION), also for one of another scope or
     one too old; INVALID_ARGUMENT (INVALID_ARGUMENT) for a field outside its range, or
     an audit of a prediction that was not drawn for one; UNAVAILABLE (NOT_READY) when
     the predictor cannot be reached, and those of PredictorService.ReportLabels:
@@ -125,8 +125,8 @@ class EnsembleServiceAsyncStub(EnsembleServiceStub):
     nothing. It is sealed in the ledger as an entry that follows up the prediction's;
     while the ledger cannot be reached it waits, durably, as answers do under
     LEDGER_POLICY_BEST_EFFORT. Errors: RESOURCE_EXHAUSTED (OVERLOADED) when too many
-    entries wait, DATA_LOSS (CORRUPT_LEDGER) and RESOURCE_EXHAUSTED (STORAGE_FULL) when
-    the ledger needs an operator: the label counts, give the feedback again; NOT_FOUND (UNKNOWN_PREDICTION), also for one of another scope or
+    entries wait, and DATA_LOSS (CORRUPT_LEDGER): the label counts already, give the
+    feedback again once an operator has mended it; NOT_FOUND (UNKNOWN_PREDICTION), also for one of another scope or
     one too old; INVALID_ARGUMENT (INVALID_ARGUMENT) for a field outside its range, or
     an audit of a prediction that was not drawn for one; UNAVAILABLE (NOT_READY) when
     the predictor cannot be reached, and those of PredictorService.ReportLabels:
@@ -204,8 +204,8 @@ class EnsembleServiceServicer(metaclass=_abc_1.ABCMeta):
         nothing. It is sealed in the ledger as an entry that follows up the prediction's;
         while the ledger cannot be reached it waits, durably, as answers do under
         LEDGER_POLICY_BEST_EFFORT. Errors: RESOURCE_EXHAUSTED (OVERLOADED) when too many
-        entries wait, DATA_LOSS (CORRUPT_LEDGER) and RESOURCE_EXHAUSTED (STORAGE_FULL) when
-        the ledger needs an operator: the label counts, give the feedback again; NOT_FOUND (UNKNOWN_PREDICTION), also for one of another scope or
+        entries wait, and DATA_LOSS (CORRUPT_LEDGER): the label counts already, give the
+        feedback again once an operator has mended it; NOT_FOUND (UNKNOWN_PREDICTION), also for one of another scope or
         one too old; INVALID_ARGUMENT (INVALID_ARGUMENT) for a field outside its range, or
         an audit of a prediction that was not drawn for one; UNAVAILABLE (NOT_READY) when
         the predictor cannot be reached, and those of PredictorService.ReportLabels:
