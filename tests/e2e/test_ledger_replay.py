@@ -113,6 +113,13 @@ def test_a_changed_dataset_leaves_old_answers_as_they_were(
             again = shell.json("ledger", "replay", answer["prediction_id"])
             assert again["versions"] == {"help": answer["dataset_version"]}
             assert again["identical"]
+        # What was hidden by hand is in no version: the replay finds it again, and says so.
+        third = shell.ask(QUESTION)["arenalab"]
+        assert best not in [item["span_id"] for item in third["evidence"]]
+        hidden = shell.run("ledger", "replay", third["prediction_id"])
+        assert hidden.exit_code == 1
+        assert "evidence_ids" in hidden.stdout
+        assert "hidden or weighed by hand" in hidden.stdout
         shutil.rmtree(home.path / "datasets" / "default" / "help" / first["dataset_version"])
         gone = shell.run("ledger", "replay", first["prediction_id"])
         assert gone.exit_code == 2

@@ -124,6 +124,11 @@ def _show(
         for one in differing:
             table.add_row(one.name, _text(one.sealed), _text(one.replayed))
         out.print(table)
+    if any(one.name == "evidence_ids" for one in differing):
+        out.print(
+            "spans that were added, hidden or weighed by hand are in no dataset version, and so"
+            " not in a replay"
+        )
 
 
 def _text(value: Any) -> str:
