@@ -6,13 +6,13 @@ whole request, "config" the settings that decided, whose digest is in the leaf.
 """
 
 import json
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from functools import cache, lru_cache
 from typing import Final
 
 from blake3 import blake3
 from google.protobuf import json_format
-from google.protobuf.message import Message
 
 from arenalab.api.common.v1 import answer_pb2, message_pb2
 from arenalab.api.ensemble.v1 import ensemble_service_pb2 as pb
@@ -157,7 +157,7 @@ def _facts(said: Said) -> dict[str, object]:
         "method": _name(answer_pb2.AnswerMethod.Name(finished.method)),
         "confidence": _number(finished.confidence),
         "creature": finished.creature,
-        "guarantee": _message(finished.guarantee),
+        "guarantee": _guarantee(finished.guarantee.SerializeToString()),
         "finish_reason": finished.finish_reason,
         "request_id": request.request_id,
         "audited": finished.audited,
@@ -181,8 +181,12 @@ def _facts(said: Said) -> dict[str, object]:
     return facts
 
 
-def _message(message: Message) -> dict[str, object]:
-    form = json_format.MessageToDict(message, preserving_proto_field_name=True)
+@lru_cache(maxsize=256)
+def _guarantee(message: bytes) -> Mapping[str, object]:
+    """Returns the facts of a guarantee; most answers of a version have the same."""
+    form = json_format.MessageToDict(
+        answer_pb2.Guarantee.FromString(message), preserving_proto_field_name=True
+    )
     return {
         name: _number(value) if isinstance(value, float) else value for name, value in form.items()
     }
@@ -225,6 +229,7 @@ _PREFIXES: Final = (
 )  # fmt: skip
 
 
+@cache
 def _name(value: str) -> str:
     prefix = next(each for each in _PREFIXES if value.startswith(each))
     return value.removeprefix(prefix).lower()
