@@ -11,7 +11,14 @@ import pytest
 from arenalab.ledger.erasure import erase
 from arenalab.ledger.log import Log
 from arenalab.ledger.verify import verify_directory
-from arenalab.mesh import BusyError, ConfigError, DataLossError, NotReadyError, Reason
+from arenalab.mesh import (
+    BudgetSpentError,
+    BusyError,
+    ConfigError,
+    DataLossError,
+    NotReadyError,
+    Reason,
+)
 from arenalab.proof import verify_receipt
 from tests.conformance.ledger_store.cluster import Cluster, free_ports
 from tests.conformance.ledger_store.conftest import (
@@ -27,6 +34,14 @@ pytest.importorskip("nats", reason="the extra nats is not installed")
 
 from arenalab.ledger.jetstream import JetStreamSettings, JetStreamStorage
 from tests.conformance.ledger_store.raw import Raw, raw
+
+SOUND: dict[str, Any] = {
+    "num_replicas": 3,
+    "storage": "file",
+    "discard": "new",
+    "deny_delete": True,
+    "deny_purge": True,
+}
 
 
 def filled(opener: Opener, name: str = "one", batches: int = 9) -> Log:
@@ -135,6 +150,26 @@ def test_a_batch_that_cannot_be_written_here_is_not_lost(replicated: Opener) -> 
     log = replicated("one")
     assert log.find("default", "next") == 3
     assert verify_directory(log.directory, PUBLIC_KEY).valid
+
+
+def test_a_stream_that_is_full_takes_a_batch_when_it_has_space(
+    replicated: Opener, cluster: Cluster
+) -> None:
+    with raw(cluster.urls) as streams:
+        streams.make(replicated.stream, max_bytes=20_000, **SOUND)
+        log = replicated("one")
+        large = {"answer": "x" * 9_000}
+        seal(log, an_entry("e0", content=large))
+        head, lines = log.head, lines_of(log)
+        for name in ("e1", "e2"):
+            with pytest.raises(BudgetSpentError) as caught:
+                seal(log, an_entry(name, content=large))
+            assert caught.value.reason is Reason.STORAGE_FULL
+        assert (log.head, lines_of(log)) == (head, lines)
+        streams.change(replicated.stream, max_bytes=-1)
+        assert seal(log, an_entry("e2", content=large))[0].leaf_index == 2
+    assert log.find("default", "e1") == 1
+    assert lines_of(replicated("two")) == lines_of(log)
 
 
 def refused_with(opener: Opener, message: str) -> None:

@@ -47,7 +47,7 @@ class Connection:
         self._thread.start()
         self._client = Client()
         try:
-            self.call(self._client.connect(**options, error_cb=_log), settings.timeout_s)
+            self.call(self._client.connect(**options), settings.timeout_s)
         except BaseException as error:
             reason = self._client.last_error or error
             self.close()
@@ -108,6 +108,9 @@ def _options(settings: JetStreamSettings) -> dict[str, Any]:
         "max_reconnect_attempts": -1,
         "reconnect_time_wait": _RECONNECT_WAIT_S,
         "connect_timeout": _CONNECT_S,
+        "error_cb": _on_error,
+        "disconnected_cb": _on_disconnected,
+        "reconnected_cb": _on_reconnected,
     }
     if settings.credentials is not None:
         user = Credentials(settings.credentials)
@@ -128,8 +131,17 @@ def _tls(settings: JetStreamSettings) -> ssl.SSLContext:
     return context
 
 
-async def _log(error: Exception) -> None:
-    _logger.warning("NATS: %s", _said(error))
+async def _on_error(error: Exception) -> None:
+    # Each failed try of an outage is one; that it began and ended is said below.
+    _logger.debug("NATS: %s", _said(error))
+
+
+async def _on_disconnected() -> None:
+    _logger.warning("the connection to NATS is lost")
+
+
+async def _on_reconnected() -> None:
+    _logger.info("connected to NATS again")
 
 
 def _said(error: BaseException) -> str:
