@@ -1,7 +1,7 @@
 # Every target sets up what it needs: a virtual environment, the dependencies and
 # the embedder's model, each once.
 .DEFAULT_GOAL := help
-.PHONY: help demo test up check lint types proto proto-check fmt model envoy-check clean
+.PHONY: help demo test up check lint types proto proto-check fmt model envoy-check crash-ledger clean
 
 PYTHON ?= python3
 VENV   ?= .venv
@@ -66,6 +66,10 @@ bench-search: model ## Search beside its raw parts. SIZE=100000: more spans.
 
 bench-%: model ## A benchmark: bench-mesh, bench-ledger.
 	$(BIN)/python tests/bench/bench_$*.py $(ARGS)
+
+crash-ledger: KILLS ?= 200
+crash-ledger: model ## Kill a ledger's writer again and again, on a disk that fails. KILLS=200.
+	$(BIN)/python -m tests.crash.ledger --kills $(KILLS) $(ARGS)
 
 fmt: $(VENV)/.installed ## Rewrite what can be rewritten.
 	$(BIN)/buf format --write

@@ -28,11 +28,11 @@ from arenalab.api.predictor.v1 import predictor_service_pb2 as pb
 from arenalab.api.search.v1 import search_service_pb2 as search_pb
 from arenalab.atomic import Context, Span, Status, derived_span, parse_line, to_proto
 from arenalab.curator import builtin
-from arenalab.predictor import wire
 from arenalab.predictor.appraisal import Appraisal, appraise
 from arenalab.predictor.artefact import dump_artefact, load_artefact
 from arenalab.predictor.calibrated import Calibrated
 from arenalab.predictor.conversation import read_conversation
+from arenalab.predictor.hits import HitReader, SpanRows
 from arenalab.predictor.holdout import Corpus
 from arenalab.predictor.meaning import MAX_CHARS, Cluster, cluster, competing, is_label
 from arenalab.predictor.neighbourhood import K, Neighbourhood, Query, Vectors
@@ -40,7 +40,6 @@ from arenalab.predictor.prediction import Reading
 from arenalab.predictor.responses import prediction_response
 from arenalab.predictor.staged import memory_of
 from arenalab.predictor.training import train
-from arenalab.predictor.versions import SpanRows
 from arenalab.predictor.view_files import dump_views, load_views
 from arenalab.predictor.vote import gram_of
 from arenalab.search.embedder.factory import open_embedder
@@ -104,7 +103,7 @@ class Desk:
         self.spans = [span for span in case.spans if span.outcome is not None]
         self.vectors: Vectors = embedder.embed_many([span.this for span in self.spans])
         self.protos = [to_proto(span) for span in self.spans]
-        self.rows = SpanRows(span.id for span in self.spans)
+        self.reader = HitReader(SpanRows(span.id for span in self.spans))
         memories = [memory_of(span, ()) for span in self.spans]
         # Of outcomes that may have to be compared: the service remembers them as this does.
         outcomes = {memory.outcome[:MAX_CHARS] for memory in memories}
@@ -133,11 +132,9 @@ class Desk:
 
     def predict(self, text: str, found: search_pb.SearchTextResponse) -> bytes:
         """Does what the service does between the search's response and its own."""
-        kept = [(hit, memory) for hit in found.hits if (memory := wire.memory_of(hit)) is not None]
-        memories = [memory for _, memory in kept]
-        similarities = np.array([hit.similarity for hit, _ in kept], dtype=np.float64)
-        rows = self.rows.rows([memory.span_id for memory in memories])
-        hood = Neighbourhood(memories, similarities, similarities, self.vectors[rows])
+        read = self.reader.read(found.hits)
+        similarities = np.array([hit.similarity for hit in read.hits], dtype=np.float64)
+        hood = Neighbourhood(read.memories, similarities, similarities, self.vectors[read.rows])
         views = self.calibrated.views
         vector = np.frombuffer(found.vector, dtype="<f4").reshape(1, -1)
         opinion = None if views is None else views.opinions([text], vector)[0]

@@ -394,7 +394,7 @@ async def test_what_is_published_is_signed_measured_loaded_and_sealed(desk: Desk
     assert desk.peers.live == [result.dataset_version]
     (entry,) = desk.peers.entries.values()
     facts = json.loads(entry.facts_json)
-    assert entry.kind == "publish"
+    assert entry.kind == ledger_pb.ENTRY_KIND_PUBLICATION
     assert (facts["dataset"], facts["dataset_version"]) == ("faq", result.dataset_version)
     assert (facts["spans"], facts["merkle_root"]) == (15, version.manifest.merkle_root)
     assert VerifyKey(bytes.fromhex(facts["public_key"])).encode() == public

@@ -4,7 +4,7 @@ import asyncio
 import json
 import resource
 import threading
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncIterator
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -13,11 +13,11 @@ import pytest
 from arenalab.api.common.v1 import scope_pb2
 from arenalab.api.ledger.v1 import ledger_service_pb2 as pb
 from arenalab.api.ledger.v1 import ledger_service_pb2_grpc as pb_grpc
-from arenalab.ledger.committer import Committer
 from arenalab.ledger.config import LedgerConfig
-from arenalab.ledger.entry import Entry
+from arenalab.ledger.log import Log
 from arenalab.ledger.service import SERVICE_NAME, LedgerService
-from arenalab.ledger.wiring import open_log, running_ledger
+from arenalab.ledger.watching import Watchers
+from arenalab.ledger.wiring import open_ledger, running_ledger
 from arenalab.mesh import (
     BudgetSpentError,
     BusyError,
@@ -34,13 +34,12 @@ from arenalab.mesh import (
     running_server,
 )
 from arenalab.proof import (
-    Receipt,
     VerifierKey,
     open_checkpoint,
-    receipt_from_proto,
     verify_consistency,
     verify_receipt,
 )
+from arenalab.proof.proto_form import receipt_from_proto
 
 OTHER = scope_pb2.Scope(tenant="other")
 
@@ -77,7 +76,7 @@ async def ledger(tmp_path: Path) -> AsyncIterator[Running]:
 def an_append(entry_id: str = "e1", **fields: object) -> pb.AppendRequest:
     values: dict[str, object] = {
         "entry_id": entry_id,
-        "kind": "answer",
+        "kind": pb.ENTRY_KIND_PREDICTION,
         "facts_json": '{"route":"memory","confidence":1.0}',
         "content": {"question": "Why?", "answer": "So."},
         **fields,
@@ -94,7 +93,7 @@ async def test_an_appended_entry_comes_with_a_receipt_that_holds_offline(ledger:
     receipt = receipt_from_proto(reply.receipt)
     verify_receipt(receipt, await public_key(ledger))
     leaf = json.loads(receipt.leaf)
-    assert (leaf["entry_id"], leaf["kind"], leaf["tenant"]) == ("e1", "answer", "default")
+    assert (leaf["entry_id"], leaf["kind"], leaf["scope"]) == ("e1", "prediction", "default")
     assert leaf["facts"] == {"route": "memory", "confidence": 1}
     assert "Why?" not in receipt.leaf.decode()
 
@@ -107,7 +106,7 @@ async def test_an_entry_is_got_by_index_and_by_id(ledger: Running) -> None:
         assert entry.leaf_index == 1
         assert entry.leaf == appended.receipt.leaf
         assert dict(entry.content) == {"question": "Why?", "answer": "So."}
-        assert not entry.erased
+        assert entry.content_state == pb.CONTENT_STATE_PRESENT
         assert entry.append_time.ToJsonString() == json.loads(entry.leaf)["time"]
 
 
@@ -136,9 +135,13 @@ async def test_appending_again_returns_the_leaf_that_is_there(ledger: Running) -
     ("request_", "field", "reason"),
     [
         (an_append(""), "entry_id", Reason.INVALID_ARGUMENT),
-        (an_append(kind="Bad kind"), "kind", Reason.INVALID_ARGUMENT),
+        (an_append(kind=pb.ENTRY_KIND_UNSPECIFIED), "kind", Reason.INVALID_ARGUMENT),
+        (an_append(kind=pb.ENTRY_KIND_ERASURE), "kind", Reason.INVALID_ARGUMENT),
+        (an_append(kind=99), "kind", Reason.INVALID_ARGUMENT),
+        (an_append(trace_id="xyz"), "trace_id", Reason.INVALID_ARGUMENT),
+        (an_append(evidence_ids=["a", "a"]), "evidence_ids", Reason.INVALID_ARGUMENT),
         (an_append(facts_json="[1]"), "facts_json", Reason.INVALID_ARGUMENT),
-        (an_append(facts_json='"' + "x" * 65_536 + '"'), "facts_json", Reason.TOO_LARGE),
+        (an_append(facts_json='"' + "x" * 32_768 + '"'), "facts_json", Reason.TOO_LARGE),
         (an_append(content={"a": "x" * 1_048_577}), "content", Reason.TOO_LARGE),
         (an_append(subject="x" * 257), "subject", Reason.INVALID_ARGUMENT),
         (
@@ -208,7 +211,9 @@ async def test_erasing_a_subject_leaves_proofs_valid(ledger: Running) -> None:
     verify_receipt(receipt_from_proto(erased.receipt), key)
     for n in range(4):
         entry = await ledger.stub.Get(pb.GetRequest(leaf_index=n))
-        assert (entry.erased, bool(entry.content)) == (n < 3, n == 3)
+        state = pb.CONTENT_STATE_ERASED if n < 3 else pb.CONTENT_STATE_PRESENT
+        assert (entry.content_state, bool(entry.content)) == (state, n == 3)
+        assert (entry.subject, len(entry.content_salt)) == (("", 0) if n < 3 else ("bob", 32))
         proved = await ledger.stub.Prove(pb.ProveRequest(leaf_index=n))
         verify_receipt(receipt_from_proto(proved.receipt), key)
     assert (await ledger.stub.Verify(pb.VerifyRequest())).valid
@@ -230,8 +235,9 @@ async def test_only_a_subject_with_content_can_be_erased(ledger: Running) -> Non
 async def test_a_full_disk_refuses_and_keeps_nothing(ledger: Running) -> None:
     await ledger.stub.Append(an_append("e0"))
     size = (await ledger.stub.GetCheckpoint(pb.GetCheckpointRequest())).segment_bytes
+    lines = (ledger.config.directory / "00000000.ndjson").stat().st_size
     before = resource.getrlimit(resource.RLIMIT_FSIZE)
-    resource.setrlimit(resource.RLIMIT_FSIZE, (size + 100, before[1]))
+    resource.setrlimit(resource.RLIMIT_FSIZE, (lines + 100, before[1]))
     try:
         with pytest.raises(BudgetSpentError) as caught:
             await ledger.stub.Append(an_append("e1"))
@@ -245,16 +251,17 @@ async def test_a_full_disk_refuses_and_keeps_nothing(ledger: Running) -> None:
 
 
 async def test_a_full_queue_is_overload(tmp_path: Path) -> None:
-    log = await asyncio.to_thread(open_log, config_in(tmp_path))
     busy, let = threading.Event(), threading.Event()
 
-    def slow_commit(batch: Sequence[Entry]) -> Sequence[Receipt | MeshError]:
+    def slowed(log: Log, entries: int) -> None:
         busy.set()
         assert let.wait(10)
-        return log.commit(batch)
+        assert entries
+        assert log.head.size
 
-    committer = Committer(slow_commit, max_queued=1)
-    service = LedgerService(log, committer)
+    config = replace(config_in(tmp_path), max_queued=1)
+    opened = await asyncio.to_thread(open_ledger, config, slowed)
+    service = LedgerService(opened, Watchers(1))
     async with (
         running_server(SERVICE_NAME, service.register, "127.0.0.1:0", Telemetry("ledger")) as port,
         connect(f"127.0.0.1:{port}", Telemetry("test")) as channel,
@@ -268,10 +275,10 @@ async def test_a_full_queue_is_overload(tmp_path: Path) -> None:
             await done.pop()
         assert caught.value.reason is Reason.OVERLOADED
         let.set()
+        key = (await stub.GetCheckpoint(pb.GetCheckpointRequest())).log_public_key
         for task in (first, *waiting):
-            verify_receipt(receipt_from_proto((await task).receipt), log.public_key)
-    await asyncio.to_thread(committer.close)
-    log.close()
+            verify_receipt(receipt_from_proto((await task).receipt), key)
+    await asyncio.to_thread(opened.close)
 
 
 async def test_a_tampered_line_stops_the_log_and_is_reported_in_place(tmp_path: Path) -> None:
@@ -340,6 +347,10 @@ def test_settings_outside_their_range_stop_the_start() -> None:
         ("LEDGER_ORIGIN", "x" * 129),
         ("LEDGER_MAX_QUEUED", "0"),
         ("LEDGER_SEGMENT_BYTES", "many"),
+        ("LEDGER_LOGS", "shards:0"),
+        ("LEDGER_LOGS", "shards:2000"),
+        ("LEDGER_PERIOD", "week"),
+        ("LEDGER_BATCH_WAIT_MS", "-1"),
     ):
         with pytest.raises(ConfigError, match=variable):
             read_config(LedgerConfig, "ledger", {variable: value})

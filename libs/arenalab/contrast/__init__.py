@@ -7,6 +7,7 @@ from arenalab.contrast.clash import (
     OutcomeWording,
     alikeness,
     compare,
+    compare_all,
     overlap,
     variation,
 )
@@ -26,6 +27,7 @@ __all__ = [
     "Served",
     "alikeness",
     "compare",
+    "compare_all",
     "contrast_certificate",
     "contrast_pairs",
     "overlap",

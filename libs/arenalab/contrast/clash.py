@@ -10,10 +10,11 @@ does not depend on it: when the outcome's own past questions differ in the same 
 from collections import Counter
 from collections.abc import Iterable, Sequence
 from enum import Flag, auto
+from functools import cached_property
 from typing import Final
 
 from arenalab.contrast.lexicon import ASKED, DATES, ITEMS, NUMBERS, SYMMETRIC, SYNONYMS, UNITS
-from arenalab.contrast.phrase import PAIRS, Item, Phrase, is_comparative, stem
+from arenalab.contrast.phrase import PAIRS, Item, Phrase, bare_of, is_comparative, stem
 
 # Below this share of common words two questions are about different matters, and a
 # "not" in one of them says nothing about the other.
@@ -29,7 +30,6 @@ _HEAD: Final = 5
 # An outcome hangs on a name or an item that stands in this share of its questions.
 ESSENTIAL: Final = 0.5
 _BEFORE: Final = PAIRS.index(("before", "after"))
-_PREFIXES: Final = frozenset(("un", "non", "dis", "de", "in", "im", "ir", "il", "mis", "anti"))
 
 
 class Contrast(Flag):
@@ -46,6 +46,7 @@ class Contrast(Flag):
     ITEM = auto()
 
 
+_NONE: Final[Contrast] = Contrast.NONE
 _POLAR: Final = Contrast.OPPOSITE | Contrast.COMPARATIVE
 # What one outcome's questions may name freely: songs to play, cities to fly to.
 FREE_KINDS: Final = Contrast.ENTITY | Contrast.ITEM | Contrast.DATE | Contrast.NUMBER
@@ -67,21 +68,64 @@ def compare(a: Phrase, b: Phrase) -> Contrast:
     """Returns how two questions clash; symmetric, and NONE for equal ones."""
     if len(a.words) == len(b.words) == 1:  # "mute", "unmute"
         return _polarity(a, b, 1.0)
-    common, sizes = len(a.content & b.content), (len(a.content), len(b.content))
-    slot = slot_of(a.words, b.words) if common >= min(sizes) - MAX_SLOT else None
-    alike = common / max(1, sum(sizes) - common)
-    if slot is None and (not common or common < MIN_OVERLAP * min(sizes)):
-        return Contrast.NONE
+    common, size, other_size = len(a.content & b.content), len(a.content), len(b.content)
+    shorter = min(size, other_size)
+    slot = slot_of(a.words, b.words) if common >= shorter - MAX_SLOT else None
+    if slot is None and (not common or common < MIN_OVERLAP * shorter):
+        return _NONE
+    alike = common / max(1, size + other_size - common)
     is_close = slot is not None or alike >= MIN_ALIKE
     flags = _facts(a, b, is_close=is_close)
     if is_close:
-        flags |= _polarity(a, b, alike) | _order(a, b)
-    if flags or slot is None or a.negated != b.negated:
+        flags = _either(_either(flags, _polarity(a, b, alike)), _order(a, b))
+    if flags is not _NONE or slot is None or a.negated != b.negated:
         return flags
     ours, theirs = slot[0] & a.content, slot[1] & b.content
     if a.numbers or b.numbers:
         ours, theirs = _unmeasured(ours), _unmeasured(theirs)
-    return Contrast.ITEM if _are_other(ours, theirs) else Contrast.NONE
+    return Contrast.ITEM if _are_other(ours, theirs) else _NONE
+
+
+def compare_all(question: Phrase, others: Sequence[Phrase]) -> list[Contrast]:
+    """Returns how a question clashes with each of many, as `compare` does.
+
+    Most of a neighbourhood shares too few words with the question to be compared at all. That is
+    seen here, at a third of what it takes to find it out for each pair anew.
+    """
+    content, words, size = question.content, question.words, len(question.content)
+    if len(words) < 2:  # noqa: PLR2004 - "mute": a word of its own has no words to share
+        return [compare(question, other) for other in others]
+    first, last, length = words[0], words[-1], len(words)
+    amounts, items = question.amounts, question.items
+    flags = []
+    for other in others:
+        theirs, common, other_size = other.words, len(content & other.content), len(other.content)
+        if (
+            # They share most words, or may differ in one place alone,
+            (common and common >= MIN_ALIKE * (size + other_size - common))
+            or (
+                -MAX_SLOT < len(theirs) - length < MAX_SLOT
+                and theirs
+                and (theirs[0] == first or theirs[-1] == last)
+                and common >= min(size, other_size) - MAX_SLOT
+            )
+            # or share enough words for other facts to clash.
+            or (
+                (other.amounts != amounts or other.items != items)
+                and common >= MIN_OVERLAP * min(size, other_size)
+            )
+        ):
+            flags.append(compare(question, other))
+        else:
+            flags.append(_NONE)
+    return flags
+
+
+def _either(left: Contrast, right: Contrast) -> Contrast:
+    # The operator of an enum takes as long as all of a comparison that finds nothing.
+    if right is _NONE:
+        return left
+    return right if left is _NONE else left | right
 
 
 def _unmeasured(words: frozenset[str]) -> frozenset[str]:
@@ -90,29 +134,36 @@ def _unmeasured(words: frozenset[str]) -> frozenset[str]:
 
 def variation(questions: Sequence[Phrase]) -> Contrast:
     """Returns the differences that one outcome's questions show among themselves."""
-    kinds = Contrast.NONE
+    return _variation(questions, _varied_pairs(questions))
+
+
+def _variation(questions: Sequence[Phrase], pairs: set[int]) -> Contrast:
+    kinds = _NONE
     if len(questions) < 2:  # noqa: PLR2004
         return kinds
     if len({q.negated for q in questions}) > 1:
         kinds |= Contrast.NEGATION
     if len({q.numbers for q in questions if q.numbers}) > 1:
         kinds |= Contrast.NUMBER
-    for pair in _varied_pairs(questions):
+    for pair in pairs:
         kinds |= Contrast.COMPARATIVE if is_comparative((pair, 1)) else Contrast.OPPOSITE
     order = {pair for q in questions for pair in q.order}
     if any((b, a) in order for a, b in order):
         kinds |= Contrast.ORDER
-    return kinds | _varied_items(questions)
+    return _either(kinds, _varied_items(questions))
 
 
 class OutcomeWording:
     """The questions of one outcome, and what they differ in."""
 
     def __init__(self, questions: Sequence[Phrase]) -> None:
-        self._size = len(questions)
-        self._varied = variation(questions)
+        self._questions = questions
         self._pairs = _varied_pairs(questions)
-        self._holding = Counter(word for question in questions for word in question.content)
+        self._varied = _variation(questions, self._pairs)
+
+    @cached_property
+    def _holding(self) -> Counter[str]:
+        return Counter(word for question in self._questions for word in question.content)
 
     def remaining(self, flags: Contrast, question: Phrase, evidence: Phrase) -> Contrast:
         """Returns which clashes of a question with evidence of the outcome stand.
@@ -121,13 +172,17 @@ class OutcomeWording:
         numbers, the names of one kind; nor does a name or an item that stands in few of them.
         """
         polar = flags & _POLAR
-        kept = flags & ~self._varied & ~polar
-        if polar:
+        kept = flags & ~(self._varied | polar)
+        if polar is not _NONE:
             opposed = {pair for pair, _ in _opposed(question, evidence)}
             # Without a pair it is a prefix that opposes them.
             if not opposed or not opposed <= self._pairs:
                 kept |= polar
-        if kept & FREE_KINDS and self.essential_share(question, evidence) < ESSENTIAL:
+        if (
+            kept is not _NONE
+            and kept & FREE_KINDS
+            and self.essential_share(question, evidence) < ESSENTIAL
+        ):
             kept &= ~FREE_KINDS
         return kept
 
@@ -140,15 +195,19 @@ class OutcomeWording:
         """
         slot = slot_of(question.words, evidence.words)
         missing = (slot[1] & evidence.content) if slot else evidence.content - question.content
-        if not missing or not self._size:
+        if not missing or not self._questions:
             return 0.0
-        return min(self._holding[word] for word in missing) / self._size
+        return min(self._holding[word] for word in missing) / len(self._questions)
 
 
 def _varied_pairs(questions: Sequence[Phrase]) -> set[int]:
     # A question that holds both poles takes no side.
     sided = {
-        (pair, side) for q in questions for pair, side in q.poles if (pair, -side) not in q.poles
+        (pair, side)
+        for q in questions
+        if q.poles
+        for pair, side in q.poles
+        if (pair, -side) not in q.poles
     }
     return {pair for pair, side in sided if (pair, -side) in sided}
 
@@ -156,6 +215,8 @@ def _varied_pairs(questions: Sequence[Phrase]) -> set[int]:
 def _varied_items(questions: Sequence[Phrase]) -> Contrast:
     named: dict[str, set[frozenset[Item]]] = {}
     for question in questions:
+        if not question.items:
+            continue
         for kind in {kind for kind, _ in question.items}:
             ours = frozenset(item for item in question.items if item[0] == kind)
             named.setdefault(kind, set()).add(ours)
@@ -167,25 +228,30 @@ def _varied_items(questions: Sequence[Phrase]) -> Contrast:
 
 
 def _polarity(a: Phrase, b: Phrase, alike: float) -> Contrast:
-    flags = Contrast.NONE
-    if a.poles != b.poles:
+    flags = _NONE
+    if a.poles and b.poles and a.poles != b.poles:
         for pole in _opposed(a, b):
             flags |= Contrast.COMPARATIVE if is_comparative(pole) else Contrast.OPPOSITE
     # "seal before send" is "send after seal"
-    if flags and a.order and a.order == b.order and {p for p, _ in _opposed(a, b)} == {_BEFORE}:
-        flags = Contrast.NONE
-    if not flags and _are_prefixed(a.content - b.content, b.content - a.content):
+    if (
+        flags is not _NONE
+        and a.order
+        and a.order == b.order
+        and {pair for pair, _ in _opposed(a, b)} == {_BEFORE}
+    ):
+        flags = _NONE
+    if flags is _NONE and _are_prefixed(a, b):
         flags = Contrast.OPPOSITE
     if a.negated == b.negated:
         return flags
     # "do not enable" is "disable"
-    if flags:
-        return Contrast.NONE
-    return Contrast.NEGATION if alike >= MIN_ALIKE_NEGATED else Contrast.NONE
+    if flags is not _NONE:
+        return _NONE
+    return Contrast.NEGATION if alike >= MIN_ALIKE_NEGATED else _NONE
 
 
 def _facts(a: Phrase, b: Phrase, *, is_close: bool) -> Contrast:
-    flags = Contrast.NONE
+    flags = _NONE
     if a.amounts != b.amounts and (
         len(a.amounts) == len(b.amounts) or (a.numbers - b.numbers and b.numbers - a.numbers)
     ):
@@ -194,7 +260,12 @@ def _facts(a: Phrase, b: Phrase, *, is_close: bool) -> Contrast:
         kinds = {kind for kind, _ in a.items - b.items} & {kind for kind, _ in b.items - a.items}
         for kind in kinds:
             flags |= _kind_of(kind)
-    if is_close and _are_other(a.names.difference(b.words), b.names.difference(a.words)):
+    if (
+        is_close
+        and a.names
+        and b.names
+        and _are_other(a.names.difference(b.words), b.names.difference(a.words))
+    ):
         flags |= Contrast.ENTITY
     return flags
 
@@ -214,14 +285,16 @@ def _opposed(a: Phrase, b: Phrase) -> list[tuple[int, int]]:
     ]
 
 
-def _are_prefixed(left: frozenset[str], right: frozenset[str]) -> bool:
-    return any(
-        (word.endswith(other) and word[: -len(other)] in _PREFIXES)
-        or (other.endswith(word) and other[: -len(word)] in _PREFIXES)
-        for word in left
-        for other in right
-        if len(word) != len(other)
-    )
+def _are_prefixed(a: Phrase, b: Phrase) -> bool:
+    return _is_prefixed(a, b) or _is_prefixed(b, a)
+
+
+def _is_prefixed(a: Phrase, b: Phrase) -> bool:
+    """Whether a word of one text alone is one of the other alone after a prefix: "unmute"."""
+    if a.bare.isdisjoint(b.content):
+        return False
+    ours, theirs = a.content - b.content, b.content - a.content
+    return any(not theirs.isdisjoint(bare_of(word)) for word in ours)
 
 
 def _order(a: Phrase, b: Phrase) -> Contrast:
@@ -229,7 +302,7 @@ def _order(a: Phrase, b: Phrase) -> Contrast:
         return Contrast.ORDER
     if len(a.words) == len(b.words) and a.content == b.content and _are_swapped(a.words, b.words):
         return Contrast.ORDER
-    return Contrast.NONE
+    return _NONE
 
 
 def _is_reversed(a: Phrase, b: Phrase) -> bool:
@@ -260,9 +333,9 @@ def slot_of(
     left: Sequence[str], right: Sequence[str]
 ) -> tuple[frozenset[str], frozenset[str]] | None:
     """Returns what stands in the one place where two sequences differ; None for more places."""
-    if abs(len(left) - len(right)) >= MAX_SLOT or not left or not right:
+    if not left or not right or (left[0] != right[0] and left[-1] != right[-1]):
         return None
-    if left[0] != right[0] and left[-1] != right[-1]:
+    if abs(len(left) - len(right)) >= MAX_SLOT:
         return None
     head, tail = _common_ends(left, right)
     ours, theirs = left[head : len(left) - tail], right[head : len(right) - tail]

@@ -2,8 +2,9 @@
 
 import re
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import lru_cache
+from itertools import islice
 from typing import Final
 
 from arenalab.contrast.lexicon import (
@@ -48,6 +49,9 @@ _SWITCHING: Final = frozenset(
     ]
 )
 
+# They turn what a word says round: "unmute", "disconnect".
+PREFIXES: Final = ("un", "non", "dis", "de", "in", "im", "ir", "il", "mis", "anti")
+
 # "what's", "I'd", "we're": the verb of a filler, shortened.
 _SHORTENED: Final = frozenset(["s", "re", "ll", "d", "ve", "m"])
 
@@ -79,6 +83,22 @@ class Phrase:
     order: frozenset[tuple[str, str]]  # (earlier or source, later or target)
     items: frozenset[Item]  # weekdays, months, places and others of a closed kind
     names: frozenset[str]  # stems of words that are written as names
+    spoken: tuple[str, ...] = field(compare=False)  # as `words_of`: in lower case, in order
+    bare: frozenset[str] = field(compare=False)  # what its stems are without a prefix of theirs
+
+
+@dataclass(frozen=True, slots=True)
+class _Word:
+    """What is known of a word in lower case wherever it stands."""
+
+    text: str
+    root: str
+    is_telling: bool  # it carries meaning
+    is_negation: bool
+    value: str | None  # of a number
+    poles: tuple[Pole, ...]
+    item: Item | None
+    bare: tuple[str, ...]
 
 
 def words_of(text: str) -> list[str]:
@@ -88,6 +108,8 @@ def words_of(text: str) -> list[str]:
 
 def is_filler(word: str) -> bool:
     """Whether a word in lower case carries no meaning of its own."""
+    if "'" not in word:
+        return word in FILLERS
     head, _, ending = word.partition("'")
     return word in FILLERS or (head in FILLERS and ending in _SHORTENED)
 
@@ -96,27 +118,45 @@ def is_filler(word: str) -> bool:
 def parse(text: str) -> Phrase:
     """Returns the phrase of a text; the same text gives the same phrase."""
     matches = _head(text)
-    spoken = [_SIGNS.get(match[0]) or _folded(match) for match in matches]
     kept = [match for match in matches if match[0] not in _SIGNS]
-    raw = [_folded(match) for match in kept]
-    words = tuple(stem(word) for word in raw)
-    frame = tuple(
-        root
-        for word, root in zip(raw, words, strict=True)
-        if not is_filler(word) and not is_negation(word)
-    )
-    amounts = tuple(sorted(_quantities(spoken)))
+    known = [_word_of(_folded(match)) for match in kept]
+    raw = tuple([word.text for word in known])
+    words = tuple([word.root for word in known])
+    frame = tuple([word.root for word in known if word.is_telling])
+    amounts: tuple[str, ...] = ()
+    if any(word.value is not None for word in known):
+        written = [_SIGNS.get(match[0]) or _folded(match) for match in matches]
+        amounts = tuple(sorted(_quantities(written)))
     return Phrase(
         words=words,
         frame=frame,
         content=frozenset(frame),
-        negated=_is_negated(raw),
+        negated=_is_negated(known),
         numbers=frozenset(amounts),
         amounts=amounts,
-        poles=frozenset(_poles(raw, words)),
+        poles=frozenset(_poles(known)),
         order=_order(raw, words),
-        items=frozenset(item for word in raw if (item := item_of(word)) is not None),
+        items=frozenset([word.item for word in known if word.item is not None]),
         names=_names(text, kept),
+        spoken=raw,
+        bare=frozenset([bare for word in known if word.is_telling for bare in word.bare]),
+    )
+
+
+# Words come again and again: each is looked up once. About 300 bytes a word.
+@lru_cache(maxsize=16_384)
+def _word_of(text: str) -> _Word:
+    root, negates = stem(text), is_negation(text)
+    return _Word(
+        text=text,
+        root=root,
+        is_telling=not negates and not is_filler(text),
+        is_negation=negates,
+        value=_value(text),
+        # A pole belongs to the word as written, or to its stem: "disabled" is "disable".
+        poles=POLES.get(text) or _POLE_STEMS.get(root, ()),
+        item=item_of(text),
+        bare=tuple(bare_of(root)),
     )
 
 
@@ -133,6 +173,11 @@ def stem(word: str) -> str:
                 root = root[:-1]  # stopped -> stop
             return root.removesuffix("e")
     return word.removesuffix("e") if len(word) > 4 else word  # noqa: PLR2004
+
+
+def bare_of(word: str) -> list[str]:
+    """Returns what is left of a stem without a prefix, for each that it has."""
+    return [word.removeprefix(prefix) for prefix in PREFIXES if word.startswith(prefix)]
 
 
 def is_negation(word: str) -> bool:
@@ -152,25 +197,27 @@ def is_comparative(pole: Pole) -> bool:
 
 def _head(text: str) -> list[re.Match[str]]:
     # A word has a letter at least: the text is cut before the words are.
-    found = _WORD.finditer(text)
-    return [match for match, _ in zip(found, range(MAX_WORDS), strict=False)]
+    return list(islice(_WORD.finditer(text), MAX_WORDS))
 
 
 def _folded(match: re.Match[str]) -> str:
     return match[0].casefold().replace("\u2019", "'")
 
 
-def _poles(raw: Sequence[str], words: Sequence[str]) -> Iterator[Pole]:
-    for at, (word, root) in enumerate(zip(raw, words, strict=True)):
-        if word == "on" and at + 1 < len(raw) and _SWITCHING.isdisjoint(raw[max(0, at - 3) : at]):
+def _poles(known: Sequence[_Word]) -> Iterator[Pole]:
+    for at, word in enumerate(known):
+        if not word.poles:
             continue
-        # A pole belongs to the word as written, or to its stem: "disabled" is "disable".
-        yield from POLES.get(word) or _POLE_STEMS.get(root, ())
+        if word.text == "on" and at + 1 < len(known):
+            before = [other.text for other in known[max(0, at - 3) : at]]
+            if _SWITCHING.isdisjoint(before):
+                continue
+        yield from word.poles
 
 
 def _quantities(spoken: Sequence[str]) -> Iterator[str]:
     for at, word in enumerate(spoken):
-        value = _value(spoken, at)
+        value = _value(word)
         if value is None:
             continue
         before = spoken[at - 1] if at else ""
@@ -187,8 +234,7 @@ def _quantities(spoken: Sequence[str]) -> Iterator[str]:
         yield f"{float(value) * unit[1]:.9g} {unit[0]}" if _is_float(value) else f"{value} {after}"
 
 
-def _value(spoken: Sequence[str], at: int) -> str | None:
-    word = spoken[at]
+def _value(word: str) -> str | None:
     if word == "one":
         return "1"
     if word in NUMBERS:
@@ -204,11 +250,11 @@ def _is_float(value: str) -> bool:
     return value.isascii() and value.replace(".", "", 1).isdigit()
 
 
-def _is_negated(raw: Sequence[str]) -> bool:
+def _is_negated(known: Sequence[_Word]) -> bool:
     count = 0
-    for at, word in enumerate(raw):
-        if is_negation(word):
-            count += not _is_of_knowing(raw, at)
+    for at, word in enumerate(known):
+        if word.is_negation:
+            count += not _is_of_knowing([other.text for other in known], at)
     return count % 2 == 1
 
 
@@ -219,7 +265,9 @@ def _is_of_knowing(raw: Sequence[str], at: int) -> bool:
 
 
 def _order(raw: Sequence[str], words: Sequence[str]) -> frozenset[tuple[str, str]]:
-    pairs = set()
+    pairs: set[tuple[str, str]] = set()
+    if DIRECTIONS.keys().isdisjoint(raw):
+        return frozenset(pairs)
     for at, word in enumerate(raw):
         backwards = DIRECTIONS.get(word)
         if backwards is None:
@@ -232,9 +280,11 @@ def _order(raw: Sequence[str], words: Sequence[str]) -> frozenset[tuple[str, str
 
 
 def _names(text: str, kept: Sequence[re.Match[str]]) -> frozenset[str]:
-    letters = [match for match in kept if match[0][0].isalpha()]
-    capitals = [match for match in letters if match[0][0].isupper()]
-    if len(capitals) > _TITLE_SHARE * len(letters):
+    capitals = [match for match in kept if match[0][0].isupper() and match[0][0].isalpha()]
+    if not capitals:
+        return frozenset()
+    letters = sum(match[0][0].isalpha() for match in kept)
+    if len(capitals) > _TITLE_SHARE * letters:
         return frozenset()
     return frozenset(
         stem(_folded(match))

@@ -17,7 +17,7 @@ from nacl.signing import SigningKey, VerifyKey
 from arenalab.atomic import JSON, canonical_json
 from arenalab.dataset.names import FILES, MANIFEST_FILE, OPTIONAL_FILES
 from arenalab.mesh import DataLossError, Reason
-from arenalab.proof.merkle import MerkleTree, leaf_hash
+from arenalab.proof import MerkleTree, leaf_hash
 
 FORMAT: Final = 1
 

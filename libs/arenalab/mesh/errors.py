@@ -60,6 +60,7 @@ class Reason(StrEnum):
     INVALID_VECTOR = auto()
     CONTRAST_RISK = auto()
     UNKNOWN_PREDICTION = auto()
+    UNKNOWN_LOG = auto()
 
 
 class MeshError(Exception):

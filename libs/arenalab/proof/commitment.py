@@ -52,5 +52,5 @@ def subject_commitment(salt: bytes, subject: str) -> str:
 
 def _keyed(salt: bytes, *parts: bytes) -> str:
     # Lengths in front keep ("ab", "c") and ("a", "bc") apart.
-    framed = b"".join(len(part).to_bytes(8, "big") + part for part in parts)
+    framed = b"".join([len(part).to_bytes(8, "big") + part for part in parts])
     return blake3(framed, key=salt).hexdigest()

@@ -1,14 +1,18 @@
 """Signed notes and checkpoints, as c2sp.org/signed-note and c2sp.org/tlog-checkpoint have them.
 
-Only Ed25519 signatures (type 0x01) are made and trusted; signatures of other keys
-in a note, e.g. of witnesses, are skipped as the specification asks.
+Only Ed25519 signatures (type 0x01) are made and trusted here; signatures of other
+keys in a note, e.g. of witnesses, are skipped as the specification asks. A log that
+changes its key keeps its name: its keys differ by their hash, and a verifier trusts
+a note that any of them signed.
 """
 
 import base64
 import binascii
 import hashlib
+from collections.abc import Iterable
 from dataclasses import dataclass
-from typing import Final, Self
+from functools import lru_cache
+from typing import ClassVar, Final, Self
 
 from nacl.exceptions import BadSignatureError
 from nacl.signing import SigningKey, VerifyKey
@@ -16,9 +20,8 @@ from nacl.signing import SigningKey, VerifyKey
 from arenalab.proof.errors import NoteError
 from arenalab.proof.merkle import HASH_BYTES
 
-_ED25519: Final = b"\x01"
 _PUBLIC_KEY_BYTES: Final = 32
-_KEY_HASH_BYTES: Final = 4
+KEY_HASH_BYTES: Final = 4
 _SIGNATURE_PREFIX: Final = "\u2014 "
 # The specification asks for at least 16; a bound keeps a hostile note cheap.
 MAX_SIGNATURES: Final = 64
@@ -27,12 +30,19 @@ _CHECKPOINT_LINES: Final = 3
 _MAX_SIZE_DIGITS: Final = 20
 
 
+@lru_cache(maxsize=256)  # asked for by every note that is opened
+def _key_hash(name: str, typed_key: bytes) -> bytes:
+    return hashlib.sha256(name.encode() + b"\n" + typed_key).digest()[:KEY_HASH_BYTES]
+
+
 @dataclass(frozen=True, slots=True)
-class VerifierKey:
-    """The public key of a log and the name it signs under."""
+class Ed25519Key:
+    """A public key and the name that it signs under; subclasses say what it signs."""
 
     name: str
     public_key: bytes
+
+    key_type: ClassVar[bytes]  # the specification's signature type identifier
 
     def __post_init__(self) -> None:
         if not is_key_name(self.name):
@@ -43,11 +53,10 @@ class VerifierKey:
     @property
     def key_hash(self) -> bytes:
         """The four bytes by which a signature line names this key."""
-        named = self.name.encode() + b"\n" + _ED25519 + self.public_key
-        return hashlib.sha256(named).digest()[:_KEY_HASH_BYTES]
+        return _key_hash(self.name, self.key_type + self.public_key)
 
     def __str__(self) -> str:
-        encoded = base64.b64encode(_ED25519 + self.public_key).decode()
+        encoded = base64.b64encode(self.key_type + self.public_key).decode()
         return f"{self.name}+{self.key_hash.hex()}+{encoded}"
 
     @classmethod
@@ -59,13 +68,35 @@ class VerifierKey:
         """
         name, _, rest = text.partition("+")
         key_hash, _, encoded = rest.partition("+")
-        material = _from_base64(encoded, "verifier key")
-        if material[:1] != _ED25519:
-            raise NoteError("the verifier key is not of type Ed25519")
+        material = from_base64(encoded, "verifier key")
+        if material[:1] != cls.key_type:
+            raise NoteError(f"the verifier key is not of type 0x{cls.key_type.hex()}")
         key = cls(name, material[1:])
         if key_hash != key.key_hash.hex():
             raise NoteError(f"the verifier key's hash is {key_hash!r}, not that of the key")
         return key
+
+    def check(self, message: bytes, signature: bytes) -> None:
+        """Checks a signature.
+
+        Raises:
+            NoteError: It does not hold.
+        """
+        try:
+            VerifyKey(self.public_key).verify(message, signature)
+        except (BadSignatureError, ValueError) as error:
+            raise NoteError(f"the signature of {self.name} does not hold") from error
+
+
+@dataclass(frozen=True, slots=True)
+class VerifierKey(Ed25519Key):
+    """The public key of a log, whose name is the log's origin."""
+
+    key_type: ClassVar[bytes] = b"\x01"
+
+
+# Whom a verifier trusts: one key, or all that a log signed with in its time.
+TrustedKeys = VerifierKey | Iterable[VerifierKey]
 
 
 class Signer:
@@ -74,13 +105,16 @@ class Signer:
     def __init__(self, name: str, seed: bytes) -> None:
         self._key = SigningKey(seed)
         self.verifier_key = VerifierKey(name, self._key.verify_key.encode())
-        self._prefix = f"{_SIGNATURE_PREFIX}{name} "
+        self._key_hash = self.verifier_key.key_hash
 
     def sign(self, text: str) -> str:
         """Returns the note of `text`, which must end in a newline."""
+        return f"{text}\n{self.signature_line(text)}"
+
+    def signature_line(self, text: str) -> str:
+        """Returns the line that signs `text`, with its newline."""
         signature = self._key.sign(text.encode()).signature
-        encoded = base64.b64encode(self.verifier_key.key_hash + signature).decode()
-        return f"{text}\n{self._prefix}{encoded}\n"
+        return signature_line(self.verifier_key.name, self._key_hash, signature)
 
 
 @dataclass(frozen=True, slots=True)
@@ -101,32 +135,35 @@ def is_key_name(name: str) -> bool:
     return bool(name) and name.isprintable() and not any(c.isspace() or c == "+" for c in name)
 
 
-def open_note(note, keys):
-    keys = [keys] if isinstance(keys, VerifierKey) else list(keys)
-    for k in keys[:-1]:
-        try:
-            return _open_note(note, k)
-        except NoteError:
-            continue
-    return _open_note(note, keys[-1])
-
-
-def _open_note(note: str, key: VerifierKey) -> str:
-    """Returns the text of a note that `key` signed.
+def open_note(note: str, keys: TrustedKeys) -> str:
+    """Returns the text of a note that at least one trusted key signed.
 
     Raises:
-        NoteError: The note is malformed, has no signature of `key`, or one that fails.
+        NoteError: The note is malformed, no trusted key signed it, or a signature of
+            one fails.
     """
+    return _open(note, keys)[0]
+
+
+def _open(note: str, keys: TrustedKeys) -> tuple[str, set[str]]:
+    """Returns the text of a note, and the names of the trusted keys that signed it."""
+    trusted = (keys,) if isinstance(keys, VerifierKey) else tuple(keys)
+    by_id = {(key.name, key.key_hash): key for key in trusted}
     text, signatures = split_note(note)
-    ours = [s for name, key_hash, s in signatures if (name, key_hash) == (key.name, key.key_hash)]
-    if not ours:
-        raise NoteError(f"the note is not signed by {key.name}+{key.key_hash.hex()}")
-    for signature in ours:
-        try:
-            VerifyKey(key.public_key).verify(text.encode(), signature)
-        except (BadSignatureError, ValueError) as error:
-            raise NoteError(f"the signature of {key.name} does not hold") from error
-    return text
+    signers = set()
+    for name, key_hash, signature in signatures:
+        if key := by_id.get((name, key_hash)):
+            key.check(text.encode(), signature)
+            signers.add(name)
+    if not signers:
+        named = ", ".join(f"{key.name}+{key.key_hash.hex()}" for key in trusted)
+        raise NoteError(f"the note is not signed by {named or 'anybody: no key is trusted'}")
+    return text, signers
+
+
+def signature_line(name: str, key_hash: bytes, signature: bytes) -> str:
+    """Returns a signature line of a note, with its newline."""
+    return f"{_SIGNATURE_PREFIX}{name} {base64.b64encode(key_hash + signature).decode()}\n"
 
 
 def split_note(note: str) -> tuple[str, list[tuple[str, bytes, bytes]]]:
@@ -150,10 +187,10 @@ def _parse_signature(line: str) -> tuple[str, bytes, bytes]:
     name, _, encoded = line.removeprefix(_SIGNATURE_PREFIX).partition(" ")
     if not line.startswith(_SIGNATURE_PREFIX) or not is_key_name(name):
         raise NoteError("a signature line must be an em dash, a key name and base64")
-    material = _from_base64(encoded, "signature")
-    if len(material) <= _KEY_HASH_BYTES:
+    material = from_base64(encoded, "signature")
+    if len(material) <= KEY_HASH_BYTES:
         raise NoteError("a signature is too short")
-    return name, material[:_KEY_HASH_BYTES], material[_KEY_HASH_BYTES:]
+    return name, material[:KEY_HASH_BYTES], material[KEY_HASH_BYTES:]
 
 
 def parse_checkpoint(text: str) -> Checkpoint:
@@ -172,27 +209,33 @@ def parse_checkpoint(text: str) -> Checkpoint:
     return Checkpoint(origin, int(size), _root(root))
 
 
-def open_checkpoint(note: str, key) -> Checkpoint:
-    """Returns the checkpoint of a note that `key` signed for its own log.
+def open_checkpoint(note: str, keys: TrustedKeys) -> Checkpoint:
+    """Returns the checkpoint of a note that a trusted key signed for its own log.
 
     Raises:
         NoteError: The note or the checkpoint does not hold, or is of another log.
     """
-    checkpoint = parse_checkpoint(open_note(note, key))
-    k = key if isinstance(key, VerifierKey) else next(iter(key))
-    if checkpoint.origin != k.name:
-        raise NoteError(f"the checkpoint is of {checkpoint.origin!r}, not of {k.name!r}")
+    text, signers = _open(note, keys)
+    checkpoint = parse_checkpoint(text)
+    if checkpoint.origin not in signers:
+        names = ", ".join(sorted(signers))
+        raise NoteError(f"the checkpoint is of {checkpoint.origin!r}, not of {names!r}")
     return checkpoint
 
 
 def _root(encoded: str) -> bytes:
-    root = _from_base64(encoded, "root")
+    root = from_base64(encoded, "root")
     if len(root) != HASH_BYTES:
         raise NoteError(f"a root must be {HASH_BYTES} bytes, got {len(root)}")
     return root
 
 
-def _from_base64(text: str, what: str) -> bytes:
+def from_base64(text: str, what: str) -> bytes:
+    """Returns the bytes of a text, which has one spelling only.
+
+    Raises:
+        NoteError: It is not canonical base64; the message calls it `what`.
+    """
     try:
         value = base64.b64decode(text, validate=True)
     except (binascii.Error, ValueError) as error:

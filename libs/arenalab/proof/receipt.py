@@ -2,7 +2,7 @@
 
 import base64
 import binascii
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
 from arenalab.proof.errors import ProofError, ReceiptError
@@ -22,26 +22,26 @@ class Receipt:
     log_public_key: str  # verifier key
 
 
-def verify_receipt(receipt: Receipt, public_key: str) -> None:
-    """Checks a receipt offline, against the log's verifier key as known beforehand.
+def verify_receipt(receipt: Receipt, public_keys: str | Iterable[str]) -> None:
+    """Checks a receipt offline, against the log's verifier keys as known beforehand.
 
     Args:
         receipt: What the log handed out.
-        public_key: "name+hash+base64". Taking the one in the receipt would prove
-            nothing: anybody can sign with a key of their own.
+        public_keys: "name+hash+base64", one or all that the log signed with in its
+            time. Taking the one in the receipt would prove nothing: anybody can sign
+            with a key of their own.
 
     Raises:
         ReceiptError: The message says which part does not hold.
     """
-    public_keys = [public_key] if isinstance(public_key, str) else list(public_key)
-    if receipt.log_public_key not in public_keys:
+    trusted = (public_keys,) if isinstance(public_keys, str) else tuple(public_keys)
+    if receipt.log_public_key not in trusted:
         raise ReceiptError("the receipt names another log's public key")
     if leaf_hash(receipt.leaf) != receipt.leaf_hash:
         raise ReceiptError("the leaf does not have the receipt's leaf hash")
     try:
-        checkpoint = open_checkpoint(
-            receipt.checkpoint, [VerifierKey.parse(k) for k in public_keys]
-        )
+        keys = [VerifierKey.parse(key) for key in trusted]
+        checkpoint = open_checkpoint(receipt.checkpoint, keys)
         verify_inclusion(
             receipt.leaf_index,
             checkpoint.size,

@@ -296,7 +296,7 @@ def entry_for(version: DatasetVersion) -> ledger_pb.AppendRequest:
     return ledger_pb.AppendRequest(
         scope=scope_for(manifest.tenant),
         entry_id=f"publish:{manifest.version}",
-        kind="publish",
+        kind=ledger_pb.ENTRY_KIND_PUBLICATION,
         facts_json=canonical_json(facts).decode(),
     )
 

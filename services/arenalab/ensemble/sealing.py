@@ -32,7 +32,7 @@ def entry_for(
     return ledger_pb.AppendRequest(
         scope=scope_for(tenant),
         entry_id=finished.prediction_id,
-        kind="answer",
+        kind=ledger_pb.ENTRY_KIND_PREDICTION,
         facts_json=json.dumps(_facts(request, finished)),
         content={"conversation": _conversation(request.messages), "answer": _bounded(text)},
         subject=request.user,

@@ -33,11 +33,11 @@ class Catalog:
         self._segments.append(segment)
         self._firsts.append(segment.first)
 
-    def add(self, offset: int, name: int, postings: Sequence[int]) -> None:
+    def add(self, offset: int, name: int, postings: Sequence[int], when_ns: int) -> None:
         """Adds the next entry to the last segment."""
         last = self.last
         index = last.first + last.count
-        last.add(offset, name, postings)
+        last.add(offset, name, postings, when_ns)
         self._names.add(name, index)
 
     @property
@@ -69,6 +69,14 @@ class Catalog:
     def first_leaf(self, number: int) -> int:
         """Returns the first leaf of a segment."""
         return self._firsts[number]
+
+    def count(self, number: int) -> int:
+        """Returns how many leaves a segment has."""
+        return self._segments[number].count
+
+    def times(self, number: int) -> tuple[int, int] | None:
+        """Returns the earliest and the latest time in a segment, in nanoseconds."""
+        return self._segments[number].times
 
     def named(self, name: int) -> Iterator[int]:
         """Yields the leaves under the fingerprint of a name."""

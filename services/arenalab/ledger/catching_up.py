@@ -8,7 +8,7 @@ checkpoint that one of the log's keys signed over exactly the tree that results.
 from collections.abc import Collection
 from dataclasses import dataclass
 
-from arenalab.ledger.line import EntryLine, parse_line
+from arenalab.ledger.line import EntryLine, parse_line, time_ns
 from arenalab.ledger.scan import scan
 from arenalab.ledger.segment_index import Keywords, fingerprint
 from arenalab.ledger.store import StoredBatch
@@ -23,6 +23,7 @@ class ArrivedEntry:
     offset: int  # of its line, in the batch
     name: int  # fingerprint
     postings: list[int]
+    when_ns: int
 
 
 @dataclass(frozen=True, slots=True)
@@ -83,7 +84,9 @@ def _entry(lines: bytes, offset: int) -> ArrivedEntry:
         raise DataLossError("a line of the log is not whole", Reason.CORRUPT_LEDGER)
     fields = line.fields()
     name = fingerprint("entry", fields["scope"], fields["entry_id"])
-    return ArrivedEntry(offset, name, Keywords.of_line(line).fingerprints())
+    return ArrivedEntry(
+        offset, name, Keywords.of_line(line).fingerprints(), time_ns(fields["time"])
+    )
 
 
 def _refused(batch: StoredBatch, message: str) -> DataLossError:

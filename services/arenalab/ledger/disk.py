@@ -44,6 +44,15 @@ class Disk:
             view = view[self.write(fd, view) :]
 
 
+def write_all(fd: int, data: bytes) -> None:
+    """Writes every byte at a file's position.
+
+    Raises:
+        OSError: Some of the bytes may have been written.
+    """
+    Disk().write_all(fd, data)
+
+
 def sync_directory(path: Path) -> None:
     """Makes what was created or renamed in a directory durable."""
     fd = os.open(path, os.O_RDONLY | os.O_DIRECTORY)
@@ -58,7 +67,7 @@ def write_durably(path: Path, data: bytes, mode: int = 0o600) -> None:
     aside = path.with_name(f"{path.name}.new")
     fd = os.open(aside, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, mode)
     try:
-        Disk().write_all(fd, data)
+        write_all(fd, data)
         os.fsync(fd)
     finally:
         os.close(fd)

@@ -21,6 +21,7 @@ from nacl.bindings import (
 from nacl.exceptions import CryptoError
 
 from arenalab.atomic import JSON, canonical_json
+from arenalab.atomic.canonical import encode_plain
 from arenalab.ledger.line import LEAF_VERSION, MAX_LEAF_BYTES
 from arenalab.mesh import InvalidInputError, Reason
 from arenalab.proof import SALT_BYTES, content_commitment, subject_commitment
@@ -122,7 +123,8 @@ def checked_entry(
     _check_form("trace_id", trace_id, _TRACE_ID)
     facts = _facts(facts_json)
     evidence = _evidence(evidence_ids)
-    before = canonical_json(
+    # Only strings below ASCII keys from here on: RFC 8785 needs no help with those.
+    before = encode_plain(
         {
             "config_digest": config_digest,
             "dataset_version": dataset_version,
@@ -130,7 +132,7 @@ def checked_entry(
             "evidence_ids": list(evidence),
         }
     )
-    behind = canonical_json({"model_digest": model_digest, "parent_id": parent_id})
+    behind = encode_plain({"model_digest": model_digest, "parent_id": parent_id})
     size_bytes = len(facts) + _content_bytes(content)
     _check_leaf(len(facts) + len(before) + len(behind) + _COMMITMENT_BYTES * len(content))
     return Entry(
@@ -204,7 +206,7 @@ def _facts(text: str) -> bytes:
     if size > MAX_FACTS_BYTES:
         raise _too_large("facts_json", size, MAX_FACTS_BYTES)
     try:
-        facts = json.loads(text, object_pairs_hook=_unique, parse_constant=_refuse_constant)
+        facts = _FACTS.decode(text)
         canonical = canonical_json(facts)
     except (ValueError, RecursionError) as error:
         raise InvalidInputError(
@@ -227,6 +229,9 @@ def _unique(pairs: list[tuple[str, JSON]]) -> dict[str, JSON]:
 
 def _refuse_constant(name: str) -> JSON:
     raise ValueError(f"{name} is not JSON")
+
+
+_FACTS: Final = json.JSONDecoder(object_pairs_hook=_unique, parse_constant=_refuse_constant)
 
 
 def _content_bytes(content: Mapping[str, str]) -> int:
@@ -259,9 +264,7 @@ def _too_large(field: str, size: int, limit: int) -> InvalidInputError:
 def encrypt(entry: Entry, key: SubjectKey, random: Randomness) -> tuple[bytes, bytes]:
     """Returns the private part as key id, nonce and ciphertext; and the salt it holds."""
     salt = entry.salt or random(SALT_BYTES)
-    private = canonical_json(
-        {"content": dict(entry.content), "salt": salt.hex(), "subject": entry.subject}
-    )
+    private = encode_plain({"content": entry.content, "salt": salt.hex(), "subject": entry.subject})
     nonce = random(_NONCE_BYTES)
     # The key's id is authenticated too: no private part passes under another's name.
     box = crypto_aead_xchacha20poly1305_ietf_encrypt(private, key.key_id, nonce, key.key)
@@ -278,12 +281,12 @@ def leaf_of(entry: Entry, salt: bytes, sealed: bytes, *, index: int, when: str) 
         index: Where the leaf will be.
         when: RFC 3339 time in UTC.
     """
-    commitments: JSON = {
+    commitments = {
         name: content_commitment(salt, name, text) for name, text in entry.content.items()
     }
     # Put together in the order of RFC 8785: what varies is canonical already.
     return b'{"commitments":%b,%b,"facts":%b,"index":%d,"kind":"%b",%b,%b}' % (
-        canonical_json(commitments),
+        encode_plain(commitments),
         entry.before,
         entry.facts,
         index,

@@ -1,7 +1,7 @@
 """Erasing a subject: its key is destroyed, and that it was is sealed as a leaf."""
 
 import json
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 from arenalab.ledger.entry import Entry, checked_entry
@@ -18,30 +18,40 @@ class Erased:
     receipt: Receipt
 
 
-def erase(log: Log, seal: Callable[[Entry], Receipt], tenant: str, subject: str) -> Erased:
+def erase(
+    logs: Sequence[Log], seal: Callable[[Entry], Receipt], tenant: str, subject: str
+) -> Erased:
     """Destroys a subject's key, then seals that it was.
 
     The key goes first: if sealing then fails, nothing can be read any more and the
     same call, made again, seals what is missing. The leaf names the key, not the
     subject.
 
+    Args:
+        logs: Every log of the scope; they share their subjects' keys.
+        seal: Appends to the one that takes entries.
+        tenant: The scope.
+        subject: Whose content is to be erased.
+
     Raises:
         NotFoundError: UNKNOWN_LEAF; the subject has no content.
         MeshError: What the log raises.
     """
-    log.check()
-    key_ids = log.subjects.destroy(tenant, subject)
-    entries = sum(map(log.entries_of_key, key_ids))
-    if not entries:
-        for key_id in key_ids:  # made for a batch that was then refused
-            log.subjects.confirm_erased(key_id)
-        raise NotFoundError(f"the subject has no content in {tenant!r}", Reason.UNKNOWN_LEAF)
+    for log in logs:
+        log.check()
+    subjects = logs[-1].subjects
+    entries = {
+        key_id: sum(log.entries_of_key(key_id) for log in logs)
+        for key_id in subjects.destroy(tenant, subject)
+    }
     receipt = None
-    for key_id in key_ids:
-        receipt = seal(_leaf(tenant, key_id, log.entries_of_key(key_id)))
-        log.subjects.confirm_erased(key_id)
-    assert receipt is not None  # noqa: S101 - there are entries, so there is a key
-    return Erased(entries, receipt)
+    for key_id, count in entries.items():
+        if count:  # else it was made for a batch that was then refused
+            receipt = seal(_leaf(tenant, key_id, count))
+        subjects.confirm_erased(key_id)
+    if receipt is None:
+        raise NotFoundError(f"the subject has no content in {tenant!r}", Reason.UNKNOWN_LEAF)
+    return Erased(sum(entries.values()), receipt)
 
 
 def _leaf(tenant: str, key_id: bytes, entries: int) -> Entry:

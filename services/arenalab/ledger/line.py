@@ -18,11 +18,13 @@ Standard library only: the stand-alone verifier reads lines too.
 import json
 import re
 from dataclasses import dataclass
+from datetime import UTC, datetime
 from typing import Any, Final
 
 LEAF_VERSION: Final = 2
 # The most that an entry bundle of the tlog-tiles layout can carry.
 MAX_LEAF_BYTES: Final = 65_535
+_NS_PER_S: Final = 1_000_000_000
 HEX_HASH: Final = 64
 SEALED: Final = b'"sealed":"'
 
@@ -65,6 +67,13 @@ class CheckpointLine:
     """A checkpoint as it is written."""
 
     note: str
+
+
+def time_ns(text: str) -> int:
+    """Returns a leaf's time in nanoseconds since the epoch."""
+    whole, _, fraction = text.removesuffix("Z").partition(".")
+    seconds = int(datetime.fromisoformat(whole).replace(tzinfo=UTC).timestamp())
+    return seconds * _NS_PER_S + int(fraction.ljust(9, "0") or "0")
 
 
 def encode_entry(

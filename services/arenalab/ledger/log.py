@@ -35,12 +35,14 @@ from arenalab.ledger.local_storage import LocalStorage
 from arenalab.ledger.lock import DirectoryLock
 from arenalab.ledger.matching import conflict, is_named, is_sealed_as
 from arenalab.ledger.opening import Opened, open_directory
+from arenalab.ledger.packing import open_lines
 from arenalab.ledger.replay import Place, Problem
 from arenalab.ledger.segment_files import SegmentFiles
 from arenalab.ledger.segment_index import OpenSegmentIndex, fingerprint
 from arenalab.ledger.segments import UndoError
 from arenalab.ledger.storage import STORAGE_ERRORS, storage_error
 from arenalab.ledger.store import Storage
+from arenalab.ledger.subjects import SubjectKeys
 from arenalab.mesh import (
     BusyError,
     DataLossError,
@@ -53,7 +55,8 @@ from arenalab.proof import Checkpoint, KeyRing, ProofError, Receipt, leaf_hash
 
 _logger = logging.getLogger(__name__)
 
-DEFAULT_SEGMENT_BYTES: Final = 32 * 1024 * 1024
+COSIGNED: Final = "cosigned"  # a file beside the segments
+DEFAULT_SEGMENT_BYTES: Final = 16 * 1024 * 1024
 DEFAULT_SEGMENT_AGE_S: Final = 86_400.0
 _NS_PER_S: Final = 1_000_000_000
 
@@ -64,6 +67,7 @@ class Rolling:
 
     size_bytes: int = DEFAULT_SEGMENT_BYTES
     age_s: float = DEFAULT_SEGMENT_AGE_S
+    compress: bool = False  # closed segments, by Zstandard
 
 
 @dataclass(frozen=True, slots=True)
@@ -82,6 +86,7 @@ class Stored:
     leaf_index: int
     leaf: bytes
     private: Private | None  # None when it was erased
+    time: str  # RFC 3339
 
 
 @dataclass(frozen=True, slots=True)
@@ -91,6 +96,7 @@ class _Batch:
     fresh: Sequence[NewEntry]
     sealed: SealedBatch
     note: str
+    when_ns: int
 
 
 class Log:
@@ -103,6 +109,7 @@ class Log:
         *,
         now_ns: Callable[[], int],
         random: Randomness,
+        subjects: SubjectKeys | None = None,
         rolling: Rolling = Rolling(),
         storage: Storage | None = None,
     ) -> None:
@@ -113,6 +120,8 @@ class Log:
             keys: Those that sign, and those that did.
             now_ns: Nanoseconds since 1970.
             random: Returns that many random bytes.
+            subjects: Keys of the content, where several logs share them; by default the
+                storage has some for this log.
             rolling: When a new segment begins.
             storage: What the log is kept in; by default, the directory. The log closes it.
 
@@ -125,6 +134,8 @@ class Log:
         """
         self.directory = directory
         self.keys = keys
+        self.public_keys = [str(key) for key in keys.verifier_keys]  # the current one first
+        self.public_key = self.public_keys[0]
         self._damage: Problem | None = None
         self._taken_over = False
         self._in_doubt: _Batch | None = None
@@ -142,12 +153,19 @@ class Log:
             self._store = self._storage.open_store(directory)
             undo.callback(self._store.close)
             found = open_directory(directory, keys, may_lag=self._storage.is_replicated)
-            self.subjects = self._storage.open_keys(directory, random)
-            undo.callback(self.subjects.close)
+            if subjects is None:
+                subjects = self._storage.open_keys(directory, random)
+                undo.callback(subjects.close)
+            self.subjects = subjects
             self.tree = found.tree
             self.catalog = found.catalog
+            # The newest checkpoint that witnesses cosigned.
+            cosigned = directory / COSIGNED
+            self.cosigned = cosigned.read_text("utf-8") if cosigned.exists() else ""
             self.head = Head(found.size, found.note, found.end)
-            self._closer = SegmentCloser(self._store, self.catalog, self.tree)
+            self._closer = SegmentCloser(
+                self._store, self.catalog, self.tree, compress=rolling.compress
+            )
             undo.callback(self._closer.finish)
             if found.problem is not None:
                 self._refuse(found.problem)
@@ -160,8 +178,13 @@ class Log:
     def _repair(self, found: Opened, high_water: HighWater) -> None:
         if found.is_torn:
             self._store.cut(found.end, found.content_end)
+        if found.is_ahead:
+            self._store.write_again()
         for number, note in found.unindexed:
             self._closer.close(number, note)
+        if self._rolling.compress:
+            for number in range(len(self.catalog) - 1):
+                self._closer.close(number, "")  # those that have an index
         self._catch_up(found)
         if self.head.note:
             high_water.write(self.head.note)
@@ -189,7 +212,7 @@ class Log:
                 self._store.write(batch.lines, batch.content)
                 for entry in arrived.entries:
                     offset = batch.place.offset + entry.offset
-                    self.catalog.add(offset, entry.name, entry.postings)
+                    self.catalog.add(offset, entry.name, entry.postings, entry.when_ns)
                 self.head = Head(self.tree.size, arrived.note, self._store.end)
         except OSError as error:
             raise storage_error(error, self.directory) from error
@@ -218,11 +241,6 @@ class Log:
             file=file,
             offset=str(offset),
         )
-
-    @property
-    def public_key(self) -> str:
-        """The verifier key that signs now."""
-        return str(self.keys.verifier_key)
 
     @property
     def origin(self) -> str:
@@ -280,7 +298,7 @@ class Log:
         """
         line = self._line_of(tenant, leaf_index)
         self._check_whose_it_is()
-        return Stored(leaf_index, line.leaf, self._private(line))
+        return Stored(leaf_index, line.leaf, self._private(line), line.fields()["time"])
 
     def find(self, tenant: str, entry_id: str) -> int:
         """Returns the leaf index of a tenant's entry.
@@ -357,12 +375,39 @@ class Log:
             DataLossError: CORRUPT_LEDGER.
         """
         place = self.catalog.place(index)
-        line = parse_line(self._store.read_line(place))
+        return self._checked(index, place, self._store.read_line(place))
+
+    def _checked(self, index: int, place: Place, read: bytes) -> EntryLine:
+        line = parse_line(read)
         with self._checking_hashes():
             sealed = self.tree.leaf(index)
         if not isinstance(line, EntryLine) or leaf_hash(line.leaf) != sealed:
             raise self._changed(place, f"leaf {index} is not what was sealed")
         return line
+
+    def lines(self, first: int, end: int) -> Iterator[EntryLine]:
+        """Yields the entries [first, end) in order.
+
+        Raises:
+            DataLossError: CORRUPT_LEDGER.
+        """
+        while first < end:
+            number = self.catalog.segment_of(first)
+            yield from self.lines_of(number, first, end)
+            first = self.catalog.first_leaf(number) + self.catalog.count(number)
+
+    def lines_of(self, number: int, first: int, end: int) -> Iterator[EntryLine]:
+        """Yields the entries [first, end) that a segment has, read in one go.
+
+        Raises:
+            DataLossError: CORRUPT_LEDGER.
+        """
+        last = self.catalog.first_leaf(number) + self.catalog.count(number)
+        with open_lines(self._store.files[number].lines) as file:
+            for index in range(first, min(last, end)):
+                place = self.catalog.place(index)
+                file.seek(place.offset)
+                yield self._checked(index, place, file.readline())
 
     def _private(self, line: EntryLine) -> Private | None:
         key = self.subjects.find(line.key_id)
@@ -476,7 +521,7 @@ class Log:
             raise
         self.tree.extend(sealed.hashes)
         note = self.keys.sign(Checkpoint(self.origin, self.tree.size, self.tree.root()).text())
-        self._append(_Batch(fresh, sealed, note), size)
+        self._append(_Batch(fresh, sealed, note, now_ns), size)
 
     def _append_again(self, batch: _Batch) -> None:
         size = self.tree.size
@@ -498,7 +543,7 @@ class Log:
             self._in_doubt = batch
             raise
         self._in_doubt = None
-        self._publish(batch.fresh, batch.note)
+        self._publish(batch)
 
     def _roll_if_due(self, size: int, now_ns: int) -> None:
         if len(self.catalog):
@@ -534,13 +579,13 @@ class Log:
             raise storage_error(error, self.directory) from error
         raise error
 
-    def _publish(self, fresh: Sequence[NewEntry], note: str) -> None:
-        for new in fresh:
-            self.catalog.add(new.offset, new.name, new.postings())
-        self.head = Head(self.tree.size, note, self._store.end)
+    def _publish(self, batch: _Batch) -> None:
+        for new in batch.fresh:
+            self.catalog.add(new.offset, new.name, new.postings(), batch.when_ns)
+        self.head = Head(self.tree.size, batch.note, self._store.end)
         assert self._high_water is not None  # noqa: S101 - there is one while nothing is damaged
         try:
-            self._high_water.write(note)
+            self._high_water.write(batch.note)
         except OSError:
             # The batch is durable; only the check against a log cut short gets weaker.
             _logger.exception("the high-water mark could not be written")

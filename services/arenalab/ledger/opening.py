@@ -5,14 +5,14 @@ leaf hashes must lead to the root of the checkpoint that ends them, and the file
 have the BLAKE3 it had. Where that leads to a problem, everything is read.
 """
 
-from array import array
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
 from arenalab.ledger.catalog import Catalog
 from arenalab.ledger.high_water import create_high_water, read_high_water, read_notes
 from arenalab.ledger.line import EntryLine, parse_line
+from arenalab.ledger.packing import read_lines
 from arenalab.ledger.replay import Place, Problem, Replay, Replayed
 from arenalab.ledger.scan import scan_segment
 from arenalab.ledger.segment_files import SegmentFiles, list_segments
@@ -41,6 +41,7 @@ class Opened:
     end: Place  # of what was acknowledged
     content_end: int  # of the private parts, in that segment
     is_torn: bool  # something lies behind the end
+    is_ahead: bool  # of the high-water mark: the last batch may never have been synced
     unindexed: list[tuple[int, str]]  # closed segments without an index; last checkpoint
     high_water: Checkpoint | None
     problem: Problem | None
@@ -109,20 +110,18 @@ class _Opening:
     ) -> Opened:
         problem = found.problems[0] if found.problems else None
         unindexed: list[tuple[int, str]] = []
-        content_end = 0
         if problem is None:
             for number, files in enumerate(self._segments):
                 if number in indexes:
                     catalog.take(indexes[number])
                     continue
                 first, offsets = found.first_leaves[number], found.offsets[number]
-                lines = list(_entries_of(files, offsets))
+                lines = _entries_of(files, offsets)
                 catalog.take(index_of_lines(min(first, found.size), offsets, lines))
-                if lines and number < len(self._segments) - 1:
+                if offsets and number < len(self._segments) - 1:
                     unindexed.append((number, _last_note_of(files)))
-                if number == found.end.segment and lines:
-                    content_end = lines[-1].offset + lines[-1].content_bytes
             found.tree.forget_leaves(catalog.indexed_until())
+        content_end = self._content_end(found, indexes) if problem is None else 0
         is_torn = bool(found.torn_bytes) or self._has_more_content(found.end, content_end)
         return Opened(
             found.size,
@@ -132,10 +131,26 @@ class _Opening:
             found.end,
             content_end,
             is_torn,
+            self._high_water is not None and self._high_water.size < found.size,
             unindexed,
             self._high_water,
             problem,
         )
+
+    def _content_end(self, found: Replayed, indexes: dict[int, SegmentIndex]) -> int:
+        """Returns where the private parts end in the segment of the last checkpoint."""
+        if not self._segments:
+            return 0
+        number = found.end.segment
+        if number in indexes:
+            index = indexes[number]
+            offset = index.offset(index.first + index.count - 1)
+        elif found.offsets[number]:
+            offset = found.offsets[number][-1]
+        else:
+            return 0
+        (last,) = _entries_of(self._segments[number], [offset])
+        return last.offset + last.content_bytes
 
     def _has_more_content(self, end: Place, content_end: int) -> bool:
         """Whether private parts were written whose lines were not."""
@@ -154,8 +169,8 @@ class _Opening:
         return open_checkpoint(note, self._keys.verifier_keys)
 
 
-def _entries_of(files: SegmentFiles, offsets: "array[int]") -> Iterator[EntryLine]:
-    data = files.lines.read_bytes()
+def _entries_of(files: SegmentFiles, offsets: Iterable[int]) -> Iterator[EntryLine]:
+    data = read_lines(files.lines)
     for offset in offsets:
         line = parse_line(data[offset : data.index(b"\n", offset) + 1])
         assert isinstance(line, EntryLine)  # noqa: S101 - it was one when it was replayed
@@ -163,7 +178,7 @@ def _entries_of(files: SegmentFiles, offsets: "array[int]") -> Iterator[EntryLin
 
 
 def _last_note_of(files: SegmentFiles) -> str:
-    data = files.lines.read_bytes()
+    data = read_lines(files.lines)
     line = parse_line(data[data.rindex(b"\n", 0, -1) + 1 :])
     assert line is not None  # noqa: S101 - as above: a closed segment ends with a checkpoint
     assert not isinstance(line, EntryLine)  # noqa: S101

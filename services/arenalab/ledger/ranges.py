@@ -12,7 +12,7 @@ from arenalab.proof import HASH_BYTES
 
 def verify_open_log(log: Log) -> Verification:
     """Checks the whole log against its signatures, while it goes on taking entries."""
-    keys = [str(key) for key in log.keys.verifier_keys]
+    keys = log.public_keys
     # What is being written now looks like a torn tail.
     found = verify_directory(log.directory, keys)
     return Verification(found.entries, found.checkpoints, found.problems, 0)

@@ -12,17 +12,18 @@ read again, line by line, to say what is wrong with it and where.
 from array import array
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
+from io import BytesIO
 from typing import Final
 
 from blake3 import blake3
 
 from arenalab.ledger.line import CheckpointLine, EntryLine, parse_line
+from arenalab.ledger.packing import PackedError, lines_bytes, read_lines
 from arenalab.ledger.scan import KEY_ID_BYTES, Scanned
 from arenalab.ledger.segment_files import SegmentFiles
 from arenalab.proof import Checkpoint, MerkleTree, NoteError, leaf_hash
 
 MAX_PROBLEMS: Final = 100
-_READ_BYTES: Final = 1 << 20
 
 OpenNote = Callable[[str], Checkpoint]
 
@@ -137,10 +138,15 @@ class Replay:
         self._found.offsets.append(array("Q"))
         self._batch_offset = offset = 0
         content = files.content.read_bytes() if files.content.exists() else b""
-        with files.lines.open("rb", _READ_BYTES) as file:
-            for line in file:
-                self._line(ordinal, offset, line, content)
-                offset += len(line)
+        try:
+            lines = BytesIO(read_lines(files.lines))
+        except PackedError as error:
+            self._problem(0, self._next, str(error))
+            self._whole = False
+            return
+        for line in lines:
+            self._line(ordinal, offset, line, content)
+            offset += len(line)
 
     def _line(self, ordinal: int, offset: int, line: bytes, content: bytes) -> None:
         parsed = parse_line(line)
@@ -235,7 +241,7 @@ class Replay:
             found.tree.truncate(found.size)
             for first, offsets in zip(found.first_leaves, found.offsets, strict=True):
                 del offsets[max(found.size - first, 0) :]
-        sizes = [files.lines.stat().st_size for files in segments]
+        sizes = [lines_bytes(files.lines) for files in segments]
         found.torn_bytes = sum(sizes[found.end.segment :]) - found.end.offset
         return found
 

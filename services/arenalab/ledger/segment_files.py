@@ -7,7 +7,7 @@
     subjects.keys      the keys of the private parts; nothing else holds one
     quarantine/        torn tails that were cut off, for people to look at
 
-A closed segment may be compressed (00000000.ndjson.zst). Standard library only.
+A closed segment may be compressed: 00000000.ndjson.zst (packing.py). Standard library only.
 """
 
 from dataclasses import dataclass
@@ -42,9 +42,10 @@ class SegmentFiles:
 
 def list_segments(directory: Path) -> list[SegmentFiles]:
     """Returns the segments of a log, in order of their numbers."""
-    stems = sorted(
-        path.stem
-        for path in directory.glob(f"*{LINES}")
-        if len(path.stem) == _DIGITS and path.stem.isdecimal()
-    )
-    return [SegmentFiles.of(directory, int(stem)) for stem in stems]
+    names = {
+        path.name.removesuffix(suffix)
+        for suffix in (LINES, f"{LINES}.zst")
+        for path in directory.glob(f"*{suffix}")
+    }
+    numbers = sorted(int(n) for n in names if len(n) == _DIGITS and n.isdecimal())
+    return [SegmentFiles.of(directory, number) for number in numbers]

@@ -22,7 +22,8 @@ import numpy as np
 from blake3 import blake3
 
 from arenalab.ledger.disk import write_durably
-from arenalab.ledger.line import EntryLine
+from arenalab.ledger.line import EntryLine, time_ns
+from arenalab.ledger.packing import is_packed, lines_bytes, read_lines
 from arenalab.ledger.scan import Batch, Scanned
 from arenalab.ledger.segment_files import SegmentFiles
 from arenalab.proof import HASH_BYTES
@@ -102,6 +103,7 @@ class OpenSegmentIndex:
         self.first = first
         self.offsets = array("Q")
         self.entries = array("Q")  # fingerprints of names
+        self.times: tuple[int, int] | None = None  # earliest and latest, in nanoseconds
         self._posted = array("Q")
         self._posted_at = array("I")  # entries, from `first`
 
@@ -110,8 +112,11 @@ class OpenSegmentIndex:
         """How many entries the segment has."""
         return len(self.offsets)
 
-    def add(self, offset: int, entry: int, postings: Iterable[int]) -> None:
+    def add(self, offset: int, entry: int, postings: Iterable[int], when_ns: int) -> None:
         """Records the next entry."""
+        earliest, latest = self.times or (when_ns, when_ns)
+        # A clock may be set back: the first entry need not be the earliest.
+        self.times = (min(earliest, when_ns), max(latest, when_ns))
         at = len(self.offsets)
         for posting in postings:
             self._posted_at.append(at)
@@ -167,6 +172,7 @@ class SegmentIndex:
         self.count: int = head["count"]
         self.note: str = head["note"]
         self.lines_bytes: int = head["lines_bytes"]
+        self.times: tuple[int, int] | None = (head["earliest_ns"], head["latest_ns"])
         self._postings: int = head["postings"]
         self._at = _Layout.behind(head_bytes, self.count, self._postings)
         posted = np.fromfile(path, _U64, self._postings, offset=self._at.posted)
@@ -188,7 +194,7 @@ class SegmentIndex:
         is_of_segment = (
             whole
             and found.first == first
-            and files.lines.stat().st_size == found.lines_bytes
+            and lines_bytes(files.lines) == found.lines_bytes
             and digest_of(files.lines) == head["lines_blake3"]
         )
         return found if is_of_segment else None
@@ -248,11 +254,14 @@ def write_index(files: SegmentFiles, opened: OpenSegmentIndex, hashes: bytes, no
         note: Of its last checkpoint.
     """
     posted, posted_at = opened.postings()
+    earliest_ns, latest_ns = opened.times or (0, 0)
     head = {
         "count": opened.count,
+        "earliest_ns": earliest_ns,
         "first": opened.first,
+        "latest_ns": latest_ns,
         "lines_blake3": digest_of(files.lines),
-        "lines_bytes": files.lines.stat().st_size,
+        "lines_bytes": lines_bytes(files.lines),
         "note": note,
         "postings": len(posted),
     }
@@ -273,10 +282,11 @@ def write_index(files: SegmentFiles, opened: OpenSegmentIndex, hashes: bytes, no
 
 
 def digest_of(path: Path) -> str:
-    """Returns the BLAKE3 of a file, in hexadecimal; read by as many threads as help."""
-    if path.stat().st_size == 0:  # an empty file cannot be mapped
-        return blake3(b"").hexdigest()
-    return blake3(max_threads=blake3.AUTO).update_mmap(str(path)).hexdigest()
+    """Returns the BLAKE3 of lines, compressed or not, in hexadecimal."""
+    if is_packed(path) or path.stat().st_size == 0:  # an empty file cannot be mapped
+        return blake3(read_lines(path)).hexdigest()
+    # On this thread: a pool of BLAKE3's own would be missing in a forked process.
+    return blake3().update_mmap(str(path)).hexdigest()
 
 
 def index_of_lines(
@@ -287,5 +297,6 @@ def index_of_lines(
     for offset, line in zip(offsets, lines, strict=True):
         fields = line.fields()
         name = fingerprint("entry", fields["scope"], fields["entry_id"])
-        found.add(offset, name, Keywords.of_line(line).fingerprints())
+        when_ns = time_ns(fields["time"])
+        found.add(offset, name, Keywords.of_line(line).fingerprints(), when_ns)
     return found

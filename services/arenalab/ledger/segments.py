@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Final
 
 from arenalab.ledger.disk import Disk, sync_directory, write_durably
+from arenalab.ledger.packing import PackedError, lines_bytes, read_packed_line
 from arenalab.ledger.replay import Place
 from arenalab.ledger.segment_files import QUARANTINE, SegmentFiles, list_segments
 from arenalab.ledger.store import StoredBatch
@@ -19,6 +20,7 @@ from arenalab.proof import Checkpoint
 
 _logger = logging.getLogger(__name__)
 _READ_BYTES: Final = 4096
+_LARGEST_BATCH_BYTES: Final = 64 * 1024 * 1024  # more than a batch can have
 _CLOSED_MODE: Final = 0o400
 
 
@@ -36,7 +38,7 @@ class Segments:
         self._directory = directory
         self._disk = disk or Disk()
         self.files = list_segments(directory)
-        self._sizes = [files.lines.stat().st_size for files in self.files]
+        self._sizes = [lines_bytes(files.lines) for files in self.files]
         self._content_sizes = [_size_of(files.content) for files in self.files]
         self._lines = self._content = -1  # descriptors of the last segment
         if self.files:
@@ -88,6 +90,25 @@ class Segments:
             os.fsync(file.fileno())
         _logger.warning("%d bytes that no checkpoint ends were moved to %s", len(torn), kept.name)
 
+    def write_again(self) -> None:
+        """Writes the end of the last segment once more, and syncs it.
+
+        A batch that was whole when the process died may be in memory alone, in pages
+        that a failed sync left marked as written: to sync them again would do nothing.
+
+        Raises:
+            OSError: The disk refused.
+        """
+        for fd, size in (
+            (self._content, self._content_sizes[-1]),
+            (self._lines, self._sizes[-1]),
+        ):
+            start = max(0, size - _LARGEST_BATCH_BYTES)
+            data = os.pread(fd, size - start, start)
+            os.lseek(fd, start, os.SEEK_SET)
+            self._disk.write_all(fd, data)
+            self._disk.sync(fd)
+
     def roll(self) -> None:
         """Starts a new segment; the one before takes nothing more.
 
@@ -97,8 +118,9 @@ class Segments:
         files = SegmentFiles.of(self._directory, len(self.files))
         opened: list[int] = []
         try:
+            # One by one, so that what was opened is closed if the next is not.
             for path in (files.content, files.lines):
-                opened.append(os.open(path, os.O_RDWR | os.O_CREAT | os.O_TRUNC, 0o600))
+                opened.append(_create(path))  # noqa: PERF401
             sync_directory(self._directory)
         except OSError:
             for fd in opened:
@@ -162,7 +184,10 @@ class Segments:
     def read_line(self, place: Place) -> bytes:
         """Returns the line that starts at a place."""
         parts: list[bytes] = []
-        fd = os.open(self.files[place.segment].lines, os.O_RDONLY)
+        try:
+            fd = os.open(self.files[place.segment].lines, os.O_RDONLY)
+        except FileNotFoundError:
+            return _packed_line(self.files[place.segment].lines, place.offset)
         try:
             offset, size = place.offset, _READ_BYTES
             while part := os.pread(fd, size, offset):
@@ -207,5 +232,17 @@ class Segments:
         self._lines = self._content = -1
 
 
+def _packed_line(lines: Path, offset: int) -> bytes:
+    try:
+        return read_packed_line(lines, offset)
+    except PackedError as error:
+        _logger.error("%s", error)  # noqa: TRY400 - what is read is not what was sealed: the caller says so
+        return b""
+
+
 def _size_of(path: Path) -> int:
     return path.stat().st_size if path.exists() else 0
+
+
+def _create(path: Path) -> int:
+    return os.open(path, os.O_RDWR | os.O_CREAT | os.O_TRUNC, 0o600)

@@ -54,6 +54,13 @@ class LogStore(Protocol):
     def cut(self, place: Place, content_end: int) -> None:
         """Drops from the directory what no checkpoint ends, and keeps it in quarantine."""
 
+    def write_again(self) -> None:
+        """Writes what may be in memory alone to the directory once more, and syncs it.
+
+        Raises:
+            OSError: The disk refused.
+        """
+
     def roll(self) -> None:
         """Starts a new segment; the one before takes nothing more.
 

@@ -23,13 +23,15 @@ from pathlib import Path
 from typing import Final
 
 from arenalab.ledger.high_water import read_high_water
-from arenalab.ledger.replay import Problem, Replay
+from arenalab.ledger.packing import lines_bytes, read_lines
+from arenalab.ledger.replay import Problem, Replay, Replayed
 from arenalab.ledger.scan import Scanned, scan_segment
 from arenalab.ledger.segment_files import SegmentFiles, list_segments
 from arenalab.proof import (
     Checkpoint,
     NoteError,
     ProofError,
+    Receipt,
     VerifierKey,
     open_checkpoint,
     parse_checkpoint,
@@ -59,7 +61,11 @@ class Verification:
 
 
 def verify_directory(
-    directory: Path, public_keys: str | Iterable[str], *, processes: int | None = None
+    directory: Path,
+    public_keys: str | Iterable[str],
+    *,
+    known: Sequence[str] = (),
+    processes: int | None = None,
 ) -> Verification:
     """Checks every line, hash, private part, checkpoint signature and root of a log.
 
@@ -67,11 +73,13 @@ def verify_directory(
         directory: Where the segments and the high-water mark are.
         public_keys: One or more "name+hash+base64", as known beforehand: every key
             that ever signed the log.
+        known: Checkpoints of this log that were seen before, e.g. those of receipts. A log
+            that was cut and sealed again holds by itself; it does not hold these.
         processes: How many read side by side; by default one a core, and one for a
             log that is small or where this process has threads.
 
     Raises:
-        NoteError: A public key is malformed.
+        NoteError: A public key is malformed, or a known checkpoint is not the log's.
         OSError: The directory cannot be read, or is not there.
     """
     texts = [public_keys] if isinstance(public_keys, str) else list(public_keys)
@@ -97,7 +105,21 @@ def verify_directory(
         if not replay.take(number, files, quick):
             replay.read(number, files)
     found = replay.finish(segments, mark[0] if mark is not None else None)
-    return Verification(found.entries, found.checkpoints, tuple(found.problems), found.torn_bytes)
+    seen = [open_checkpoint(note, keys) for note in known]
+    problems = (*found.problems, *_contradictions(found, seen))
+    return Verification(found.entries, found.checkpoints, problems, found.torn_bytes)
+
+
+def _contradictions(found: Replayed, seen: Sequence[Checkpoint]) -> Iterator[Problem]:
+    for checkpoint in seen:
+        size = checkpoint.size
+        if size > found.size:
+            message = f"the log ends after {found.size} leaves, but {size} were sealed"
+        elif found.tree.size >= size and size and found.tree.root(size) != checkpoint.root:
+            message = f"the first {size} leaves are not those of a checkpoint that was seen"
+        else:
+            continue
+        yield Problem("", 0, min(size, found.size), message)
 
 
 _Read = tuple[Scanned, list[str]]
@@ -110,7 +132,7 @@ def _read(
     processes: int | None,
 ) -> Iterator[_Read]:
     """Yields each segment as scanned, and its notes whose signatures hold."""
-    size = sum(files.lines.stat().st_size for files in segments)
+    size = sum(lines_bytes(files.lines) for files in segments)
     if processes is None:
         alone = size < _ALONE_BYTES or threading.active_count() > 1
         processes = 1 if alone else os.cpu_count() or 1
@@ -128,8 +150,8 @@ def _read(
 
 def _first_leaf(files: SegmentFiles) -> int:
     """Returns the index in a segment's first line; what is not there is found out later."""
-    with files.lines.open("rb") as file:
-        found = _INDEX.match(file.readline(1 << 20))
+    first_line = read_lines(files.lines).partition(b"\n")[0]
+    found = _INDEX.match(first_line)
     return int(found[1]) if found else 0
 
 
@@ -157,6 +179,13 @@ def main(arguments: Sequence[str] | None = None) -> int:
         "--public-key", action="append", default=[], help="name+hash+base64; may be repeated"
     )
     parser.add_argument("--public-keys", type=Path, help="file with one key a line")
+    parser.add_argument(
+        "--checkpoint",
+        action="append",
+        default=[],
+        type=Path,
+        help="of this log, seen before: a note, or a receipt; may be repeated",
+    )
     parser.add_argument("--processes", type=int, help="default: one a core")
     parser.add_argument("--json", action="store_true", help="print one JSON object")
     options = parser.parse_args(arguments)
@@ -166,7 +195,12 @@ def main(arguments: Sequence[str] | None = None) -> int:
     try:
         if options.receipt is not None:
             return _verify_receipt(options.receipt, keys, as_json=options.json)
-        found = verify_directory(options.directory, keys, processes=options.processes)
+        found = verify_directory(
+            options.directory,
+            keys,
+            known=[read_checkpoint(path) for path in options.checkpoint],
+            processes=options.processes,
+        )
     except (OSError, ValueError) as error:
         sys.stderr.write(f"{error}\n")
         return 2
@@ -180,14 +214,33 @@ def _keys_in(path: Path | None) -> list[str]:
     return [line for line in lines if line]
 
 
-def _verify_receipt(path: Path, keys: Sequence[str], *, as_json: bool) -> int:
-    value = json.loads(path.read_bytes())
-    # A whole completion, as `arenalab ask --json` prints it, is welcome too.
+def read_checkpoint(path: Path) -> str:
+    """Returns the note in a file: the file itself, or the checkpoint of a receipt.
+
+    Raises:
+        OSError: The file cannot be read.
+        ValueError: It is JSON, and no receipt.
+    """
+    text = path.read_text("utf-8")
+    return receipt_in(text).checkpoint if text.lstrip().startswith("{") else text
+
+
+def receipt_in(text: str | bytes) -> Receipt:
+    """Returns the receipt in a JSON text: a receipt, or a whole completion that has one.
+
+    Raises:
+        ValueError: There is none.
+    """
+    value = json.loads(text)
     for name in ("arenalab", "receipt"):
         if isinstance(value, dict) and name in value:
             value = value[name]
+    return receipt_from_json(value)
+
+
+def _verify_receipt(path: Path, keys: Sequence[str], *, as_json: bool) -> int:
     try:
-        receipt = receipt_from_json(value)
+        receipt = receipt_in(path.read_bytes())
         verify_receipt(receipt, keys)
     except ProofError as error:
         verdict: dict[str, object] = {"valid": False, "message": str(error)}

@@ -3,54 +3,108 @@
 import asyncio
 import os
 import time
-from collections.abc import AsyncGenerator
+from collections.abc import AsyncGenerator, Callable
 from contextlib import asynccontextmanager
+from datetime import UTC, datetime
+from pathlib import Path
 
 from arenalab.ledger.committer import Committer
 from arenalab.ledger.config import LedgerConfig
-from arenalab.ledger.keys import create_signing_key, load_signer
-from arenalab.ledger.log import Log
+from arenalab.ledger.division import LogName
+from arenalab.ledger.keys import create_signing_key, load_key_ring
+from arenalab.ledger.ledger import Ledger
+from arenalab.ledger.local_storage import LocalStorage
+from arenalab.ledger.log import Log, Rolling
 from arenalab.ledger.service import SERVICE_NAME, LedgerService
+from arenalab.ledger.subjects import SubjectKeys
+from arenalab.ledger.watching import Watchers
+from arenalab.ledger.witness import read_witnesses
+from arenalab.ledger.witnessing import witnessing
 from arenalab.mesh import Telemetry, running_server
 
 
 @asynccontextmanager
 async def running_ledger(config: LedgerConfig, telemetry: Telemetry) -> AsyncGenerator[int]:
     """Serves Ledger for the length of the block; yields its port."""
-    log = await asyncio.to_thread(open_log, config)
+    watchers = Watchers(config.max_watchers)
     metrics = telemetry.metrics
-    metrics.ledger_size.set(log.head.size)
 
-    def on_batch(entries: int) -> None:
+    def on_batch(log: Log, entries: int) -> None:
         metrics.ledger_batch.observe(entries)
         metrics.ledger_size.set(log.head.size)
+        watchers.tell()
 
-    committer = Committer(log.commit, config.max_queued, on_batch)
-    service = LedgerService(log, committer)
+    ledger = await asyncio.to_thread(open_ledger, config, on_batch)
+    for opened in ledger.all():
+        metrics.ledger_size.set(opened.log.head.size)
+    service = LedgerService(ledger, watchers)
     try:
-        async with running_server(
-            SERVICE_NAME, service.register, config.address, telemetry
-        ) as port:
+        async with (
+            witnessing(
+                lambda: (opened.log for opened in ledger.all()),
+                read_witnesses(config.witnesses),
+                config.witness_every_s,
+            ),
+            running_server(SERVICE_NAME, service.register, config.address, telemetry) as port,
+        ):
             yield port
     finally:
-        await asyncio.to_thread(committer.close)
-        log.close()
+        await asyncio.to_thread(ledger.close)
 
 
-def open_log(config: LedgerConfig) -> Log:
-    """Opens the log that the settings name.
+def open_ledger(
+    config: LedgerConfig, on_batch: Callable[[Log, int], None] = lambda _log, _entries: None
+) -> Ledger:
+    """Opens every log that the settings name, and the one that takes entries now.
 
     Raises:
         PreconditionError: MISSING_KEY.
-        BusyError: Another process has the log open.
+        BusyError: Another process has a log open.
         DataLossError: CORRUPT_LEDGER; the subjects' keys are damaged.
     """
-    if config.create_key and not config.key_path.exists():
-        create_signing_key(config.key_path)
-    return Log(
+
+    def open_log(name: LogName, subjects: SubjectKeys) -> Log:
+        path = config.key_path_of(name.shard)
+        if config.create_key or name.shard:
+            _create_missing_key(config, path)
+        origin = name.origin(config.origin)
+        return Log(
+            name.directory(config.directory),
+            load_key_ring(path, origin, seed_hex=config.signing_key, now=datetime.now(UTC)),
+            now_ns=time.time_ns,
+            random=os.urandom,
+            subjects=subjects,
+            rolling=Rolling(config.segment_bytes, config.segment_age_s, config.compress),
+        )
+
+    def start_committer(log: Log) -> Committer:
+        return Committer(
+            log.commit,
+            config.max_queued,
+            lambda entries: on_batch(log, entries),
+            batch_entries=config.batch_entries,
+            batch_wait_s=config.batch_wait_ms / 1000,
+        )
+
+    ledger = Ledger(
         config.directory,
-        load_signer(config.key_path, config.origin),
+        config.origin,
+        config.division(),
+        open_log=open_log,
+        open_subjects=lambda directory: LocalStorage().open_keys(directory, os.urandom),
+        start_committer=start_committer,
         now_ns=time.time_ns,
-        random=os.urandom,
-        segment_bytes=config.segment_bytes,
+        max_logs=config.max_logs,
     )
+    try:
+        if not config.division().by_scope:
+            ledger.current("default")
+    except BaseException:
+        ledger.close()
+        raise
+    return ledger
+
+
+def _create_missing_key(config: LedgerConfig, path: Path) -> None:
+    if not config.signing_key and not path.exists():
+        create_signing_key(path)

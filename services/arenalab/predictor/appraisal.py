@@ -95,10 +95,9 @@ def appraise(
     if not len(hood):
         return _empty(query, hood)
     plain = similarity_weights(hood.similarities)
-    situation = infer_situation(query, [m.situation for m in hood.memories], plain)
-    context = context_similarities(
-        situation, [memory.situation for memory in hood.memories], hood.semantic, weights
-    )
+    situations = [memory.situation for memory in hood.memories]
+    situation = infer_situation(query, situations, plain)
+    context = context_similarities(situation, situations, hood.semantic, weights)
     members = members_of(hood.memories)
     clashes = find_clashes(query, hood, members)
     gram = gram_of(hood.vectors)
@@ -177,7 +176,7 @@ def find_clashes(
 def clash_share(group: Group, clashes: Sequence[Contrast], plain: FloatArray) -> float:
     """Returns the share of a group's plain weight whose questions clash, in [0, 1]."""
     none = Contrast.NONE
-    clashing = float(sum(plain[at] for at in group.members if clashes[at] is not none))
+    clashing = float(sum([plain[at] for at in group.members if clashes[at] is not none]))
     if not clashing:
         return 0.0
     total = float(plain[list(group.members)].sum())

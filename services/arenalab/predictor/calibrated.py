@@ -1,6 +1,8 @@
 """A calibration in use: confidences from its model, thresholds for any alpha, delta and kind."""
 
+import math
 from collections import OrderedDict
+from functools import cached_property
 from typing import Final, TypeVar
 
 import numpy as np
@@ -33,6 +35,11 @@ class Calibrated:
         self._bounds: OrderedDict[_Key, Bound] = OrderedDict()
         self._groups: OrderedDict[_Key, dict[str, Bound]] = OrderedDict()
         self._levels: OrderedDict[float, float | None] = OrderedDict()
+
+    @cached_property
+    def set_size(self) -> int:
+        """How many calibration questions prediction sets rest on."""
+        return int((~np.isnan(self.artefact.pairs.set_scores)).sum())
 
     @property
     def context_weights(self) -> Weights:
@@ -98,9 +105,10 @@ class Calibrated:
         if not appraisal.groups:
             return 0.0, {}
         features = features_of(appraisal)
-        if not np.isfinite(features).all():
+        values = features.tolist()
+        if not all(map(math.isfinite, values)):
             return 0.0, {}
-        named = dict(zip(NAMES, features.tolist(), strict=True))
+        named = dict(zip(NAMES, values, strict=True))
         model = self.artefact.model
         score = float(model.confidence(features)) if model is not None else prior_score(named)
         if is_recorded(appraisal):

@@ -63,7 +63,7 @@ class ConfidenceModel:
 
     def raw(self, features: FloatArray) -> FloatArray:
         """Returns the uncalibrated logit of each row of (n, d), or of one vector (d,)."""
-        z = np.clip((features - self.mean) / self.std, self.low, self.high)
+        z = np.minimum(np.maximum((features - self.mean) / self.std, self.low), self.high)
         return np.asarray(z @ self.weights + self.intercept)
 
     def confidence(self, features: FloatArray) -> FloatArray:

@@ -1,5 +1,6 @@
 """How alike two situations are: a weighted mean over the factors that both sides know."""
 
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 from enum import IntEnum, StrEnum
@@ -82,7 +83,7 @@ def weighted_mean(factors: FloatArray, weights: Weights) -> FloatArray:
     filled = np.where(present, factors, 0.0)
     counts = weights.as_array()
     total = present @ counts
-    if total.all():
+    if np.count_nonzero(total) == len(total):
         return np.asarray(filled @ counts / total)
     plain = filled.sum(axis=1) / np.maximum(present.sum(axis=1), 1)
     return np.where(total > 0, filled @ counts / np.where(total > 0, total, 1.0), plain)
@@ -92,16 +93,17 @@ def factors_of(query: Situation, past: Sequence[Situation], semantic: FloatArray
     """Returns each factor in [0, 1], NaN where a side does not know it, shape (k, 5)."""
     # Neighbours share a handful of situations, which are one object each (see `situation_with`).
     distinct = {id(situation): situation for situation in past}
-    rows = {key: _compare(query, situation) for key, situation in distinct.items()}
+    place = dict(zip(distinct, range(len(distinct)), strict=True))
     factors = np.empty((len(past), len(Factor)))
-    if rows:
-        factors[:, : Factor.SEMANTIC] = [rows[id(situation)] for situation in past]
-    factors[:, Factor.SEMANTIC] = np.clip(semantic, 0.0, 1.0)
+    if distinct:
+        rows = np.array([_compare(query, situation) for situation in distinct.values()])
+        factors[:, : Factor.SEMANTIC] = rows[[place[id(situation)] for situation in past]]
+    factors[:, Factor.SEMANTIC] = np.minimum(np.maximum(semantic, 0.0), 1.0)
     return factors
 
 
 def _compare(query: Situation, past: Situation) -> tuple[float, float, float, float]:
-    missing = float("nan")
+    missing = math.nan
     return (
         domain_similarity(query.domain, past.domain) if query.domain and past.domain else missing,
         emotion_similarity(query.emotion, past.emotion)

@@ -15,6 +15,7 @@ from arenalab.contrast.clash import (
     OutcomeWording,
     alikeness,
     compare,
+    compare_all,
     overlap,
     variation,
 )
@@ -26,6 +27,8 @@ __all__ = ["FREE_KINDS", "Contrast", "compare", "find_group_clashes", "overlap",
 # An opposite is heard before wordings that share a little more with the question: they may leave
 # out what the two differ in. Another name or item is not, as rephrasings exchange words too.
 MARGIN: Final = 0.1
+_NONE: Final[Contrast] = Contrast.NONE
+_GRAVE: Final = ~FREE_KINDS
 
 
 def find_group_clashes(
@@ -38,10 +41,12 @@ def find_group_clashes(
         evidence: The questions of the spans found for it.
         groups: Positions in the evidence, those of one outcome together.
     """
-    flags = [compare(question, other) for other in evidence]
-    for members in groups:
-        if any(flags[at] for at in members):
-            _settle(question, evidence, members, flags)
+    flags = compare_all(question, evidence)
+    clashing = {at for at, flag in enumerate(flags) if flag is not _NONE}
+    if clashing:
+        for members in groups:
+            if not clashing.isdisjoint(members):
+                _settle(question, evidence, members, flags)
     return flags
 
 
@@ -50,15 +55,19 @@ def _settle(
 ) -> None:
     wording = OutcomeWording([evidence[at] for at in members])
     for at in members:
-        if flags[at]:
+        if flags[at] is not _NONE:
             flags[at] = wording.remaining(flags[at], question, evidence[at])
-    judge = max(
-        members,
-        key=lambda at: (
-            alikeness(question, evidence[at]) + (MARGIN if flags[at] & ~FREE_KINDS else 0.0),
-            not flags[at],
-        ),
-    )
-    if flags[judge]:
+    if all(flags[at] is _NONE for at in members):
+        return
+    judge = max(members, key=lambda at: _hearing(question, evidence[at], flags[at]))
+    if flags[judge] is not _NONE:
         for at in members:
             flags[at] |= flags[judge]
+
+
+def _hearing(question: Phrase, wording: Phrase, flag: Contrast) -> tuple[float, bool]:
+    """Returns how far a wording is heard: the one with the most speaks for its outcome."""
+    alike = alikeness(question, wording)
+    if flag is _NONE:
+        return alike, True
+    return alike + (MARGIN if flag & _GRAVE else 0.0), False

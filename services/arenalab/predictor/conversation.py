@@ -19,7 +19,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Final
 
-from arenalab.contrast.phrase import is_filler, parse, words_of
+from arenalab.contrast.phrase import is_filler, parse
 from arenalab.predictor.ellipsis import is_unnamed, leans_on_nothing, replaced
 from arenalab.predictor.lexicon import DETERMINERS, FOLLOW_UPS, POINTERS
 
@@ -88,10 +88,11 @@ def _resolved(opening: str, follow_ups: Sequence[str]) -> str:
 
 def leans_back(text: str) -> bool:
     """Whether a turn cannot be understood without an earlier one."""
-    words, content = words_of(text), parse(text).content
+    phrase = parse(text)
+    words, content = phrase.spoken, phrase.content
     if len(words) <= _MAX_BARE_WORDS and len(content) <= 1:
         return True
-    if any(tuple(words[: len(opening)]) == opening for opening in FOLLOW_UPS):
+    if any(words[: len(opening)] == opening for opening in FOLLOW_UPS):
         return True
     return not content or (_points_back(words) and len(content) <= _MAX_POINTING_WORDS)
 

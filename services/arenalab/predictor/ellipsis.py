@@ -41,14 +41,14 @@ _MAX_ABOUT: Final = 1
 
 def is_unnamed(turn: str) -> bool:
     """Whether a turn points at one of several things without its name, and says little else."""
-    return bool(_UNNAMED.search(turn)) and len(parse(turn).content) <= _MAX_POINTING
+    return len(parse(turn).content) <= _MAX_POINTING and bool(_UNNAMED.search(turn))
 
 
 def leans_on_nothing(turn: str) -> bool:
     """Whether a turn that nothing stands before opens like a follow-up and says little else."""
-    if _CLAUSE.match(_remainder(turn)):
-        return False
     size = len(parse(turn).content)
+    if size > _MAX_AND or _CLAUSE.match(_remainder(turn)):
+        return False
     return (bool(_AND.match(turn)) and size <= _MAX_AND) or (
         bool(_ABOUT.match(turn)) and size <= _MAX_ABOUT
     )

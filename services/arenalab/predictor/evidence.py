@@ -43,8 +43,7 @@ def evidence_of(
     The last place is the heaviest supporting span's, where views found an outcome that no span
     before it has: an answer shows what it rests on.
     """
-    votes = appraisal.weights.tolist()
-    order = sorted(range(len(votes)), key=lambda at: (-votes[at], at))
+    order = (-appraisal.weights).argsort(kind="stable").tolist()
     supporting = set(synthesis.clusters[0].members) if synthesis.clusters else set()
     shown = order[:limit]
     if shown and supporting.isdisjoint(shown):

@@ -98,9 +98,9 @@ def _nearness(a: Appraisal) -> list[float]:
 
 def _agreement(a: Appraisal) -> list[float]:
     best, size, groups = a.groups[0], len(a.plain), a.groups
-    rival = max((group.score for group in groups[1:]), default=0.0)
+    rival = max([group.score for group in groups[1:]], default=0.0)
     plain = a.plain.tolist()
-    plain_shares = [sum(plain[at] for at in group.members) for group in groups]
+    plain_shares = [sum([plain[at] for at in group.members]) for group in groups]
     voices = [max(0.0, group.score) ** 2 for group in groups]
     total = sum(voices)
     votes = [voice / total for voice in voices] if total > 0 else [0.0] * len(voices)
@@ -121,7 +121,7 @@ def _agreement(a: Appraisal) -> list[float]:
 
 
 def _entropy(shares: list[float]) -> float:
-    return -sum(share * math.log(share) for share in shares if share > 0)
+    return -sum([share * math.log(share) for share in shares if share > 0])
 
 
 def _belonging(a: Appraisal) -> list[float]:
@@ -130,7 +130,7 @@ def _belonging(a: Appraisal) -> list[float]:
     rows = a.gram[near]
     among = rows[:, near]
     pairs = len(near) * (len(near) - 1)
-    near_mean = float(sims[near].sum()) / len(near)
+    near_mean = sum(sims[near].tolist()) / len(near)
     # A lone span has no distance to its own kind: the question is as near as it gets.
     cohesion = float((among.sum() - among.trace()) / pairs) if pairs else near_mean
     return [
@@ -149,9 +149,10 @@ def _purity(a: Appraisal, near: list[int], rows: FloatArray) -> float:
     if len(a.plain) == 1:
         return 1.0
     rows = rows.copy()
-    rows[range(len(near)), near] = -np.inf
+    for n, at in enumerate(near):
+        rows[n, at] = -np.inf
     members = set(a.groups[0].members)
-    return sum(at in members for at in rows.argmax(axis=1).tolist()) / len(near)
+    return sum([at in members for at in rows.argmax(axis=1).tolist()]) / len(near)
 
 
 def _words(a: Appraisal) -> list[float]:
@@ -162,7 +163,11 @@ def _words(a: Appraisal) -> list[float]:
     best = near[0]
     union = len(phrase.content | best.content)
     evidence = frozenset().union(*(p.content for p in near))
-    known = frozenset().union(*(memory.phrase.content for memory in memories))
+    unknown = phrase.content
+    for memory in memories:
+        unknown -= memory.phrase.content
+        if not unknown:
+            break
     size = max(1, len(phrase.content))
     nothing = kinds = Contrast.NONE
     for at in best_members:
@@ -172,9 +177,9 @@ def _words(a: Appraisal) -> list[float]:
         len(phrase.content & best.content) / union if union else 0.0,
         overlap(phrase, best),
         len(phrase.content & evidence) / size,
-        len(phrase.content & known) / size,
+        (len(phrase.content) - len(unknown)) / size,
         math.log1p(len(phrase.words)),
-        float(a.context[list(best_members)].sum()) / len(best_members),
+        sum(a.context[list(best_members)].tolist()) / len(best_members),
         completeness(memories[best_members[0]].trajectory_depth),
         a.clash_share,
         float(kinds is not nothing and bool(kinds & (Contrast.NEGATION | Contrast.OPPOSITE))),
@@ -193,4 +198,4 @@ def _staleness(times_s: list[float], memories: Sequence[Memory]) -> float:
 
     The newest neighbour is what age is told by: a version does not know when it will be asked.
     """
-    return math.log1p(max(0.0, max(m.when_s for m in memories) - max(times_s)) / _DAY_S)
+    return math.log1p(max(0.0, max([m.when_s for m in memories]) - max(times_s)) / _DAY_S)

@@ -2,7 +2,7 @@
 
 from typing import Final
 
-from arenalab.contrast.phrase import parse, words_of
+from arenalab.contrast.phrase import parse
 from arenalab.predictor.appraisal import Appraisal
 from arenalab.predictor.conversation import Asked
 from arenalab.predictor.neighbourhood import Memory
@@ -39,8 +39,8 @@ def _written(asked: Asked, stems: frozenset[str]) -> set[str]:
     # A stem is no word to show: "delet".
     written = {
         root: word
-        for turn in (asked.extra_text, asked.opening, asked.question)
-        for word, root in zip(words_of(turn), parse(turn).words, strict=True)
+        for phrase in map(parse, (asked.extra_text, asked.opening, asked.question))
+        for word, root in zip(phrase.spoken, phrase.words, strict=True)
     }
     return {written.get(root, root) for root in stems}
 

@@ -92,5 +92,5 @@ def fit_head(vectors: Vectors, codes: IntArray, outcomes: int) -> LinearHead:
 
 def log_softmax(logits: FloatArray) -> FloatArray:
     """Returns log probabilities along the last axis."""
-    shifted = logits - logits.max(axis=-1, keepdims=True)
-    return np.asarray(shifted - np.log(np.exp(shifted).sum(axis=-1, keepdims=True)))
+    shifted = logits - np.maximum.reduce(logits, axis=-1, keepdims=True)
+    return np.asarray(shifted - np.log(np.add.reduce(np.exp(shifted), axis=-1, keepdims=True)))

@@ -5,7 +5,6 @@ stakes high for words of danger and else those of the neighbours. What is not li
 """
 
 from collections.abc import Sequence
-from dataclasses import replace
 from typing import Final
 
 from arenalab.contrast.phrase import parse, stem
@@ -32,11 +31,11 @@ def infer_situation(query: Query, neighbours: Sequence[Situation], plain: FloatA
     if known.domain and known.emotion and known.stakes is not None:
         return known
     words = parse(query.text).words
-    return replace(
-        known,
+    return Situation(
         domain=known.domain or infer_domain([n.domain for n in neighbours], plain),
         emotion=known.emotion or emotion_of(query.text),
         stakes=known.stakes if known.stakes is not None else infer_stakes(words, neighbours, plain),
+        actions=known.actions,
     )
 
 
@@ -53,7 +52,7 @@ def infer_stakes(
     words: Sequence[str], neighbours: Sequence[Situation], plain: FloatArray
 ) -> int | None:
     """Returns high for words of danger, else the neighbours' rounded mean; None if none has any."""
-    if any(word in _HIGH for word in words):
+    if not _HIGH.isdisjoint(words):
         return _HIGH_RANK
     rated = [
         (n.stakes, w)

@@ -12,8 +12,7 @@ whoever names outcomes so says by the names which of them differ.
 """
 
 from collections.abc import Sequence
-from dataclasses import dataclass
-from typing import Final
+from typing import Final, NamedTuple
 
 import numpy as np
 from rapidfuzz import fuzz, utils
@@ -41,9 +40,8 @@ ONE_FROM: Final = 0.75
 ONE_BY_WORDS: Final = 0.9
 
 
-@dataclass(frozen=True, slots=True)
-class Cluster:
-    """Outcomes that mean the same."""
+class Cluster(NamedTuple):
+    """Outcomes that mean the same; plain tuples, as `Group`."""
 
     groups: tuple[int, ...]  # positions among the exact groups, the best first
     members: tuple[int, ...]  # positions in the neighbourhood: of the best group first

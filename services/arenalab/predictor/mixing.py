@@ -47,14 +47,20 @@ def witnesses_of(
         scores: Their sums of dual weights, shape (m,).
         nearest: Similarity of the nearest span of each, shape (m,).
     """
-    at = np.array(codes, dtype=np.intp)
-    known = at >= 0
     voices = np.maximum(scores, 0.0) ** 2
     voice = np.log(voices / max(float(voices.sum()), 1e-12) + _VOICE_FLOOR)
-    head = np.where(known, np.maximum(opinion.log_probabilities[at], _LEAST), voice)
-    words = np.where(known, opinion.heard.scores[at] * _WORDS_SCALE, 0.0)
-    coverage = np.where(known, opinion.heard.coverage[at], 0.0)
-    return np.stack([head, np.clip(scores, -1.0, 2.0), voice, nearest, words, coverage], axis=1)
+    heads, heard = opinion.log_probabilities, opinion.heard
+    rows = []
+    # Of a dozen outcomes each: too few for arrays to be any faster.
+    each = zip(codes, scores.tolist(), voice.tolist(), nearest.tolist(), strict=True)
+    for code, score, own, near in each:
+        head, words, coverage = own, 0.0, 0.0
+        if code >= 0:
+            head = max(heads.item(code), _LEAST)
+            words = heard.scores.item(code) * _WORDS_SCALE
+            coverage = heard.coverage.item(code)
+        rows.append((head, min(max(score, -1.0), 2.0), own, near, words, coverage))
+    return np.array(rows, dtype=np.float64).reshape(-1, len(WITNESSES))
 
 
 def fit_mixing(questions: Sequence[tuple[FloatArray, int]]) -> Mixing:

@@ -1,9 +1,9 @@
 """Outcomes grouped by what they say, their shares, and what is made of them (majority and on)."""
 
+from collections import defaultdict
 from collections.abc import Sequence
-from dataclasses import dataclass
 from enum import StrEnum
-from typing import Final, Protocol
+from typing import Final, NamedTuple, Protocol
 
 import numpy as np
 
@@ -25,9 +25,8 @@ class Method(StrEnum):
     NONE = "none"
 
 
-@dataclass(frozen=True, slots=True)
-class Group:
-    """The neighbours that agree on one outcome."""
+class Group(NamedTuple):
+    """The neighbours that agree on one outcome; a question has dozens, so they are plain tuples."""
 
     outcome: str  # as the nearest of them words it
     members: tuple[int, ...]  # positions in the neighbourhood, nearest first
@@ -37,16 +36,16 @@ class Group:
 
 def members_of(memories: Sequence[Memory]) -> list[list[int]]:
     """Returns the positions of each outcome's spans, nearest first; the nearest outcome first."""
-    members: dict[str, list[int]] = {}
+    members: defaultdict[str, list[int]] = defaultdict(list)
     for at, memory in enumerate(memories):
-        members.setdefault(memory.outcome_key, []).append(at)
+        members[memory.outcome_key].append(at)
     return list(members.values())
 
 
 def scores_of(members: Sequence[Sequence[int]], weights: FloatArray) -> FloatArray:
     """Returns the sum of each outcome's weights, shape (m,)."""
     values = weights.tolist()
-    return np.array([sum(values[at] for at in own) for own in members], dtype=np.float64)
+    return np.array([sum([values[at] for at in own]) for own in members], dtype=np.float64)
 
 
 def vote_shares(scores: FloatArray) -> FloatArray:
@@ -69,7 +68,7 @@ def ranked_groups(
     by: FloatArray,
 ) -> list[Group]:
     """Returns the groups of outcomes, those with the highest `by` first, then the nearest."""
-    order = np.argsort(-by, kind="stable").tolist()
+    order = (-by).argsort(kind="stable").tolist()
     values, parts = scores.tolist(), shares.tolist()
     return [
         Group(memories[members[n][0]].outcome, tuple(members[n]), values[n], parts[n])

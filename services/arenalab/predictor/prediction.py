@@ -17,12 +17,12 @@ from arenalab.predictor.calibrated import Calibrated
 from arenalab.predictor.conversation import Asked, read_conversation
 from arenalab.predictor.creatures import Creature
 from arenalab.predictor.follow_up import unmentioned
+from arenalab.predictor.hits import ReadHits
 from arenalab.predictor.meaning import Cluster, cluster, competing
 from arenalab.predictor.monitoring.watch import Watch
 from arenalab.predictor.neighbourhood import (
     TRAJECTORY_DEPTH,
     K,
-    Memory,
     Neighbourhood,
     Query,
     Vectors,
@@ -211,33 +211,23 @@ class Predictor:
     async def _neighbourhood(
         self, hits: Sequence[search_pb.Hit], version: LoadedVersion, extra_text: str
     ) -> Neighbourhood:
-        kept: list[tuple[search_pb.Hit, Memory]] = []
-        for hit in hits:
-            memory = wire.memory_of(hit)
-            if memory is not None:
-                kept.append((hit, memory))
-        memories = [memory for _, memory in kept]
-        similarities = np.array([hit.similarity for hit, _ in kept], dtype=np.float64)
-        extra = np.array([hit.extra_similarity for hit, _ in kept], dtype=np.float64)
-        return Neighbourhood(
-            memories,
-            similarities,
-            extra if extra_text else similarities,
-            await self._vectors(memories, [hit.online for hit, _ in kept], version),
-        )
+        read = version.reader.read(hits)
+        similarities = np.array([hit.similarity for hit in read.hits], dtype=np.float64)
+        semantic = similarities
+        if extra_text:
+            semantic = np.array([hit.extra_similarity for hit in read.hits], dtype=np.float64)
+        vectors = await self._vectors(read, version.vectors)
+        return Neighbourhood(read.memories, similarities, semantic, vectors)
 
-    async def _vectors(
-        self, memories: Sequence[Memory], online: Sequence[bool], version: LoadedVersion
-    ) -> Vectors:
-        rows = version.rows.rows([memory.span_id for memory in memories])
-        # A span that was replaced since has its id in the version, and another question.
-        rows[np.array(online, np.bool_)] = -1
-        vectors = np.zeros((len(rows), version.vectors.shape[1]), dtype=np.float32)
-        vectors[rows >= 0] = version.vectors[rows[rows >= 0]]
-        added = np.flatnonzero(rows < 0)
-        if len(added):  # spans that came after the version was built
-            texts = [memories[int(at)].question for at in added]
-            vectors[added] = await self._peers.vectors(texts)
+    async def _vectors(self, read: ReadHits, known: Vectors) -> Vectors:
+        if (read.rows >= 0).all():
+            return np.asarray(known[read.rows])
+        vectors = np.zeros((len(read.rows), known.shape[1]), dtype=np.float32)
+        vectors[read.rows >= 0] = known[read.rows[read.rows >= 0]]
+        # Of spans that came after the version was built.
+        added = np.flatnonzero(read.rows < 0)
+        texts = [read.memories[int(at)].question for at in added]
+        vectors[added] = await self._peers.vectors(texts)
         return vectors
 
 

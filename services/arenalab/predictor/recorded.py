@@ -14,19 +14,20 @@ from collections import defaultdict
 from collections.abc import Sequence
 from typing import Final
 
-from arenalab.contrast.phrase import words_of
+from arenalab.contrast.phrase import parse, stem
 from arenalab.predictor.appraisal import Appraisal
 from arenalab.predictor.neighbourhood import Memory
 
 # Words that change no question. Nothing else is left out: "when" and "where" make two questions.
 COURTESY: Final = frozenset({"hello", "hey", "hi", "kindly", "please", "thanks"})
+_COURTEOUS: Final = frozenset(stem(word) for word in COURTESY)
 # Texts of the same words are nearer than this under any encoder; it spares comparing the others.
 _NEAR: Final = 0.8
 
 
 def said(text: str) -> tuple[str, ...]:
     """Returns the words of a question, in order, without case, marks and courtesy."""
-    return tuple(word for word in words_of(text) if word not in COURTESY)
+    return tuple(word for word in parse(text).spoken if word not in COURTESY)
 
 
 def is_recorded(appraisal: Appraisal) -> bool:
@@ -37,11 +38,15 @@ def is_recorded(appraisal: Appraisal) -> bool:
     hood = appraisal.neighbourhood
     if not appraisal.groups or not len(hood) or hood.similarities[0] < _NEAR:
         return False
-    words = said(appraisal.query.text)
+    words, content = said(appraisal.query.text), parse(appraisal.query.text).content
     outcomes = {
         memory.outcome_key
-        for memory, similarity in zip(hood.memories, hood.similarities, strict=True)
-        if similarity >= _NEAR and not memory.trajectory_depth and said(memory.question) == words
+        for memory, similarity in zip(hood.memories, hood.similarities.tolist(), strict=True)
+        if similarity >= _NEAR
+        # What the same words say is the same but for courtesy: of most spans it is not.
+        and memory.phrase.content ^ content <= _COURTEOUS
+        and not memory.trajectory_depth
+        and said(memory.question) == words
     }
     best = hood.memories[appraisal.groups[0].members[0]].outcome_key
     return bool(words) and outcomes == {best}

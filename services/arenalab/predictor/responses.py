@@ -3,6 +3,8 @@
 from collections.abc import Sequence
 from dataclasses import replace
 
+import numpy as np
+
 from arenalab.api.common.v1 import answer_pb2
 from arenalab.api.predictor.v1 import predictor_service_pb2 as pb
 from arenalab.mesh import annotate
@@ -60,7 +62,7 @@ def prediction_response(
         ),
         alternatives=evidence.alternatives_of(appraisal, synthesis),
         reasoning=_reasoning(reading, synthesis),
-        trajectories_used=int((appraisal.weights > 0).sum()),
+        trajectories_used=int(np.count_nonzero(appraisal.weights > 0)),
         inferred_context=wire.context_of(appraisal.situation, request.context.previous_spans),
         creature=reading.creature,
         dataset=found.dataset,

@@ -9,6 +9,7 @@ Social Media Text, ICWSM-14.
 """
 
 from functools import lru_cache
+from string import punctuation
 from typing import TYPE_CHECKING, Final
 
 if TYPE_CHECKING:
@@ -25,8 +26,23 @@ _MAX_CHARS: Final = 500
 @lru_cache(maxsize=4096)
 def valence_of(text: str) -> float:
     """Returns VADER's compound score of a text, in [-1, 1]; 0 where nothing in it is rated."""
-    scores: dict[str, float] = _analyzer().polarity_scores(text[:_MAX_CHARS])
+    head = text[:_MAX_CHARS]
+    if not _may_be_rated(head):
+        return 0.0
+    scores: dict[str, float] = _analyzer().polarity_scores(head)
     return scores["compound"]
+
+
+def _may_be_rated(text: str) -> bool:
+    """Whether VADER may rate a word of a text: of most questions it rates none.
+
+    It strips a word of its marks unless little is left. What is not ASCII may be an emoji, which
+    it reads as several words.
+    """
+    rated = _analyzer().lexicon
+    return not text.isascii() or any(
+        word in rated or word.strip(punctuation) in rated for word in text.lower().split()
+    )
 
 
 def emotion_of(text: str) -> str:

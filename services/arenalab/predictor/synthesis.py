@@ -76,7 +76,9 @@ def spans_of(appraisal: Appraisal, groups: Sequence[Group]) -> tuple[str, ...]:
     members = [at for group in groups for at in group.members]
     if len(members) > 1:
         votes = appraisal.weights.tolist()  # a list is read ten times as fast as an array
-        members.sort(key=lambda at: (-votes[at], at))
+        # Equal votes stay in the order of similarity: reversed sorting is stable, too.
+        members.sort()
+        members.sort(key=votes.__getitem__, reverse=True)
     memories = appraisal.neighbourhood.memories
     return tuple(memories[at].span_id for at in members[:MAX_SPANS])
 

@@ -2,11 +2,8 @@
 
 import asyncio
 from collections import OrderedDict
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator
 from typing import Final
-
-import numpy as np
-import numpy.typing as npt
 
 from arenalab.atomic import Span
 from arenalab.dataset import DatasetStore, DatasetVersion
@@ -14,6 +11,7 @@ from arenalab.mesh import PreconditionError
 from arenalab.mesh import Reason as ErrorReason
 from arenalab.predictor.artefact import Artefact, ArtefactError, load_artefact
 from arenalab.predictor.calibrated import Calibrated
+from arenalab.predictor.hits import HitReader, SpanRows
 from arenalab.predictor.monitoring.label_log import LabelLog, LabelStore
 from arenalab.predictor.monitoring.monitor import Monitor
 from arenalab.predictor.neighbourhood import Vectors  # noqa: TC001 - as its neighbours
@@ -23,25 +21,6 @@ from arenalab.predictor.views import Views
 
 # Versions kept open: the live ones of a process, and those being replaced.
 MAX_OPEN: Final = 32
-
-_Ids = npt.NDArray[np.bytes_]
-
-
-class SpanRows:
-    """Which row of the embeddings belongs to which span, in 24 bytes a span."""
-
-    def __init__(self, span_ids: Iterable[str]) -> None:
-        ids = np.array([_packed(span_id) for span_id in span_ids], dtype="S16")
-        self._order = np.argsort(ids, kind="stable")
-        self._ids: _Ids = ids[self._order]
-
-    def rows(self, span_ids: Sequence[str]) -> npt.NDArray[np.intp]:
-        """Returns the row of each span, -1 for one that is not there, shape (n,)."""
-        if not len(self._ids):
-            return np.full(len(span_ids), -1, dtype=np.intp)
-        wanted = np.array([_packed(span_id) for span_id in span_ids], dtype="S16")
-        at = np.minimum(np.searchsorted(self._ids, wanted), len(self._ids) - 1)
-        return np.where(self._ids[at] == wanted, self._order[at], -1)
 
 
 class LoadedVersion:
@@ -57,7 +36,7 @@ class LoadedVersion:
         name = version.manifest.name
         self.vectors: Vectors = version.embeddings()
         actions: set[str] = set()
-        self.rows = SpanRows(_noting(version.spans(), actions))
+        self.reader = HitReader(SpanRows(_noting(version.spans(), actions)))
         self.actions = frozenset(actions)
         try:
             own = load_artefact(version.calibration())
@@ -140,8 +119,3 @@ def _noting(spans: Iterable[Span], actions: set[str]) -> Iterator[str]:
     for span in spans:
         actions.add(span.did)
         yield span.id
-
-
-def _packed(span_id: str) -> bytes:
-    # An S16 array drops trailing zero bytes on both sides of a comparison alike.
-    return bytes.fromhex(span_id.replace("-", ""))

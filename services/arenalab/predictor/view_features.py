@@ -80,7 +80,7 @@ def _words(opinion: Opinion, code: int) -> list[float]:
     heard = opinion.heard
     margin = _margin(heard.scores, code)
     return [
-        float(np.clip(heard.scores[code], -2 * _FAR, 2 * _FAR)),
+        min(max(float(heard.scores[code]), -2 * _FAR), 2 * _FAR),
         margin,
         float(margin > 0),
         float(heard.coverage[code]),
@@ -98,4 +98,4 @@ def _margin(values: FloatArray, code: int) -> float:
         return max(float(values[code] - values[best]), -_FAR)
     rest = values.copy()
     rest[code] = -np.inf
-    return min(float(values[code] - rest.max()), _FAR)
+    return min(float(values[code] - rest[rest.argmax()]), _FAR)

@@ -38,7 +38,8 @@ def dual_weights(gram: FloatArray, similarities: FloatArray, reliability: FloatA
         reliability: In (0, 1]; a neighbour at 0.1 has ten times the noise.
     """
     noise = NOISE / np.maximum(reliability, MIN_RELIABILITY)
-    system = gram + np.diag(noise)
+    system = gram.copy()
+    system.ravel()[:: len(gram) + 1] += noise
     return np.asarray(np.linalg.solve(system, similarities), dtype=np.float64)
 
 

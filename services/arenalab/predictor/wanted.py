@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from enum import StrEnum
 from typing import Final
 
-from arenalab.contrast.phrase import parse, words_of
+from arenalab.contrast.phrase import parse
 from arenalab.predictor.appraisal import Appraisal
 from arenalab.predictor.guarantee import Bound, fewest_that_can_pass
 from arenalab.predictor.guarantee import Kind as BoundKind
@@ -114,7 +114,7 @@ def new_words(appraisal: Appraisal) -> tuple[str, ...]:
     # As they are written: a stem is no word to look for.
     fresh = [
         word
-        for word, root in zip(words_of(appraisal.query.text), asked.words, strict=True)
+        for word, root in zip(asked.spoken, asked.words, strict=True)
         if root in asked.content and root not in known
     ]
     return tuple(dict.fromkeys(fresh))[:_MAX_TERMS]

@@ -5,8 +5,6 @@ from dataclasses import asdict
 from functools import lru_cache
 from typing import Final
 
-import numpy as np
-
 from arenalab.api.common.v1 import answer_pb2, message_pb2, span_pb2
 from arenalab.api.predictor.v1 import predictor_service_pb2 as pb
 from arenalab.api.search.v1 import search_service_pb2 as search_pb
@@ -166,16 +164,26 @@ def situation_of(
 
 def memory_of(hit: search_pb.Hit) -> Memory | None:
     """Returns what the predictor keeps of a hit; None for a span without outcome."""
-    if hit.trajectory:
+    memory = _opening(hit.span.SerializeToString())
+    # Only a span that names earlier ones has a trajectory: without them it is a fragment of one.
+    if memory is not None and memory.is_fragment and hit.trajectory:
         return _memory(hit.span, hit.trajectory)
-    return _opening(hit.span.SerializeToString())
+    return memory
 
 
 @lru_cache(maxsize=_KEPT_MEMORIES)
 def _opening(span: bytes) -> Memory | None:
-    # Fifty hits a question, and the same ones for similar questions: to name a span by its bytes
-    # costs a fraction of reading it. A span that has changed has other bytes.
-    return _memory(span_pb2.Span.FromString(span), ())
+    # To name a span by its bytes costs a fraction of reading it, and one that was changed has
+    # others: so they can be remembered of spans whose id says too little.
+    return opening_of(span_pb2.Span.FromString(span))
+
+
+def opening_of(span: span_pb2.Span) -> Memory | None:
+    """Returns what the predictor keeps of a span alone; None without an outcome.
+
+    Where it names spans before it, it is a fragment.
+    """
+    return _memory(span, ())
 
 
 def _memory(span: span_pb2.Span, trajectory: Sequence[span_pb2.Span]) -> Memory | None:
@@ -260,12 +268,11 @@ def outcome_set_of(
     level = calibrated.set_level(epsilon)
     if level is None or not appraisal.groups:
         return None
-    scores = calibrated.artefact.pairs.set_scores
     size = prediction_set([group.share for group in appraisal.groups], level)
     return answer_pb2.OutcomeSet(
         outcomes=[group.outcome for group in appraisal.groups[:size]],
         coverage=1.0 - epsilon,
-        calibration_size=int((~np.isnan(scores)).sum()),
+        calibration_size=calibrated.set_size,
     )
 
 
@@ -274,7 +281,7 @@ def context_of(situation: Situation, previous: Sequence[str]) -> span_pb2.SpanCo
     return span_pb2.SpanContext(
         previous_spans=previous,
         environment=situation.domain,
-        stakes=span_pb2.Stakes.Name(situation.stakes or 0),  # type: ignore[arg-type]
+        stakes=situation.stakes or 0,  # type: ignore[arg-type]
         emotional_state=situation.emotion,
     )
 

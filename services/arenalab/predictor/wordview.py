@@ -20,7 +20,7 @@ from typing import Final
 import numpy as np
 import numpy.typing as npt
 
-from arenalab.contrast.phrase import words_of
+from arenalab.contrast.phrase import parse
 from arenalab.predictor.neighbourhood import FloatArray
 
 # Pseudo-counts of a term in every outcome.
@@ -59,9 +59,25 @@ class WordView:
     def _rows(self) -> dict[int, int]:
         return {int(digest): row for row, digest in enumerate(self.terms)}
 
+    # As NumPy counts by: it would turn them anew for each question. 16 bytes a term, 8 an entry.
+    @cached_property
+    def _starts(self) -> npt.NDArray[np.intp]:
+        return self.starts[:-1].astype(np.intp)
+
+    @cached_property
+    def _lengths(self) -> npt.NDArray[np.intp]:
+        return np.diff(self.starts).astype(np.intp)
+
+    @cached_property
+    def _of(self) -> npt.NDArray[np.intp]:
+        return self.outcomes.astype(np.intp)
+
     @cached_property
     def _gains(self) -> FloatArray:
-        return np.log1p(self.counts / _SMOOTHING)
+        """What each entry adds to score, coverage and often, shape (3, e): 24 bytes an entry."""
+        rarity = np.repeat(self._rarity, self._lengths)
+        often = np.minimum(self.counts / _OFTEN, 1.0)
+        return np.stack([np.log1p(self.counts / _SMOOTHING), rarity, rarity * often])
 
     @cached_property
     def _totals(self) -> FloatArray:
@@ -81,37 +97,38 @@ class WordView:
         return np.asarray(np.log((self._spans + 1.0) / (self._totals + 0.5)))
 
     @cached_property
-    def _often(self) -> FloatArray:
-        return np.minimum(self.counts / _OFTEN, 1.0)
-
-    @cached_property
     def _spans(self) -> float:
         return float(self.sizes.sum())
+
+    @cached_property
+    def _most(self) -> float:
+        """Rarity of a word that nobody has heard."""
+        return float(np.log(2.0 * self._spans + 2.0))
 
     def heard(self, text: str) -> Heard:
         """Returns what the outcomes have heard of a text."""
         words, neighbours = _terms_of(text)
-        singles = [self._rows.get(digest, -1) for digest in words]
-        pairs = [self._rows.get(digest, -1) for digest in neighbours]
-        heard_words = [row for row in singles if row >= 0]
-        rows = np.array(heard_words + [row for row in pairs if row >= 0], dtype=np.intp)
-        sizes = self.starts[rows + 1] - self.starts[rows]
-        entries = _ranges(self.starts[rows], sizes)
-        of = self.outcomes[entries]
+        singles = [row for digest in words if (row := self._rows.get(digest)) is not None]
+        pairs = [row for digest in neighbours if (row := self._rows.get(digest)) is not None]
+        rows = np.array(singles + pairs, dtype=np.intp)
+        sizes = self._lengths[rows]
+        entries = _ranges(self._starts[rows], sizes)
+        of, gains = self._of[entries], self._gains.take(entries, axis=1)
+        # Pairs repeat what their words have said: they count for the score alone.
+        own = int(sizes[: len(singles)].sum())
         outcomes = len(self.sizes)
         # An empty count is of integers: hence the type.
-        scores = np.bincount(of, self._gains[entries], outcomes).astype(np.float64)
+        scores = np.bincount(of, gains[0], outcomes).astype(np.float64)
         scores += len(rows) * self._floor - self._background[rows].sum()
         rarity = self._rarity[rows]
-        rarity[len(heard_words) :] = 0.0  # pairs repeat what their words have said
-        weight = np.repeat(rarity, sizes)
-        most = float(np.log(2.0 * self._spans + 2.0))
-        total = float(rarity.sum()) + most * (len(words) - len(heard_words)) + 1e-9
+        rarity[len(singles) :] = 0.0
+        heard = float(rarity.sum())
+        total = heard + self._most * (len(words) - len(singles)) + 1e-9
         return Heard(
             scores=scores,
-            coverage=np.bincount(of, weight, outcomes) / total,
-            often=np.bincount(of, weight * self._often[entries], outcomes) / total,
-            known=float(rarity.sum()) / total,
+            coverage=np.bincount(of[:own], gains[1, :own], outcomes) / total,
+            often=np.bincount(of[:own], gains[2, :own], outcomes) / total,
+            known=heard / total,
             mass=float(np.log1p(total)),
         )
 
@@ -143,19 +160,21 @@ def digest_of(text: str) -> int:
     return int.from_bytes(hashlib.blake2b(text.encode(), digest_size=8).digest(), "big")
 
 
+# Words come again in other texts, pairs of them seldom. About 150 bytes a word.
+_word_digest: Final = lru_cache(maxsize=16_384)(digest_of)
+
+
 # Training asks every text of every fold.
 @lru_cache(maxsize=16_384)
 def _terms_of(text: str) -> tuple[tuple[int, ...], tuple[int, ...]]:
     """Returns the digests of a text's words and of its neighbouring words, each once."""
-    words = words_of(text)
-    pairs = dict.fromkeys(f"{left} {right}" for left, right in pairwise(words))
-    return tuple(map(digest_of, dict.fromkeys(words))), tuple(map(digest_of, pairs))
+    words = parse(text).spoken
+    pairs = dict.fromkeys([f"{left} {right}" for left, right in pairwise(words)])
+    return tuple(map(_word_digest, dict.fromkeys(words))), tuple(map(digest_of, pairs))
 
 
-def _ranges(starts: Ints, sizes: Ints) -> npt.NDArray[np.intp]:
+def _ranges(starts: npt.NDArray[np.intp], sizes: npt.NDArray[np.intp]) -> npt.NDArray[np.intp]:
     """Returns the positions of all ranges, one after the other."""
-    total = int(sizes.sum())
-    if not total:
-        return np.zeros(0, dtype=np.intp)
-    offsets = np.repeat(starts - np.concatenate([[0], np.cumsum(sizes)[:-1]]), sizes)
-    return np.asarray(offsets + np.arange(total), dtype=np.intp)
+    ends = sizes.cumsum()
+    total = int(ends[-1]) if len(ends) else 0
+    return np.asarray(np.arange(total) + (starts - ends + sizes).repeat(sizes))

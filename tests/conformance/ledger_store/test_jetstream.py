@@ -58,7 +58,7 @@ def contents_of(log: Log) -> list[bytes]:
 
 def test_an_empty_machine_takes_a_log_over_whole(replicated: Opener) -> None:
     one = filled(replicated)
-    erase(one, lambda entry: seal(one, entry)[0], "default", "user-1")
+    erase([one], lambda entry: seal(one, entry)[0], "default", "user-1")
     two = replicated("two")
     assert two.damage is None
     assert (two.head, lines_of(two)) == (one.head, lines_of(one))

@@ -131,7 +131,7 @@ def check_consistent(log: Log, receipts: list[Receipt]) -> None:
 def test_what_is_erased_stays_unreadable(opened: Opener) -> None:
     log = opened()
     seal(log, *(an_entry(f"e{n}", subject="ann" if n % 2 else "bob") for n in range(6)))
-    erased = erase(log, lambda entry: seal(log, entry)[0], "default", "ann")
+    erased = erase([log], lambda entry: seal(log, entry)[0], "default", "ann")
     assert erased.entries == 3
     for reopened in (False, True):
         log = opened() if reopened else log

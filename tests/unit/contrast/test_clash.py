@@ -2,7 +2,16 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from arenalab.contrast import Contrast, OutcomeWording, Phrase, alikeness, compare, parse, variation
+from arenalab.contrast import (
+    Contrast,
+    OutcomeWording,
+    Phrase,
+    alikeness,
+    compare,
+    compare_all,
+    parse,
+    variation,
+)
 
 QUESTIONS = st.lists(
     st.sampled_from(
@@ -75,6 +84,22 @@ def test_an_outcome_shows_what_it_does_not_depend_on() -> None:
     assert variation([parse("pay"), parse("never pay")]) == Contrast.NEGATION
     assert variation([parse("rome to oslo"), parse("oslo to rome")]) == Contrast.ORDER
     assert variation(timers[:1]) is Contrast.NONE
+
+
+@given(QUESTIONS, st.lists(QUESTIONS, max_size=8))
+def test_a_question_clashes_with_many_as_with_each(question: Phrase, others: list[Phrase]) -> None:
+    others = [*others, parse(""), parse("enable"), parse("to")]
+    assert compare_all(question, others) == [compare(question, other) for other in others]
+
+
+@pytest.mark.parametrize(
+    "prefix", ["un", "non", "dis", "de", "in", "im", "ir", "il", "mis", "anti"]
+)
+def test_a_word_and_the_same_after_a_prefix_are_opposites(prefix: str) -> None:
+    plain, turned = parse("is it usable"), parse(f"is it {prefix}usable")
+    assert compare(plain, turned) == compare(turned, plain) == Contrast.OPPOSITE
+    assert compare_all(parse("usable"), [parse(f"{prefix}usable")]) == [Contrast.OPPOSITE]
+    assert compare(plain, parse("is it reusable")) is Contrast.NONE
 
 
 @given(QUESTIONS, QUESTIONS)

@@ -1,7 +1,7 @@
 from hypothesis import given
 from hypothesis import strategies as st
 
-from arenalab.contrast.phrase import MAX_WORDS, parse, stem
+from arenalab.contrast.phrase import MAX_WORDS, parse, stem, words_of
 
 
 def test_fillers_and_negations_carry_no_content() -> None:
@@ -82,3 +82,10 @@ def test_any_text_has_a_phrase(text: str) -> None:
 def test_a_stem_is_the_head_of_its_word(word: str) -> None:
     assert stem(word)
     assert word.startswith(stem(word)) or stem(word).endswith("y")
+
+
+@given(st.text(max_size=60) | st.sampled_from(["It's 5 % off, don't \u2019wait\u2019", "a " * 300]))
+def test_a_phrase_keeps_the_words_as_they_are_said(text: str) -> None:
+    phrase = parse(text)
+    assert list(phrase.spoken) == words_of(text)
+    assert phrase.words == tuple(stem(word) for word in phrase.spoken)

@@ -10,7 +10,9 @@ from arenalab.mesh import BudgetSpentError
 
 
 def _entry(name: str) -> ledger_pb.AppendRequest:
-    return ledger_pb.AppendRequest(entry_id=name, kind="answer", content={"answer": "a\nb"})
+    return ledger_pb.AppendRequest(
+        entry_id=name, kind=ledger_pb.ENTRY_KIND_PREDICTION, content={"answer": "a\nb"}
+    )
 
 
 def test_entries_survive_reopening(tmp_path: Path) -> None:

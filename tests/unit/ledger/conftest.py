@@ -48,6 +48,8 @@ def open_log(
     segment_bytes: int = 1 << 20,
     signer: Signer = SIGNER,
     disk: Disk | None = None,
+    *,
+    compress: bool = False,
 ) -> Log:
     ticks = count(START_NS)
     # A new seed for each opening: an erased key must not come again.
@@ -57,7 +59,7 @@ def open_log(
         KeyRing(signer),
         now_ns=lambda: next(ticks),
         random=random.Random(seed).randbytes,
-        rolling=Rolling(size_bytes=segment_bytes),
+        rolling=Rolling(size_bytes=segment_bytes, compress=compress),
         storage=LocalStorage(disk),
     )
 

@@ -1,5 +1,6 @@
 """Damage is found where it is, and a damaged log neither takes nor proves anything."""
 
+import json
 import shutil
 from collections.abc import Callable
 from contextlib import closing
@@ -12,9 +13,9 @@ from hypothesis import strategies as st
 from arenalab.ledger import high_water
 from arenalab.ledger.log import Log
 from arenalab.ledger.ranges import verify_open_log
-from arenalab.ledger.verify import verify_directory
+from arenalab.ledger.verify import main, verify_directory
 from arenalab.mesh import DataLossError, PreconditionError, Reason
-from arenalab.proof import Signer, leaf_hash
+from arenalab.proof import Signer, leaf_hash, receipt_to_json
 
 from .conftest import ORIGIN, PUBLIC_KEY, SIGNER, OpenLog, an_entry, open_log
 
@@ -199,3 +200,46 @@ def test_damage_shows_a_hundred_problems_at_most(tmp_path: Path, opened: OpenLog
     path = log.segment_paths[0]
     path.write_bytes(path.read_bytes().replace(b"memory", b"forged"))
     assert len(verify_directory(tmp_path / "log", PUBLIC_KEY).problems) == 100
+
+
+def test_a_log_that_was_cut_and_sealed_again_contradicts_what_was_seen(
+    directory: Path, tmp_path: Path
+) -> None:
+    with closing(open_log(directory)) as log:
+        seen = log.head.note
+    # Whoever has the key can seal a shorter log, mark and all: it holds by itself.
+    with closing(open_log(tmp_path / "short")) as short:
+        short.commit([an_entry("e0.0"), an_entry("e0.1")])
+    assert verify_directory(short.directory, PUBLIC_KEY).valid
+    (problem,) = verify_directory(short.directory, PUBLIC_KEY, known=[seen]).problems
+    assert problem.message == "the log ends after 2 leaves, but 18 were sealed"
+    # And a longer one with other leaves.
+    with closing(open_log(tmp_path / "fork")) as fork:
+        fork.commit([an_entry(f"x{n}") for n in range(30)])
+    (problem,) = verify_directory(fork.directory, PUBLIC_KEY, known=[seen]).problems
+    assert "the first 18 leaves are not those" in problem.message
+    assert verify_directory(directory, PUBLIC_KEY, known=[seen]).valid
+
+
+def test_the_verifier_of_its_own_compares_receipts_and_tells_by_its_status(
+    directory: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    with closing(open_log(directory)) as log:
+        receipt = receipt_to_json(log.prove("default", 3))
+        note = log.head.note
+    kept = tmp_path / "receipt.json"
+    kept.write_text(json.dumps({"arenalab": {"receipt": receipt}}))
+    (tmp_path / "note").write_text(note)
+    key = ["--public-key", PUBLIC_KEY]
+    assert main([*key, "--receipt", str(kept)]) == 0
+    assert main([*key, "--checkpoint", str(kept), "--json", str(directory)]) == 0
+    assert json.loads(capsys.readouterr().out.splitlines()[-1])["entries"] == 18
+    with closing(open_log(tmp_path / "short")) as short:
+        short.commit([an_entry("e0")])
+    assert main([*key, "--checkpoint", str(tmp_path / "note"), str(short.directory)]) == 1
+    assert "18 were sealed" in capsys.readouterr().out
+    receipt["leaf_index"] = 4
+    kept.write_text(json.dumps(receipt))
+    assert main([*key, "--receipt", str(kept)]) == 1
+    assert main([*key, "--receipt", str(tmp_path / "none")]) == 2
+    assert main([*key, str(tmp_path / "none")]) == 2

@@ -26,7 +26,7 @@ def test_erasing_keeps_proofs_and_loses_content(opened: OpenLog) -> None:
     receipts = [
         seal_in(log, an_entry(f"e{n}", subject="ann" if n % 2 else "bob")) for n in range(6)
     ]
-    erased = erase(log, lambda entry: seal_in(log, entry), "default", "ann")
+    erased = erase([log], lambda entry: seal_in(log, entry), "default", "ann")
     assert erased.entries == 3
     verify_receipt(erased.receipt, PUBLIC_KEY)
     leaf = json.loads(erased.receipt.leaf)
@@ -49,7 +49,7 @@ def test_a_subject_without_content_cannot_be_erased(opened: OpenLog) -> None:
     seal_in(log, an_entry(subject="ann"))
     for tenant, subject in (("default", "bob"), ("other", "ann")):
         with pytest.raises(NotFoundError) as caught:
-            erase(log, lambda entry: seal_in(log, entry), tenant, subject)
+            erase([log], lambda entry: seal_in(log, entry), tenant, subject)
         assert caught.value.reason is Reason.UNKNOWN_LEAF
     assert log.head.size == 1
 
@@ -62,18 +62,18 @@ def test_an_erasure_that_could_not_be_sealed_is_sealed_when_asked_again(opened: 
         raise BudgetSpentError(f"no room for {entry.entry_id}", Reason.STORAGE_FULL)
 
     with pytest.raises(BudgetSpentError):
-        erase(log, full, "default", "ann")
+        erase([log], full, "default", "ann")
     assert log.get("default", 0).private is None
     log = opened()
-    assert erase(log, lambda entry: seal_in(log, entry), "default", "ann").entries == 1
+    assert erase([log], lambda entry: seal_in(log, entry), "default", "ann").entries == 1
     with pytest.raises(NotFoundError):
-        erase(log, lambda entry: seal_in(log, entry), "default", "ann")
+        erase([log], lambda entry: seal_in(log, entry), "default", "ann")
 
 
 def test_an_erased_entry_that_comes_again_is_compared_by_what_is_public(opened: OpenLog) -> None:
     log = opened()
     receipt = seal_in(log, an_entry("e1", subject="ann"))
-    erase(log, lambda entry: seal_in(log, entry), "default", "ann")
+    erase([log], lambda entry: seal_in(log, entry), "default", "ann")
     assert seal_in(log, an_entry("e1", subject="ann")).leaf == receipt.leaf
     with pytest.raises(MeshError):
         seal_in(log, an_entry("e1", subject="ann", facts_json='{"route":"fallback"}'))

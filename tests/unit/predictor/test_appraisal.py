@@ -110,6 +110,13 @@ def _told(*memories: Memory, query: str = "who repairs the lift") -> dict[str, f
     return dict(zip(NAMES, features_of(appraise(Query(query), hood)).tolist(), strict=True))
 
 
+def test_a_word_is_known_where_any_span_says_it() -> None:
+    spans = [Memory("1", "who mends the lift", "Ann."), Memory("2", "the repair shop", "Left.")]
+    assert _told(*spans, query="who repairs the lift")["word_known"] == 1.0
+    assert _told(*spans, query="who repairs the zebra lift")["word_known"] == 2 / 3
+    assert _told(*spans, query="quagga")["word_known"] == 0.0
+
+
 def test_evidence_is_as_good_and_as_old_as_its_spans() -> None:
     day_s = 86_400.0
     other = Memory("2", "where is the garden", "Behind.", when_s=31 * day_s, quality=0.9)

@@ -18,7 +18,7 @@ VOTED = appraisal_of(
 def _overruled(appraisal: Appraisal) -> Appraisal:
     """Returns the appraisal as if views had found the other outcome likeliest."""
     first, second = appraisal.groups
-    groups = (replace(second, share=0.9), replace(first, share=0.1))
+    groups = (second._replace(share=0.9), first._replace(share=0.1))
     return replace(appraisal, groups=groups, is_mixed=True)
 
 

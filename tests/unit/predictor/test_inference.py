@@ -1,8 +1,11 @@
 import numpy as np
+from hypothesis import given
+from hypothesis import strategies as st
+from vaderSentiment.vaderSentiment import SentimentIntensityAnalyzer
 
 from arenalab.predictor.inference import infer_situation
 from arenalab.predictor.neighbourhood import Query, Situation
-from arenalab.predictor.sentiment import emotion_of
+from arenalab.predictor.sentiment import emotion_of, valence_of
 
 PLAIN = np.array([0.5, 0.3, 0.2])
 NEIGHBOURS = [
@@ -41,3 +44,25 @@ def test_what_the_caller_states_is_never_changed() -> None:
     assert infer_situation(Query("urgent", stated), NEIGHBOURS, PLAIN) == stated
     half = Situation(domain="travel")
     assert infer_situation(Query("where", half), NEIGHBOURS, PLAIN).domain == "travel"
+
+
+VADER = SentimentIntensityAnalyzer()
+PIECES = (
+    "not",
+    "GREAT!!",
+    "(good)",
+    ":)",
+    ":D",
+    "kind",
+    "of",
+    "bus",
+    "but",
+    "no",
+    "\U0001f62d",
+    "?",
+)
+
+
+@given(st.text(max_size=40) | st.lists(st.sampled_from(PIECES), max_size=6).map(" ".join))
+def test_valence_is_what_vader_says_though_it_is_seldom_asked(text: str) -> None:
+    assert valence_of(text) == VADER.polarity_scores(text)["compound"]

@@ -3,13 +3,9 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from hypothesis import given
-from hypothesis import strategies as st
 
-from arenalab.atomic import uuid7
 from arenalab.predictor.artefact import Artefact, Basis, Pairs, Summary, dump_artefact
 from arenalab.predictor.overrides import Overrides
-from arenalab.predictor.versions import SpanRows
 
 VERSION = "a" * 64
 ARTEFACT = Artefact(
@@ -45,11 +41,3 @@ def test_a_damaged_one_is_reported_and_not_used(
     with caplog.at_level(logging.WARNING):
         assert overrides.load("acme", "faq", VERSION) is None
     assert "is not used" in caplog.text
-
-
-@given(st.lists(st.integers(0, 300), unique=True, max_size=40), st.lists(st.integers(0, 300)))
-def test_every_span_has_its_row_and_a_stranger_none(known: list[int], asked: list[int]) -> None:
-    # Zero bytes at the end are the ones that fixed-width bytes lose.
-    ids = {n: uuid7(1, n.to_bytes(2, "little") + bytes(8)) for n in {*known, *asked}}
-    rows = SpanRows(ids[n] for n in known).rows([ids[n] for n in asked])
-    assert rows.tolist() == [known.index(n) if n in known else -1 for n in asked]

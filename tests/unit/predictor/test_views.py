@@ -1,3 +1,5 @@
+from itertools import pairwise
+
 import numpy as np
 import pytest
 from hypothesis import given
@@ -54,6 +56,7 @@ def test_clouds_measure_mahalanobis_distance_relative_to_the_centre() -> None:
 
 
 TEXTS = ["pay the bill", "bill due date", "book a flight", "flight to rome"]
+CODES_OF_TEXTS = [0, 0, 1, 1]
 
 
 def test_words_are_heard_by_the_outcomes_that_have_them() -> None:
@@ -72,6 +75,35 @@ def test_words_that_nobody_has_heard_say_nothing() -> None:
         heard = view.heard(text)
         assert heard.scores.tolist() == heard.coverage.tolist() == [0.0, 0.0]
         assert heard.known == 0.0
+
+
+WORDS = ["pay", "the", "bill", "due", "book", "a", "flight", "to", "rome", "zebra"]
+
+
+@given(st.lists(st.sampled_from(WORDS), max_size=12))
+def test_what_is_heard_is_counted_word_by_word(words: list[str]) -> None:
+    view = fit_words(TEXTS, CODES_OF_TEXTS, 2)
+    heard = view.heard(" ".join(words))
+    spans = [text.split() for text in TEXTS]
+    pairs = [list(pairwise(span)) for span in spans]
+    scores, coverage, often = np.zeros(2), np.zeros(2), np.zeros(2)
+    total, known = 1e-9, 0.0
+    for term in [*dict.fromkeys(words), *dict.fromkeys(pairwise(words))]:
+        counts = np.zeros(2)
+        for code, span, pair in zip(CODES_OF_TEXTS, spans, pairs, strict=True):
+            counts[code] += term in span or term in pair
+        rarity = np.log(5.0 / (counts.sum() + 0.5)) if counts.any() else np.log(10.0)
+        if counts.any():
+            scores += np.log((counts + 0.05) / 2.1) - np.log((counts.sum() + 0.05) / 4.1)
+        if isinstance(term, str):
+            total += rarity
+            known += rarity * counts.any()
+            coverage += rarity * (counts > 0)
+            often += rarity * np.minimum(counts / 3.0, 1.0)
+    assert heard.scores == pytest.approx(scores)
+    assert heard.coverage == pytest.approx(coverage / total, abs=1e-6)
+    assert heard.often == pytest.approx(often / total, abs=1e-6)
+    assert heard.known == pytest.approx(known / total, abs=1e-6)
 
 
 @given(st.text(max_size=80))

@@ -40,6 +40,7 @@ def held_bytes(tree: MerkleTree) -> int:
 SIZES = st.one_of(st.integers(0, 70), st.integers(240, 270), st.integers(1000, 1100))
 
 
+@pytest.mark.slow
 @given(st.lists(SIZES, max_size=4))
 def test_leaves_added_at_once_are_leaves_added_one_by_one(sizes: list[int]) -> None:
     tree, at = MerkleTree(), 0
@@ -57,6 +58,7 @@ def test_leaves_added_at_once_are_leaves_added_one_by_one(sizes: list[int]) -> N
         ]
 
 
+@pytest.mark.slow
 @given(st.data())
 def test_a_tree_that_forgot_leaves_proves_the_same(data: st.DataObject) -> None:
     size = data.draw(SIZES.filter(bool))

@@ -14,12 +14,11 @@ from arenalab.proof import (
     content_commitment,
     leaf_hash,
     receipt_from_json,
-    receipt_from_proto,
     receipt_to_json,
-    receipt_to_proto,
     verify_content,
     verify_receipt,
 )
+from arenalab.proof.proto_form import receipt_from_proto, receipt_to_proto
 
 from .conftest import SmallLog
 

@@ -1,7 +1,7 @@
 """An answer as it is shown: the text, and everything that vouches for it."""
 
 import base64
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from rich.table import Table
@@ -10,20 +10,20 @@ from arenalab.local.cli.console import out
 from arenalab.proof import ReceiptError, receipt_from_json, verify_content, verify_receipt
 
 
-def check_receipt(answer: Mapping[str, Any], text: str, public_key: str) -> str | None:
+def check_receipt(answer: Mapping[str, Any], text: str, public_keys: Sequence[str]) -> str | None:
     """Verifies offline that `text` is sealed in the log; returns what is wrong, or None.
 
     Args:
         answer: The `arenalab` object of a completion.
         text: What was said.
-        public_key: The log's verifier key, as known beforehand.
+        public_keys: The log's verifier keys, as known beforehand.
     """
     receipt = answer.get("receipt")
     if not receipt:
         return "the answer carries no receipt"
     try:
         read = receipt_from_json(receipt)
-        verify_receipt(read, public_key)
+        verify_receipt(read, public_keys)
         verify_content(read, base64.b64decode(answer["content_salt"]), "answer", text)
     except (ReceiptError, ValueError) as error:
         return str(error)
@@ -31,7 +31,11 @@ def check_receipt(answer: Mapping[str, Any], text: str, public_key: str) -> str 
 
 
 def show_answer(
-    completion: Mapping[str, Any], public_key: str, *, elapsed_ms: float, evidence: int = 3
+    completion: Mapping[str, Any],
+    public_keys: Sequence[str],
+    *,
+    elapsed_ms: float,
+    evidence: int = 3,
 ) -> str | None:
     """Prints one chat completion for people; returns what is wrong with its receipt, or None."""
     answer = completion["arenalab"]
@@ -48,7 +52,7 @@ def show_answer(
         facts.add_row(label, f"{item['similarity']:.2f}  {_plain(item['question'])}")
     facts.add_row("prediction", str(answer["prediction_id"]))
     facts.add_row("latency", f"{elapsed_ms:.1f} ms")
-    wrong = check_receipt(answer, text, public_key)
+    wrong = check_receipt(answer, text, public_keys)
     facts.add_row("receipt", _receipt(answer, wrong))
     out.print(facts)
     return wrong

@@ -10,6 +10,7 @@ from arenalab.local.cli import (
     explain,
     guarantee,
     ledger,
+    ledger_keys,
     risk_coverage,
     serving,
     spans,
@@ -39,5 +40,7 @@ app.command("feedback")(guarantee.feedback)
 app.command("recalibrate")(guarantee.recalibrate)
 app.command("index")(spans.index)
 app.command("local-llm")(serving.local_llm)
+ledger.app.command("keys")(ledger_keys.keys)
+ledger.app.command("rotate-key")(ledger_keys.rotate_key)
 app.add_typer(ledger.app, name="ledger", help="What was said, and its proof.")
 app.add_typer(spans.app, name="spans", help="The spans that are served: show and change them.")

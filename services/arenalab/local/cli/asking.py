@@ -9,7 +9,7 @@ import typer
 
 from arenalab.local.cli.answers import show_answer
 from arenalab.local.cli.console import HomeOption, JsonOption, command, home_from, out
-from arenalab.local.keys import log_public_key
+from arenalab.local.keys import log_public_keys
 from arenalab.local.session import need_running
 from arenalab.mesh import MeshError, NotReadyError
 
@@ -39,7 +39,7 @@ async def ask(
     if as_json:
         out.print_json(data=completion)
         return
-    wrong = show_answer(completion, log_public_key(found), elapsed_ms=elapsed_ms)
+    wrong = show_answer(completion, log_public_keys(found), elapsed_ms=elapsed_ms)
     if wrong:
         raise typer.Exit(1)
 

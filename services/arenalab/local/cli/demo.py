@@ -17,7 +17,7 @@ from arenalab.local.cli.data import run_ingest, run_publish, show_published
 from arenalab.local.cli.serving import show_clients
 from arenalab.local.configs import DEFAULT_ADDRESSES, FREE_ADDRESSES, Configs, Settings
 from arenalab.local.home import HIDDEN, Home, Running, remember_home
-from arenalab.local.keys import log_public_key
+from arenalab.local.keys import log_public_keys
 from arenalab.local.onehost import Ports, running_mesh
 from arenalab.mesh import stop_signal
 
@@ -51,7 +51,7 @@ async def demo(
             async with running_mesh(configs, listening) as running:
                 with made.announced(running):
                     await _curate(running, configs.settings)
-                    wrong = await _ask_five(running, log_public_key(made))
+                    wrong = await _ask_five(running, log_public_keys(made))
                     if wrong:
                         out.print(f"[bold red]{wrong} of the answers did not verify[/bold red]")
                         raise typer.Exit(1)
@@ -85,7 +85,7 @@ def questions() -> list[dict[str, Any]]:
     return found
 
 
-async def _ask_five(running: Running, public_key: str) -> int:
+async def _ask_five(running: Running, public_keys: list[str]) -> int:
     """Asks, shows, and returns how many answers did not verify or did not come."""
     wrong = 0
     async with gateway_client(running.gateway) as client:
@@ -95,5 +95,5 @@ async def _ask_five(running: Running, public_key: str) -> int:
             before_s = time.perf_counter()
             completion = await complete(client, question["question"])
             elapsed_ms = (time.perf_counter() - before_s) * 1e3
-            wrong += show_answer(completion, public_key, elapsed_ms=elapsed_ms) is not None
+            wrong += show_answer(completion, public_keys, elapsed_ms=elapsed_ms) is not None
     return wrong

@@ -8,7 +8,7 @@ import typer
 
 from arenalab.ledger.verify import verify_directory
 from arenalab.local.cli.console import HomeOption, JsonOption, command, home_from, out
-from arenalab.local.keys import log_public_key
+from arenalab.local.keys import log_public_key, log_public_keys
 from arenalab.proof import ReceiptError, receipt_from_json, verify_receipt
 
 app = typer.Typer(no_args_is_help=True)
@@ -34,8 +34,8 @@ async def verify(
 ) -> None:
     """Check every line, hash and signature. No service is needed."""
     if receipt is not None:
-        key = public_key or log_public_key(home_from(home))
-        _verify_receipt(receipt, key, as_json=as_json)
+        keys = [public_key] if public_key else log_public_keys(home_from(home))
+        _verify_receipt(receipt, keys, as_json=as_json)
         return
     found = home_from(home)
     report = verify_directory(found.path / "ledger", public_key or log_public_key(found))
@@ -62,7 +62,7 @@ async def verify(
         raise typer.Exit(1)
 
 
-def _verify_receipt(path: Path, public_key: str, *, as_json: bool) -> None:
+def _verify_receipt(path: Path, public_keys: list[str], *, as_json: bool) -> None:
     try:
         value = json.loads(path.read_bytes())
     except ValueError as error:
@@ -72,7 +72,7 @@ def _verify_receipt(path: Path, public_key: str, *, as_json: bool) -> None:
         if isinstance(value, dict) and key in value:
             value = value[key]
     receipt = receipt_from_json(value)
-    verify_receipt(receipt, public_key)
+    verify_receipt(receipt, public_keys)
     if as_json:
         out.print_json(data={"valid": True, "leaf_index": receipt.leaf_index})
         return

@@ -137,6 +137,10 @@ class _ErrorReasonEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_ErrorReas
     """ERROR_REASON_UNKNOWN_PREDICTION: no recent prediction of the scope has this id.
     Example: NOT_FOUND, {"prediction_id": "0198…"}.
     """
+    ERROR_REASON_UNKNOWN_LOG: _ErrorReason.ValueType  # 28
+    """ERROR_REASON_UNKNOWN_LOG: the ledger keeps no log of this origin.
+    Example: NOT_FOUND, {"log": "example.org/ledger/2026"}.
+    """
 
 class ErrorReason(_ErrorReason, metaclass=_ErrorReasonEnumTypeWrapper):
     """ErrorReason is the `reason` of the google.rpc.ErrorInfo in every error status,
@@ -258,5 +262,9 @@ Example: FAILED_PRECONDITION, {"dataset": "faq", "false_accepts": "9", "pairs": 
 ERROR_REASON_UNKNOWN_PREDICTION: ErrorReason.ValueType  # 27
 """ERROR_REASON_UNKNOWN_PREDICTION: no recent prediction of the scope has this id.
 Example: NOT_FOUND, {"prediction_id": "0198…"}.
+"""
+ERROR_REASON_UNKNOWN_LOG: ErrorReason.ValueType  # 28
+"""ERROR_REASON_UNKNOWN_LOG: the ledger keeps no log of this origin.
+Example: NOT_FOUND, {"log": "example.org/ledger/2026"}.
 """
 Global___ErrorReason: _TypeAlias = ErrorReason  # noqa: Y015
