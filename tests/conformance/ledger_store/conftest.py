@@ -12,6 +12,7 @@ import pytest
 from arenalab.ledger.entry import Entry
 from arenalab.ledger.local_storage import LocalStorage
 from arenalab.ledger.log import Log, Rolling
+from arenalab.ledger.packing import read_lines
 from arenalab.ledger.store import Storage
 from arenalab.mesh import MeshError
 from arenalab.proof import KeyRing, Receipt, Signer, verify_receipt
@@ -51,6 +52,7 @@ class Opener:
         name: str = "log",
         *,
         segment_bytes: int = SEGMENT_BYTES,
+        compress: bool = False,
         signer: Signer = SIGNER,
         storage: Storage | None = None,
     ) -> Log:
@@ -64,7 +66,7 @@ class Opener:
                 KeyRing(signer),
                 now_ns=time.time_ns,
                 random=os.urandom,
-                rolling=Rolling(size_bytes=segment_bytes),
+                rolling=Rolling(size_bytes=segment_bytes, compress=compress),
                 storage=storage or self.storage(),
             )
         )
@@ -123,4 +125,4 @@ def seal(log: Log, *entries: Entry) -> list[Receipt]:
 
 def lines_of(log: Log) -> list[bytes]:
     """Returns the lines of each segment."""
-    return [path.read_bytes() for path in log.segment_paths]
+    return [read_lines(path) for path in log.segment_paths]

@@ -10,6 +10,7 @@ import pytest
 
 from arenalab.ledger.erasure import erase
 from arenalab.ledger.log import Log
+from arenalab.ledger.packing import is_packed, packed_path
 from arenalab.ledger.verify import verify_directory
 from arenalab.mesh import (
     BudgetSpentError,
@@ -90,13 +91,26 @@ def test_who_lost_a_log_stops_and_can_come_back(replicated: Opener) -> None:
     assert lines_of(replicated("three")) == lines_of(one)
 
 
-def test_segments_that_another_machine_began_elsewhere_are_followed(replicated: Opener) -> None:
-    one = replicated("one", segment_bytes=4_000)
-    while len(lines_of(one)) < 3:
+def damage_packed(log: Log) -> None:
+    path = packed_path(log.segment_paths[2])
+    path.chmod(0o600)
+    shorten(path)
+
+
+@pytest.mark.parametrize("compress", [False, True])
+@pytest.mark.parametrize("harm", [lambda _: None, damage_packed])
+def test_segments_that_another_machine_began_elsewhere_are_followed(
+    replicated: Opener, *, compress: bool, harm: Callable[[Log], None]
+) -> None:
+    one = replicated("one", segment_bytes=4_000, compress=compress)
+    while len(one.segment_paths) < 3:
         seal(one, an_entry(f"one {one.head.size}", subject="ann"))
     # It begins a segment, and dies before it publishes anything for it.
     one._begin_segment(one.head.size)
     replicated.close(one)
+    assert is_packed(one.segment_paths[2]) == compress
+    if compress:
+        harm(one)
     two = replicated("two", segment_bytes=1 << 20)
     seal(two, an_entry("two", subject="ann"))
     one = replicated("one")
