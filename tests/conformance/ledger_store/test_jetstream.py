@@ -1,13 +1,16 @@
 """A log in JetStream: other machines take it over, and nobody is believed."""
 
+import os
 import re
 from collections.abc import Callable
-from contextlib import suppress
+from contextlib import closing, suppress
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import pytest
 
+from arenalab.ledger.division import LogName
 from arenalab.ledger.erasure import erase
 from arenalab.ledger.log import Log
 from arenalab.ledger.packing import is_packed, packed_path
@@ -33,7 +36,7 @@ from tests.unit.ledger.test_disk_full import files_of_at_most
 
 pytest.importorskip("nats", reason="the extra nats is not installed")
 
-from arenalab.ledger.jetstream import JetStreamSettings, JetStreamStorage
+from arenalab.ledger.jetstream import JetStreamLogs, JetStreamSettings, JetStreamStorage
 from tests.conformance.ledger_store.raw import Raw, raw
 
 SOUND: dict[str, Any] = {
@@ -89,6 +92,31 @@ def test_who_lost_a_log_stops_and_can_come_back(replicated: Opener) -> None:
     with pytest.raises(BusyError):
         seal(two, an_entry("of two again", subject="new"))
     assert lines_of(replicated("three")) == lines_of(one)
+
+
+def test_an_empty_machine_finds_the_logs_of_shards_and_periods(replicated: Opener) -> None:
+    names = [LogName(shard, period) for period in ("", "2026-11") for shard in ("", "scope-a_b")]
+    settings = replicated.settings()
+    with closing(JetStreamLogs(settings)) as logs:
+        assert logs.names() == []
+        keys = {shard: logs.subjects(shard, os.urandom) for shard in ("", "scope-a_b")}
+        ann = {shard: each.ensure([("default", "ann")]) for shard, each in keys.items()}
+        for number, name in enumerate(names):
+            log = replicated(f"one{number}", storage=logs.storage(name), subjects=keys[name.shard])
+            seal(log, an_entry(f"of {name}", subject="ann"))
+            replicated.close(log)
+        # One with a longer name is another service's.
+        other = replace(settings, stream=f"{settings.stream}2")
+        replicated.close(replicated("other", storage=JetStreamStorage(other)))
+    with closing(JetStreamLogs(settings)) as logs:
+        assert logs.names() == names
+        for number, name in enumerate(names):
+            subjects = logs.subjects(name.shard, os.urandom)
+            assert subjects.ensure([("default", "ann")]) == ann[name.shard]
+            log = replicated(f"two{number}", storage=logs.storage(name), subjects=subjects)
+            assert log.find("default", f"of {name}") == 0
+            assert log.get("default", 0).private is not None
+            replicated.close(log)
 
 
 def damage_packed(log: Log) -> None:

@@ -326,6 +326,28 @@ class Stream:
         ]
 
 
+def stream_names(connection: Connection, timeout_s: float) -> list[str]:
+    """Returns the names of all streams that this user can see.
+
+    Raises:
+        NotReadyError: The cluster did not answer in time.
+    """
+    jetstream = connection.jetstream(timeout_s)
+
+    async def names() -> list[str]:
+        found: list[str] = []
+        try:
+            while some := await jetstream.streams_info(offset=len(found)):
+                found += [info.config.name or "" for info in some]
+        except (nats.errors.Error, OSError) as error:
+            raise NotReadyError(
+                f"NATS did not list its streams: {type(error).__name__}", service="nats"
+            ) from error
+        return found
+
+    return connection.call(names(), timeout_s)
+
+
 def _config_of(name: str, replicas: int, *, erasable: bool) -> StreamConfig:
     return StreamConfig(
         name=name,
