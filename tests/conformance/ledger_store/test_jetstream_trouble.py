@@ -123,7 +123,7 @@ def test_a_server_that_is_killed_under_load_takes_nothing_along(
 def test_without_a_majority_appends_fail_and_go_on_when_it_is_back(
     replicated: Opener, cluster: Cluster
 ) -> None:
-    log = replicated("one", storage=replicated.storage(timeout_s=2.0))
+    log = replicated("one", storage=replicated.storage(timeout_s=1.0))
     until_ready(log, "e0")
     before = log.head, lines_of(log)
     down = cluster.nodes[:2]
