@@ -34,15 +34,17 @@ async def running_ledger(config: LedgerConfig, telemetry: Telemetry) -> AsyncGen
     """Serves Ledger for the length of the block; yields its port."""
     watchers = Watchers(config.max_watchers)
     metrics = telemetry.metrics
+    sizes: dict[str, int] = {}  # of each log, by origin
 
     def on_batch(log: Log, entries: int) -> None:
         metrics.ledger_batch.observe(entries)
-        metrics.ledger_size.set(log.head.size)
+        sizes[log.origin] = log.head.size
+        metrics.ledger_size.set(sum(sizes.values()))
         watchers.tell()
 
     ledger = await asyncio.to_thread(open_ledger, config, on_batch)
-    for opened in ledger.all():
-        metrics.ledger_size.set(opened.log.head.size)
+    sizes |= {opened.log.origin: opened.log.head.size for opened in ledger.all()}
+    metrics.ledger_size.set(sum(sizes.values()))
     service = LedgerService(ledger, watchers)
     try:
         async with (
