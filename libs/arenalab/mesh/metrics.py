@@ -76,7 +76,7 @@ class Metrics:
             registry=self.registry,
         )
         self.ledger_size = Gauge(
-            "arenalab_ledger_entries", "Entries in the log.", registry=self.registry
+            "arenalab_ledger_entries", "Entries in all logs.", registry=self.registry
         )
         self.spans = Gauge(
             "arenalab_spans", "Spans served, by dataset.", ("tenant", "dataset"),

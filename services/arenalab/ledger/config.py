@@ -35,6 +35,14 @@ class LedgerConfig:
     segment_age_s: float = DEFAULT_SEGMENT_AGE_S  # ... and after this long
     compress: bool = False  # closed segments, by Zstandard
     max_watchers: int = 256  # streams of WatchCheckpoints at once
+    nats_servers: tuple[str, ...] = field(default=(), repr=False)  # nats://, tls://; none: local
+    nats_stream: str = "ARENALAB_LEDGER"  # what the names of the logs' streams begin with
+    nats_replicas: int = 3  # 1, 3 or 5
+    nats_timeout_s: float = 15.0  # of one append, and of each step at the start
+    nats_credentials: Path | None = None  # a .creds file
+    nats_ca: Path | None = None  # PEM; the system's authorities if there is none
+    nats_certificate: Path | None = None  # PEM, of this client; with its key
+    nats_certificate_key: Path | None = None
     witnesses: tuple[str, ...] = ()  # "URL VERIFIER-KEY" each: asked to cosign checkpoints
     witness_every_s: float = 10.0  # between two checkpoints that are shown to them
 

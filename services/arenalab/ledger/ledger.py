@@ -9,7 +9,7 @@ for reading.
 import json
 import logging
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
@@ -49,10 +49,12 @@ class Ledger:
         division: Division,
         *,
         open_log: OpenLog,
-        open_subjects: Callable[[Path], SubjectKeys],
+        open_subjects: Callable[[LogName], SubjectKeys],
         start_committer: Callable[[Log], Committer],
         now_ns: Callable[[], int],
         max_logs: int,
+        kept_elsewhere: Sequence[LogName] = (),
+        close_storage: Callable[[], None] = lambda: None,
     ) -> None:
         """Opens every log that is there.
 
@@ -61,10 +63,12 @@ class Ledger:
             base: Origin that every log's begins with.
             division: Which log takes an entry.
             open_log: Opens or makes one.
-            open_subjects: Opens or makes the subjects' keys in a shard's directory.
+            open_subjects: Opens or makes the subjects' keys of a log's shard.
             start_committer: Starts the thread that writes a log.
             now_ns: The clock that periods go by.
             max_logs: How many may be open; more scopes or periods are refused.
+            kept_elsewhere: Logs that are there, and may have no directory here yet.
+            close_storage: Is called once everything is closed.
 
         Raises:
             MeshError: What opening a log raises.
@@ -77,12 +81,13 @@ class Ledger:
         self._start_committer = start_committer
         self._now_ns = now_ns
         self._max_logs = max_logs
+        self._close_storage = close_storage
         self._lock = threading.Lock()
         self._subjects: dict[str, SubjectKeys] = {}  # by shard
         self._logs: dict[str, OpenedLog] = {}  # by origin
         self._current: dict[str, OpenedLog] = {}  # by shard
         try:
-            for name in self._names():
+            for name in self._names(kept_elsewhere):
                 self._open_in_turn(name)
             for opened in self._current.values():
                 _seal_rotation(opened)
@@ -90,11 +95,11 @@ class Ledger:
             self.close()
             raise
 
-    def _names(self) -> list[LogName]:
+    def _names(self, kept_elsewhere: Sequence[LogName]) -> list[LogName]:
         """Returns the logs that are there, oldest period first."""
         marks = self._root.rglob(HIGH_WATER) if self._root.exists() else iter(())
-        names = [LogName.of_path(mark.parent.relative_to(self._root).parts) for mark in marks]
-        return sorted(names, key=lambda name: (name.period, name.shard))
+        names = {LogName.of_path(mark.parent.relative_to(self._root).parts) for mark in marks}
+        return sorted(names | set(kept_elsewhere), key=lambda name: (name.period, name.shard))
 
     def current_if_open(self, tenant: str) -> OpenedLog | None:
         """Returns the log that takes a scope's entries now, if nothing need be opened."""
@@ -132,9 +137,8 @@ class Ledger:
         if len(self._logs) >= self._max_logs:
             raise BudgetSpentError(f"{len(self._logs)} logs are open already", queue="logs")
         if name.shard not in self._subjects:
-            directory = name.shard_directory(self._root)
-            directory.mkdir(parents=True, exist_ok=True)
-            self._subjects[name.shard] = self._open_subjects(directory)
+            name.shard_directory(self._root).mkdir(parents=True, exist_ok=True)
+            self._subjects[name.shard] = self._open_subjects(name)
         log = self._open_log(name, self._subjects[name.shard])
         opened = OpenedLog(name, log, self._start_committer(log))
         self._logs[origin] = opened
@@ -195,6 +199,7 @@ class Ledger:
             opened.log.close()
         for subjects in self._subjects.values():
             subjects.close()
+        self._close_storage()
 
 
 def _succeed(old: OpenedLog, new: OpenedLog) -> None:

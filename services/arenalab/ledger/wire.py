@@ -8,8 +8,9 @@ from opentelemetry import trace
 from arenalab.api.ledger.v1 import ledger_service_pb2 as pb
 from arenalab.ledger.entry import KINDS, Entry, checked_entry
 from arenalab.ledger.line import EntryLine
-from arenalab.ledger.log import Log, Stored
+from arenalab.ledger.log import Log
 from arenalab.ledger.queries import Filter, Supersession
+from arenalab.ledger.reading import Stored
 from arenalab.ledger.verify import Verification
 from arenalab.mesh import InvalidInputError, tenant_of
 

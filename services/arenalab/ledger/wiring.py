@@ -4,17 +4,20 @@ import asyncio
 import os
 import time
 from collections.abc import AsyncGenerator, Callable
-from contextlib import asynccontextmanager
+from contextlib import ExitStack, asynccontextmanager
 from datetime import UTC, datetime
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from arenalab.ledger.committer import Committer
 from arenalab.ledger.config import LedgerConfig
 from arenalab.ledger.division import LogName
+from arenalab.ledger.entry import Randomness
 from arenalab.ledger.keys import create_signing_key, load_key_ring
 from arenalab.ledger.ledger import Ledger
 from arenalab.ledger.local_storage import LocalStorage
 from arenalab.ledger.log import Log, Rolling
+from arenalab.ledger.replication import open_jetstream_logs
 from arenalab.ledger.service import SERVICE_NAME, LedgerService
 from arenalab.ledger.subjects import SubjectKeys
 from arenalab.ledger.watching import Watchers
@@ -22,21 +25,26 @@ from arenalab.ledger.witness import read_witnesses
 from arenalab.ledger.witnessing import witnessing
 from arenalab.mesh import Telemetry, running_server
 
+if TYPE_CHECKING:
+    from arenalab.ledger.jetstream import JetStreamLogs
+
 
 @asynccontextmanager
 async def running_ledger(config: LedgerConfig, telemetry: Telemetry) -> AsyncGenerator[int]:
     """Serves Ledger for the length of the block; yields its port."""
     watchers = Watchers(config.max_watchers)
     metrics = telemetry.metrics
+    sizes: dict[str, int] = {}  # of each log, by origin
 
     def on_batch(log: Log, entries: int) -> None:
         metrics.ledger_batch.observe(entries)
-        metrics.ledger_size.set(log.head.size)
+        sizes[log.origin] = log.head.size
+        metrics.ledger_size.set(sum(sizes.values()))
         watchers.tell()
 
     ledger = await asyncio.to_thread(open_ledger, config, on_batch)
-    for opened in ledger.all():
-        metrics.ledger_size.set(opened.log.head.size)
+    sizes |= {opened.log.origin: opened.log.head.size for opened in ledger.all()}
+    metrics.ledger_size.set(sum(sizes.values()))
     service = LedgerService(ledger, watchers)
     try:
         async with (
@@ -52,6 +60,27 @@ async def running_ledger(config: LedgerConfig, telemetry: Telemetry) -> AsyncGen
         await asyncio.to_thread(ledger.close)
 
 
+class _LocalLogs:
+    """Logs that are kept in their directories, and nowhere else."""
+
+    def __init__(self, root: Path) -> None:
+        self._root = root
+
+    def names(self) -> list[LogName]:
+        return []
+
+    def storage(self, name: LogName) -> LocalStorage:
+        del name
+        return LocalStorage()
+
+    def subjects(self, shard: str, random: Randomness) -> SubjectKeys:
+        directory = LogName(shard, "").shard_directory(self._root)
+        return LocalStorage().open_keys(directory, random)
+
+    def close(self) -> None:
+        """Does nothing: there is no connection."""
+
+
 def open_ledger(
     config: LedgerConfig, on_batch: Callable[[Log, int], None] = lambda _log, _entries: None
 ) -> Ledger:
@@ -61,7 +90,10 @@ def open_ledger(
         PreconditionError: MISSING_KEY.
         BusyError: Another process has a log open.
         DataLossError: CORRUPT_LEDGER; the subjects' keys are damaged.
+        NotReadyError: The cluster that keeps the logs cannot be reached.
+        ConfigError: Its settings, credentials or package are not right.
     """
+    logs = _replicated_logs(config) if config.nats_servers else _LocalLogs(config.directory)
 
     def open_log(name: LogName, subjects: SubjectKeys) -> Log:
         path = config.key_path_of(name.shard)
@@ -75,6 +107,7 @@ def open_ledger(
             random=os.urandom,
             subjects=subjects,
             rolling=Rolling(config.segment_bytes, config.segment_age_s, config.compress),
+            storage=logs.storage(name),
         )
 
     def start_committer(log: Log) -> Committer:
@@ -86,16 +119,22 @@ def open_ledger(
             batch_wait_s=config.batch_wait_ms / 1000,
         )
 
-    ledger = Ledger(
-        config.directory,
-        config.origin,
-        config.division(),
-        open_log=open_log,
-        open_subjects=lambda directory: LocalStorage().open_keys(directory, os.urandom),
-        start_committer=start_committer,
-        now_ns=time.time_ns,
-        max_logs=config.max_logs,
-    )
+    with ExitStack() as undo:
+        undo.callback(logs.close)
+        kept_elsewhere = logs.names()
+        ledger = Ledger(
+            config.directory,
+            config.origin,
+            config.division(),
+            open_log=open_log,
+            open_subjects=lambda name: logs.subjects(name.shard, os.urandom),
+            start_committer=start_committer,
+            now_ns=time.time_ns,
+            max_logs=config.max_logs,
+            kept_elsewhere=kept_elsewhere,
+            close_storage=logs.close,
+        )
+        undo.pop_all()
     try:
         if not config.division().by_scope:
             ledger.current("default")
@@ -103,6 +142,19 @@ def open_ledger(
         ledger.close()
         raise
     return ledger
+
+
+def _replicated_logs(config: LedgerConfig) -> "JetStreamLogs":
+    return open_jetstream_logs(
+        servers=config.nats_servers,
+        stream=config.nats_stream,
+        replicas=config.nats_replicas,
+        timeout_s=config.nats_timeout_s,
+        credentials=config.nats_credentials,
+        ca=config.nats_ca,
+        certificate=config.nats_certificate,
+        certificate_key=config.nats_certificate_key,
+    )
 
 
 def _create_missing_key(config: LedgerConfig, path: Path) -> None:

@@ -6,13 +6,16 @@ from collections.abc import Iterator
 from dataclasses import dataclass, field
 from itertools import count
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import pytest
 
 from arenalab.ledger.entry import Entry
 from arenalab.ledger.local_storage import LocalStorage
 from arenalab.ledger.log import Log, Rolling
+from arenalab.ledger.packing import read_lines
 from arenalab.ledger.store import Storage
+from arenalab.ledger.subjects import SubjectKeys
 from arenalab.mesh import MeshError
 from arenalab.proof import KeyRing, Receipt, Signer, verify_receipt
 from tests.conformance.ledger_store.cluster import Cluster, server_binary
@@ -23,6 +26,9 @@ PUBLIC_KEY = str(SIGNER.verifier_key)
 SEGMENT_BYTES = 8_000
 # Above an election, on a machine that has other things to do.
 TIMEOUT_S = 40.0
+
+if TYPE_CHECKING:  # needs the extra nats
+    from arenalab.ledger.jetstream import JetStreamSettings
 
 _streams = count()
 
@@ -39,20 +45,28 @@ class Opener:
     def storage(self, *, timeout_s: float = TIMEOUT_S, servers: tuple[str, ...] = ()) -> Storage:
         if self.cluster is None:
             return LocalStorage()
-        from arenalab.ledger.jetstream import JetStreamSettings, JetStreamStorage
+        from arenalab.ledger.jetstream import JetStreamStorage
 
+        return JetStreamStorage(self.settings(timeout_s=timeout_s, servers=servers))
+
+    def settings(
+        self, *, timeout_s: float = TIMEOUT_S, servers: tuple[str, ...] = ()
+    ) -> "JetStreamSettings":
+        from arenalab.ledger.jetstream import JetStreamSettings
+
+        assert self.cluster is not None
         servers = servers or self.cluster.urls
-        return JetStreamStorage(
-            JetStreamSettings(servers=servers, stream=self.stream, timeout_s=timeout_s)
-        )
+        return JetStreamSettings(servers=servers, stream=self.stream, timeout_s=timeout_s)
 
     def __call__(
         self,
         name: str = "log",
         *,
         segment_bytes: int = SEGMENT_BYTES,
+        compress: bool = False,
         signer: Signer = SIGNER,
         storage: Storage | None = None,
+        subjects: SubjectKeys | None = None,
     ) -> Log:
         """Opens the log in a directory of this name; once more if it is open."""
         directory = self.directory / name
@@ -64,8 +78,9 @@ class Opener:
                 KeyRing(signer),
                 now_ns=time.time_ns,
                 random=os.urandom,
-                rolling=Rolling(size_bytes=segment_bytes),
+                rolling=Rolling(size_bytes=segment_bytes, compress=compress),
                 storage=storage or self.storage(),
+                subjects=subjects,
             )
         )
         return self.logs[-1]
@@ -123,4 +138,4 @@ def seal(log: Log, *entries: Entry) -> list[Receipt]:
 
 def lines_of(log: Log) -> list[bytes]:
     """Returns the lines of each segment."""
-    return [path.read_bytes() for path in log.segment_paths]
+    return [read_lines(path) for path in log.segment_paths]

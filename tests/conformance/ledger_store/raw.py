@@ -41,6 +41,11 @@ class Raw:
         else:
             self._call(self._js.add_stream(**changes))
 
+    def change(self, stream: str, **changes: Any) -> None:
+        """Changes the settings of a stream."""
+        config = self._call(self._js.stream_info(stream)).config
+        self._call(self._js.update_stream(dataclasses.replace(config, **changes)))
+
     def delete(self, *streams: str) -> None:
         for stream in streams:
             self._call(self._js.delete_stream(stream))

@@ -1,17 +1,28 @@
 """A log in JetStream: other machines take it over, and nobody is believed."""
 
+import os
 import re
 from collections.abc import Callable
-from contextlib import suppress
+from contextlib import closing, suppress
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import pytest
 
+from arenalab.ledger.division import LogName
 from arenalab.ledger.erasure import erase
 from arenalab.ledger.log import Log
+from arenalab.ledger.packing import is_packed, packed_path
 from arenalab.ledger.verify import verify_directory
-from arenalab.mesh import BusyError, ConfigError, DataLossError, NotReadyError, Reason
+from arenalab.mesh import (
+    BudgetSpentError,
+    BusyError,
+    ConfigError,
+    DataLossError,
+    NotReadyError,
+    Reason,
+)
 from arenalab.proof import verify_receipt
 from tests.conformance.ledger_store.cluster import Cluster, free_ports
 from tests.conformance.ledger_store.conftest import (
@@ -25,8 +36,16 @@ from tests.unit.ledger.test_disk_full import files_of_at_most
 
 pytest.importorskip("nats", reason="the extra nats is not installed")
 
-from arenalab.ledger.jetstream import JetStreamSettings, JetStreamStorage
+from arenalab.ledger.jetstream import JetStreamLogs, JetStreamSettings, JetStreamStorage
 from tests.conformance.ledger_store.raw import Raw, raw
+
+SOUND: dict[str, Any] = {
+    "num_replicas": 3,
+    "storage": "file",
+    "discard": "new",
+    "deny_delete": True,
+    "deny_purge": True,
+}
 
 
 def filled(opener: Opener, name: str = "one", batches: int = 9) -> Log:
@@ -75,13 +94,51 @@ def test_who_lost_a_log_stops_and_can_come_back(replicated: Opener) -> None:
     assert lines_of(replicated("three")) == lines_of(one)
 
 
-def test_segments_that_another_machine_began_elsewhere_are_followed(replicated: Opener) -> None:
-    one = replicated("one", segment_bytes=4_000)
-    while len(lines_of(one)) < 3:
+def test_an_empty_machine_finds_the_logs_of_shards_and_periods(replicated: Opener) -> None:
+    names = [LogName(shard, period) for period in ("", "2026-11") for shard in ("", "scope-a_b")]
+    settings = replicated.settings()
+    with closing(JetStreamLogs(settings)) as logs:
+        assert logs.names() == []
+        keys = {shard: logs.subjects(shard, os.urandom) for shard in ("", "scope-a_b")}
+        ann = {shard: each.ensure([("default", "ann")]) for shard, each in keys.items()}
+        for number, name in enumerate(names):
+            log = replicated(f"one{number}", storage=logs.storage(name), subjects=keys[name.shard])
+            seal(log, an_entry(f"of {name}", subject="ann"))
+            replicated.close(log)
+        # One with a longer name is another service's.
+        other = replace(settings, stream=f"{settings.stream}2")
+        replicated.close(replicated("other", storage=JetStreamStorage(other)))
+    with closing(JetStreamLogs(settings)) as logs:
+        assert logs.names() == names
+        for number, name in enumerate(names):
+            subjects = logs.subjects(name.shard, os.urandom)
+            assert subjects.ensure([("default", "ann")]) == ann[name.shard]
+            log = replicated(f"two{number}", storage=logs.storage(name), subjects=subjects)
+            assert log.find("default", f"of {name}") == 0
+            assert log.get("default", 0).private is not None
+            replicated.close(log)
+
+
+def damage_packed(log: Log) -> None:
+    path = packed_path(log.segment_paths[2])
+    path.chmod(0o600)
+    shorten(path)
+
+
+@pytest.mark.parametrize("compress", [False, True])
+@pytest.mark.parametrize("harm", [lambda _: None, damage_packed])
+def test_segments_that_another_machine_began_elsewhere_are_followed(
+    replicated: Opener, *, compress: bool, harm: Callable[[Log], None]
+) -> None:
+    one = replicated("one", segment_bytes=4_000, compress=compress)
+    while len(one.segment_paths) < 3:
         seal(one, an_entry(f"one {one.head.size}", subject="ann"))
     # It begins a segment, and dies before it publishes anything for it.
     one._begin_segment(one.head.size)
     replicated.close(one)
+    assert is_packed(one.segment_paths[2]) == compress
+    if compress:
+        harm(one)
     two = replicated("two", segment_bytes=1 << 20)
     seal(two, an_entry("two", subject="ann"))
     one = replicated("one")
@@ -135,6 +192,26 @@ def test_a_batch_that_cannot_be_written_here_is_not_lost(replicated: Opener) -> 
     log = replicated("one")
     assert log.find("default", "next") == 3
     assert verify_directory(log.directory, PUBLIC_KEY).valid
+
+
+def test_a_stream_that_is_full_takes_a_batch_when_it_has_space(
+    replicated: Opener, cluster: Cluster
+) -> None:
+    with raw(cluster.urls) as streams:
+        streams.make(replicated.stream, max_bytes=20_000, **SOUND)
+        log = replicated("one")
+        large = {"answer": "x" * 9_000}
+        seal(log, an_entry("e0", content=large))
+        head, lines = log.head, lines_of(log)
+        for name in ("e1", "e2"):
+            with pytest.raises(BudgetSpentError) as caught:
+                seal(log, an_entry(name, content=large))
+            assert caught.value.reason is Reason.STORAGE_FULL
+        assert (log.head, lines_of(log)) == (head, lines)
+        streams.change(replicated.stream, max_bytes=-1)
+        assert seal(log, an_entry("e2", content=large))[0].leaf_index == 2
+    assert log.find("default", "e1") == 1
+    assert lines_of(replicated("two")) == lines_of(log)
 
 
 def refused_with(opener: Opener, message: str) -> None:

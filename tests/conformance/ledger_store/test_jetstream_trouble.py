@@ -30,7 +30,7 @@ CALLERS = 6
 
 
 def test_a_batch_whose_acknowledgement_is_lost_is_there_once(
-    replicated: Opener, cluster: Cluster
+    replicated: Opener, cluster: Cluster, caplog: pytest.LogCaptureFixture
 ) -> None:
     with closing(Proxy(cluster.nodes[0].client_port)) as proxy:
         log = replicated(storage=replicated.storage(servers=(proxy.url,)))
@@ -39,6 +39,7 @@ def test_a_batch_whose_acknowledgement_is_lost_is_there_once(
         (receipt,) = seal(log, an_entry("e1", subject="ann"))
         assert proxy.lost.is_set()
         assert receipt.leaf_index == 1
+        assert "the connection to NATS is lost" in caplog.messages
         assert seal(log, an_entry("e2", subject="ann"))[0].leaf_index == 2
         with raw(cluster.urls) as streams:
             assert len(streams.payloads(replicated.stream)) == 3
@@ -123,7 +124,7 @@ def test_a_server_that_is_killed_under_load_takes_nothing_along(
 def test_without_a_majority_appends_fail_and_go_on_when_it_is_back(
     replicated: Opener, cluster: Cluster
 ) -> None:
-    log = replicated("one", storage=replicated.storage(timeout_s=2.0))
+    log = replicated("one", storage=replicated.storage(timeout_s=1.0))
     until_ready(log, "e0")
     before = log.head, lines_of(log)
     down = cluster.nodes[:2]

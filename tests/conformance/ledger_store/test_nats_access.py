@@ -61,6 +61,13 @@ def test_a_password_is_taken_from_the_url(serve: Serve) -> None:
         assert "secret" not in refused(wrong)
 
 
+def test_a_connection_that_is_closed_is_not_said_to_be_lost(
+    serve: Serve, caplog: pytest.LogCaptureFixture
+) -> None:
+    connect(serve("max_payload: 2MB"))
+    assert not caplog.records
+
+
 def encode(kind: int, key: bytes) -> str:
     """Returns a key as NATS writes it, with its kind and a checksum."""
     head = bytes([kind << 3]) if kind != SEED else bytes([SEED << 3 | USER >> 2, (USER & 3) << 6])

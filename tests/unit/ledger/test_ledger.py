@@ -54,7 +54,7 @@ def open_ledger(root: Path, division: Division, clock: Clock, max_logs: int = 8)
         BASE,
         division,
         open_log=open_log,
-        open_subjects=lambda directory: LocalStorage().open_keys(directory, os.urandom),
+        open_subjects=lambda name: LocalStorage().open_keys(name.shard_directory(root), os.urandom),
         start_committer=lambda log: Committer(log.commit, max_queued=10),
         now_ns=clock,
         max_logs=max_logs,
@@ -201,7 +201,7 @@ def test_a_rotated_key_is_sealed_by_the_log_itself(tmp_path: Path, clock: Clock)
             open_log=lambda _name, subjects: Log(
                 name.directory(tmp_path), keys, now_ns=clock, random=os.urandom, subjects=subjects
             ),
-            open_subjects=lambda directory: LocalStorage().open_keys(directory, os.urandom),
+            open_subjects=lambda _name: LocalStorage().open_keys(tmp_path, os.urandom),
             start_committer=lambda log: Committer(log.commit, max_queued=10),
             now_ns=clock,
             max_logs=1,

@@ -7,6 +7,6 @@ of it at its start.
 """
 
 from arenalab.ledger.jetstream.settings import JetStreamSettings
-from arenalab.ledger.jetstream.storage import JetStreamStorage
+from arenalab.ledger.jetstream.storage import JetStreamLogs, JetStreamStorage
 
-__all__ = ["JetStreamSettings", "JetStreamStorage"]
+__all__ = ["JetStreamLogs", "JetStreamSettings", "JetStreamStorage"]

@@ -15,9 +15,10 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Final
 
-from arenalab.ledger.disk import Disk
+from arenalab.ledger.disk import Disk, write_durably
 from arenalab.ledger.jetstream.stream import Message, Stream
 from arenalab.ledger.line import CheckpointLine, EntryLine, parse_line
+from arenalab.ledger.packing import PackedError, is_packed, packed_path, read_lines
 from arenalab.ledger.replay import Place
 from arenalab.ledger.scan import scan_segment
 from arenalab.ledger.segment_files import SegmentFiles
@@ -98,6 +99,9 @@ class JetStreamSegments(Segments):
             if kept.sequence != after:
                 raise _lost(self._stream.name, f"lacks message {after}")
             yield self._decode(kept.sequence, kept.message)
+
+    def write_again(self) -> None:
+        """Does nothing: what a failed sync lost here comes from the stream."""
 
     def roll(self) -> None:
         """Syncs the last segment, then starts a new one.
@@ -186,14 +190,31 @@ class JetStreamSegments(Segments):
         """Drops a segment without a batch: another process may not have begun it there."""
         self.cut(Place(len(self.files) - 1, 0), 0)
         super().close()
+        # First, so that no crash leaves a log whose last segment cannot be written.
+        if len(self.files) > 1:
+            self._sizes[-2] = self._open_again(self.files[-2])
         for path in (files.lines, files.content, files.index):
             path.unlink(missing_ok=True)
         for sizes in (self._sizes, self._content_sizes):
             sizes.pop()
         self.files.pop()
         if self.files:
-            self.files[-1].lines.chmod(0o600)  # it is open again
             self._open_last()
+
+    def _open_again(self, files: SegmentFiles) -> int:
+        """Makes a closed segment one that takes batches; returns the size of its lines."""
+        packed = packed_path(files.lines)
+        if not is_packed(files.lines):
+            files.lines.chmod(0o600)
+            return files.lines.stat().st_size
+        try:
+            lines = read_lines(files.lines)
+        except PackedError:
+            _logger.exception("%s cannot be read, the stream has what it had", packed.name)
+            lines = b""
+        write_durably(files.lines, lines)
+        packed.unlink()
+        return len(lines)
 
 
 def _encode(place: Place, content_offset: int, lines: bytes, content: bytes) -> bytes:

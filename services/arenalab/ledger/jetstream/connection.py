@@ -39,7 +39,12 @@ class Connection:
             NotReadyError: No server could be reached in time, or none let this one in.
             ConfigError: The credentials or certificates cannot be read.
         """
-        options = _options(settings)
+        options = _options(settings) | {
+            "error_cb": _on_error,
+            "disconnected_cb": self._on_disconnected,
+            "reconnected_cb": _on_reconnected,
+        }
+        self._is_closing = False
         self._loop = asyncio.new_event_loop()
         self._thread = threading.Thread(
             target=self._loop.run_forever, name="ledger-nats", daemon=True
@@ -47,7 +52,7 @@ class Connection:
         self._thread.start()
         self._client = Client()
         try:
-            self.call(self._client.connect(**options, error_cb=_log), settings.timeout_s)
+            self.call(self._client.connect(**options), settings.timeout_s)
         except BaseException as error:
             reason = self._client.last_error or error
             self.close()
@@ -83,6 +88,7 @@ class Connection:
 
     def close(self) -> None:
         """Closes the connection and ends the thread."""
+        self._is_closing = True
         try:
             self.call(self._client.close(), _CLOSE_S)
         except NotReadyError:
@@ -91,6 +97,10 @@ class Connection:
         self._loop.call_soon_threadsafe(self._loop.stop)
         self._thread.join()
         self._loop.close()
+
+    async def _on_disconnected(self) -> None:
+        if not self._is_closing:
+            _logger.warning("the connection to NATS is lost")
 
     async def _end(self) -> None:
         """Ends what the client left running."""
@@ -128,8 +138,13 @@ def _tls(settings: JetStreamSettings) -> ssl.SSLContext:
     return context
 
 
-async def _log(error: Exception) -> None:
-    _logger.warning("NATS: %s", _said(error))
+async def _on_error(error: Exception) -> None:
+    # Each failed try of an outage is one; that it began and ended is said below.
+    _logger.debug("NATS: %s", _said(error))
+
+
+async def _on_reconnected() -> None:
+    _logger.info("connected to NATS again")
 
 
 def _said(error: BaseException) -> str:

@@ -7,7 +7,7 @@ from typing import Final
 
 from arenalab.mesh import ConfigError
 
-_STREAM: Final = re.compile(r"[A-Za-z0-9_-]{1,64}")
+_STREAM: Final = re.compile(r"[A-Za-z0-9_-]{1,200}")
 _URL: Final = re.compile(r"(nats|tls)://[^\s/]+")
 _REPLICAS: Final = (1, 3, 5)  # what a Raft group can use
 
@@ -17,7 +17,7 @@ class JetStreamSettings:
     """One log in one cluster."""
 
     servers: tuple[str, ...] = field(repr=False)  # nats:// or tls:// URLs; may hold a password
-    stream: str = "ARENALAB_LEDGER"  # of the batches; the keys are in the stream STREAM_KEYS
+    stream: str = "ARENALAB_LEDGER"  # of one log's batches; of several, what all names begin with
     replicas: int = 3  # 1, 3 or 5; of a new stream, and the least of one that is there
     # Of one append, and of each step at the start. Above the nine seconds that a cluster
     # may take to elect a leader, so that the loss of a node is a wait and not an error.
@@ -32,7 +32,7 @@ class JetStreamSettings:
             raise ConfigError("the NATS servers must be URLs like nats://host:4222")
         if not _STREAM.fullmatch(self.stream):
             raise ConfigError(
-                f"a stream's name must be 1 to 64 of A-Z, a-z, 0-9, _ and -, got {self.stream!r}"
+                f"a stream's name must be 1 to 200 of A-Z, a-z, 0-9, _ and -, got {self.stream!r}"
             )
         if self.replicas not in _REPLICAS:
             raise ConfigError(f"replicas must be one of {_REPLICAS}, got {self.replicas}")

@@ -41,6 +41,7 @@ _T = TypeVar("_T")
 # The servers' error codes (server/errors.json of nats-server).
 _WRONG_LAST_SEQUENCE: Final = frozenset({10071, 10164})
 _FULL: Final = frozenset({10023, 10028, 10047, 10077})
+_IN_PROCESS: Final = 10158  # a message with this id
 _NO_MESSAGE: Final = frozenset({10037, 10043})
 _ID: Final = "Nats-Msg-Id"
 _EXPECTED: Final = "Nats-Expected-Last-Sequence"
@@ -100,6 +101,7 @@ class Stream:
         self._config = _config_of(name, settings.replicas, erasable=erasable)
         self._doubtful: deque[Message] = deque()
         self._settled: list[Kept] = []  # not told yet
+        self._forgotten_ids = 0  # of the first message in doubt
         state = self._run(self._open())
         self.last = state.last_seq  # of what is known to be there
         self.missing = state.last_seq - state.messages
@@ -242,6 +244,10 @@ class Stream:
             acknowledged = await self._publish(message, self.last)
             is_there = acknowledged.seq == self.last + 1
         except APIError as error:
+            if error.err_code == _IN_PROCESS:
+                # Servers of 2.11 say so for two minutes of a message that they refused.
+                # Under another id, its place still keeps it from being there twice.
+                self._forgotten_ids += 1
             if error.err_code not in _WRONG_LAST_SEQUENCE:
                 raise
             there = await self._get(self.last + 1)
@@ -259,13 +265,15 @@ class Stream:
 
     async def _publish(self, message: Message, after: int) -> PubAck:
         # The place is part of the id: what is said twice on purpose is kept twice.
-        headers = {_ID: f"{message.id}-{after}", _EXPECTED: str(after)}
+        name = f"{message.id}-{after}-{self._forgotten_ids}"
+        headers = {_ID: name, _EXPECTED: str(after)}
         return await self._js.publish(
             message.subject, message.payload, stream=self.name, headers=headers
         )
 
     def _take_first(self) -> None:
         self.last += 1
+        self._forgotten_ids = 0
         self._settled.append(Kept(self.last, self._doubtful.popleft()))
 
     async def _get(self, sequence: int) -> Message | None:
@@ -316,6 +324,28 @@ class Stream:
             Kept(message.metadata.sequence.stream, Message(message.subject, message.data))
             for message in found
         ]
+
+
+def stream_names(connection: Connection, timeout_s: float) -> list[str]:
+    """Returns the names of all streams that this user can see.
+
+    Raises:
+        NotReadyError: The cluster did not answer in time.
+    """
+    jetstream = connection.jetstream(timeout_s)
+
+    async def names() -> list[str]:
+        found: list[str] = []
+        try:
+            while some := await jetstream.streams_info(offset=len(found)):
+                found += [info.config.name or "" for info in some]
+        except (nats.errors.Error, OSError) as error:
+            raise NotReadyError(
+                f"NATS did not list its streams: {type(error).__name__}", service="nats"
+            ) from error
+        return found
+
+    return connection.call(names(), timeout_s)
 
 
 def _config_of(name: str, replicas: int, *, erasable: bool) -> StreamConfig:

@@ -155,7 +155,9 @@ class LedgerServiceServicer:
         Appending an entry_id again with the same entry returns the receipt of the
         leaf that is there. Errors: INVALID_ARGUMENT (INVALID_ARGUMENT, TOO_LARGE);
         RESOURCE_EXHAUSTED (STORAGE_FULL; nothing was kept), (OVERLOADED);
-        ABORTED (BUSY) when another process took the log over.
+        ABORTED (BUSY) when another process took the log over; UNAVAILABLE (NOT_READY)
+        when the storage elsewhere did not answer: the entry may have been kept, and
+        appending it again returns the leaf that it then has.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')

@@ -54,7 +54,9 @@ class LedgerServiceStub:
     Appending an entry_id again with the same entry returns the receipt of the
     leaf that is there. Errors: INVALID_ARGUMENT (INVALID_ARGUMENT, TOO_LARGE);
     RESOURCE_EXHAUSTED (STORAGE_FULL; nothing was kept), (OVERLOADED);
-    ABORTED (BUSY) when another process took the log over.
+    ABORTED (BUSY) when another process took the log over; UNAVAILABLE (NOT_READY)
+    when the storage elsewhere did not answer: the entry may have been kept, and
+    appending it again returns the leaf that it then has.
     """
     AppendStream: _grpc.StreamUnaryMultiCallable[_ledger_service_pb2.AppendStreamRequest, _ledger_service_pb2.AppendStreamResponse]
     """AppendStream seals many entries, in the order in which they come.
@@ -166,7 +168,9 @@ class LedgerServiceAsyncStub(LedgerServiceStub):
     Appending an entry_id again with the same entry returns the receipt of the
     leaf that is there. Errors: INVALID_ARGUMENT (INVALID_ARGUMENT, TOO_LARGE);
     RESOURCE_EXHAUSTED (STORAGE_FULL; nothing was kept), (OVERLOADED);
-    ABORTED (BUSY) when another process took the log over.
+    ABORTED (BUSY) when another process took the log over; UNAVAILABLE (NOT_READY)
+    when the storage elsewhere did not answer: the entry may have been kept, and
+    appending it again returns the leaf that it then has.
     """
     AppendStream: _aio.StreamUnaryMultiCallable[_ledger_service_pb2.AppendStreamRequest, _ledger_service_pb2.AppendStreamResponse]  # type: ignore[assignment]
     """AppendStream seals many entries, in the order in which they come.
@@ -281,7 +285,9 @@ class LedgerServiceServicer(metaclass=_abc_1.ABCMeta):
         Appending an entry_id again with the same entry returns the receipt of the
         leaf that is there. Errors: INVALID_ARGUMENT (INVALID_ARGUMENT, TOO_LARGE);
         RESOURCE_EXHAUSTED (STORAGE_FULL; nothing was kept), (OVERLOADED);
-        ABORTED (BUSY) when another process took the log over.
+        ABORTED (BUSY) when another process took the log over; UNAVAILABLE (NOT_READY)
+        when the storage elsewhere did not answer: the entry may have been kept, and
+        appending it again returns the leaf that it then has.
         """
 
     @_abc_1.abstractmethod
