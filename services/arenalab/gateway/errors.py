@@ -115,6 +115,7 @@ _BY_REASON: Final[dict[Reason, _Row]] = {
     Reason.UNKNOWN_SPAN: _Row(404, "span_not_found"),
     Reason.UNKNOWN_PREDICTION: _Row(404, "prediction_not_found"),
     Reason.UNKNOWN_LEAF: _Row(404, "leaf_not_found"),
+    Reason.UNKNOWN_LOG: _Row(404, "log_not_found"),
     Reason.BUSY: _Row(409, "busy"),
     Reason.OVERLOADED: _Row(429, "rate_limit_exceeded", retry_after_s=1),
     # These wait for an operator: retrying in seconds cannot help.
