@@ -74,11 +74,11 @@ def _alphas(results: Results) -> Iterator[str]:
     yield (
         "The measured risk has noise of its own. A violation is by noise where what the split "
         "serves is wrong in at most alpha of the cases over all questions, those that calibrate "
-        "and those that are evaluated: the bound held, and the draw put the errors into the "
-        "evaluated part. Noise allows: how many violations at the most a bound that is kept "
-        "exactly would show, P(Hypergeometric(n + m, b + c + 1, n) <= b) a split, for n answers "
-        "served in calibration, m in evaluation, b the most errors that pass, and c the whole "
-        "part of alpha m."
+        "and those that are evaluated: the bound held for the pool, and the draw put the errors "
+        "into the evaluated part. Noise allows: how many violations a bound that is kept exactly "
+        "would show in the worst pool, P(Hypergeometric(n + m, b + c + 1, n) <= b) a split, for "
+        "n answers served in calibration, m in evaluation, b the most errors that pass, and c the "
+        "whole part of alpha m."
     )
     yield ""
     yield (

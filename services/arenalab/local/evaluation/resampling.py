@@ -7,11 +7,12 @@ much another data set would.
 A violation is a split whose measured risk is above alpha. The bound speaks of the true risk, and
 the measured one has noise of its own, so that the share of violations may exceed delta where the
 bound is kept: up to 12 % at delta = 5 % where as many questions are evaluated as calibrate
-(`noise.py`). Two figures tell one from the other. A violation is `by_noise` where what the split
-serves is wrong in at most alpha of the cases over all questions, those of both parts: the pool is
-then all the traffic there is, its risk is known, and the bound held. Only the others, of which
-there may be a share delta, speak against it. And `noise_allows` is how many violations at the most
-an exact bound would show.
+(`noise.py`). Two figures stand beside them. A violation is `by_noise` where what the split
+serves is wrong in at most alpha of the cases over the questions of both parts: with the pool as all
+the traffic there is, the bound held. That is lenient, since the threshold was chosen on a part of
+the pool. `noise_allows` is how many violations an exact bound would show in the worst
+pool: more, beyond the chance of the number of splits, speak against the bound, and fewer prove
+nothing.
 """
 
 from collections.abc import Sequence
