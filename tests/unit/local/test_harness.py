@@ -12,7 +12,7 @@ from arenalab.contrast import ContrastKind, ContrastPair
 from arenalab.local.charts import has_matplotlib
 from arenalab.local.evaluation.contender import Memory
 from arenalab.local.evaluation.harness import Options, evaluate, evaluate_choices
-from arenalab.local.evaluation.report import markdown, write_report
+from arenalab.local.evaluation.report import beyond_delta, markdown, write_report
 from arenalab.local.evaluation.results import FLATTERY, Results
 from arenalab.local.evaluation.suites.choices import (
     ChoiceQuestion,
@@ -28,7 +28,10 @@ from tests.unit.local.word_embedder import WordEmbedder, made_up_task
 
 pytestmark = pytest.mark.slow
 OPTIONS = Options(alphas=(0.05, 0.2), resplits=10)
-ROW = {"alpha", "kind", "coverage", "risk", "violations", "resplits", "oracle"}
+ROW = {
+    *("alpha", "kind", "coverage", "risk", "violations", "resplits", "oracle"),
+    *("violations_by_noise", "violations_noise_allows"),
+}
 FIGURES = {"alphas", "ece", "brier", "auroc", "oos_auroc", "contrast_false_accept"}
 
 
@@ -158,6 +161,9 @@ def test_the_folder_holds_the_object_the_report_and_the_plots(
     assert "of 60 generated questions" in text
     assert "of the contrast questions answered falsely" in text
     assert "| arenalab | high_probability | 5% |" in text
+    rows = [line for line in text.splitlines() if line.startswith(("| arenalab | ", "| vcache | "))]
+    [head] = [line for line in text.splitlines() if line.endswith("| by noise | noise allows |")]
+    assert {line.count("|") for line in rows if " of " in line} == {head.count("|")}
     assert "vcache's own rule, errors among all requests" in text
     if not has_matplotlib():
         pytest.skip("matplotlib not found; source: pip install 'arenalab[eval]'")
@@ -166,6 +172,26 @@ def test_the_folder_holds_the_object_the_report_and_the_plots(
     for plot in plots:
         assert plot.read_bytes().startswith(b"\x89PNG")
         assert f"]({plot.name})" in text
+
+
+def test_more_violations_than_delta_are_set_beside_what_noise_allows(results: Results) -> None:
+    def sentences(violations: int) -> list[str]:
+        row = results.own.at(0.2, "high_probability")
+        assert row is not None
+        told = replace(
+            row,
+            violations=violations,
+            resplits=10,
+            violations_by_noise=1,
+            violations_noise_allows=1.2,
+        )
+        own = replace(results.own, alphas=[told])
+        return list(beyond_delta(replace(results, delta=0.1, own=own)))
+
+    [sentence] = sentences(2)
+    assert "2 of 10 splits" in sentence
+    assert "1 of them by the noise of measuring, which allows about 1 where" in sentence
+    assert not sentences(1)
 
 
 def test_the_curve_is_drawn_in_characters(results: Results) -> None:

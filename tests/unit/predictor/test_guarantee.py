@@ -1,5 +1,6 @@
 import math
 from fractions import Fraction
+from itertools import product
 
 import numpy as np
 import pytest
@@ -242,3 +243,46 @@ def test_the_bound_holds_in_all_but_delta_of_the_draws(shape: float) -> None:
             broken += risk > alpha
     # Three standard deviations above delta.
     assert broken / draws <= delta + 3 * math.sqrt(delta * (1 - delta) / draws)
+
+
+LEVELS = 3
+
+
+def _outcomes(size: int, alpha: float, delta: float) -> tuple[np.ndarray, np.ndarray]:
+    """Returns every calibration set as counts, and the level down to which its bound serves.
+
+    Counts are of right and wrong questions at each of three confidences, the highest first; -1
+    for a bound that is void.
+    """
+    counts = [c for c in product(range(size + 1), repeat=2 * LEVELS - 1) if sum(c) <= size]
+    every = [(*c, size - sum(c)) for c in counts]
+    levels = []
+    for each in every:
+        confidences = np.repeat(np.repeat([0.9, 0.6, 0.3], 2), each)
+        correct = np.repeat([True, False] * LEVELS, each)
+        threshold = bound_of(confidences, correct, alpha, delta).threshold
+        levels.append(-1 if threshold is None else [0.9, 0.6, 0.3].index(threshold))
+    return np.array(every), np.array(levels)
+
+
+@pytest.mark.parametrize(("alpha", "delta"), [(0.5, 0.26), (0.4, 0.37), (0.3, 0.35)])
+def test_the_true_risk_is_above_alpha_with_probability_delta_at_most(
+    alpha: float, delta: float
+) -> None:
+    """All calibration sets of a small size, each with its exact probability: no simulation."""
+    size = 7
+    counts, level = _outcomes(size, alpha, delta)
+    ways = np.array([math.factorial(size) / math.prod(map(math.factorial, c)) for c in counts])
+    rng = np.random.default_rng(13)
+    worst = 0.0
+    for spread in np.geomspace(0.3, 0.001, 1000):
+        share = rng.dirichlet(np.ones(LEVELS))
+        # Near alpha, where the bound is put to the test.
+        risk = np.clip(alpha + rng.normal(0.0, spread, LEVELS), 0.0, 1.0)
+        true_risk = np.cumsum(share * risk) / np.cumsum(share)
+        chances = np.column_stack([share * (1 - risk), share * risk]).ravel()
+        probability = ways * np.prod(chances**counts, axis=1)
+        assert probability.sum() == pytest.approx(1.0)
+        broken = np.append(true_risk > alpha, False)[level]
+        worst = max(worst, float(probability[broken].sum()))
+    assert delta / 2 < worst <= delta  # and the bound is not kept by serving nothing

@@ -71,14 +71,40 @@ def _alphas(results: Results) -> Iterator[str]:
         "contender above every wrong one."
     )
     yield ""
-    yield "| contender | kind | alpha | coverage | of oracle | risk | violations |"
-    yield "|---|---|---|---|---|---|---|"
+    yield (
+        "The measured risk has noise of its own. A violation is by noise where what the split "
+        "serves is wrong in at most alpha of the cases over all questions, those that calibrate "
+        "and those that are evaluated: the bound held for the pool, and the draw put the errors "
+        "into the evaluated part. Noise allows: how many violations a bound that is kept exactly "
+        "would show in the worst pool, P(Hypergeometric(n + m, b + c + 1, n) <= b) a split, for "
+        "n answers served in calibration, m in evaluation, b the most errors that pass, and c the "
+        "whole part of alpha m."
+    )
+    yield ""
+    yield (
+        "| contender | kind | alpha | coverage | of oracle | risk | violations | by noise "
+        "| noise allows |"
+    )
+    yield "|---|---|---|---|---|---|---|---|---|"
     for one in results.everyone:
         for row in one.alphas:
             yield f"| {one.name} | {row.kind} | {row.alpha:.0%} | {_alpha_cells(row)} |"
-    for sentence in other_promises(results):
+    for sentence in [*beyond_delta(results), *other_promises(results)]:
         yield ""
         yield sentence
+
+
+def beyond_delta(results: Results) -> Iterator[str]:
+    """Yields a sentence on each alpha at which more than delta of the splits violate ours."""
+    for row in results.own.alphas:
+        allowed = row.violations_noise_allows
+        if allowed is None or (row.violations or 0) <= results.delta * row.resplits:
+            continue
+        yield (
+            f"At alpha = {row.alpha:.0%} {row.violations} of {row.resplits} splits measure a risk "
+            f"above alpha: {row.violations_by_noise} of them by the noise of measuring, which "
+            f"allows about {allowed:.0f} where the bound is kept exactly."
+        )
 
 
 def other_promises(results: Results) -> Iterator[str]:
@@ -105,12 +131,18 @@ def _falsely(rate: float | None) -> str:
 
 def _alpha_cells(row: AlphaFigures) -> str:
     if row.coverage is None:
-        return "not computed | | | "
+        return "not computed | | | | | "
     return (
         f"{percent(row.coverage)}{_spread(row.coverage_interval)} | {of_oracle(row)} | "
         f"{percent(row.risk, 2)}{_spread(row.risk_interval, 2)} | "
-        f"{row.violations} of {row.resplits}"
+        f"{row.violations} of {row.resplits} | {_noise_cells(row)}"
     )
+
+
+def _noise_cells(row: AlphaFigures) -> str:
+    by_noise, allowed = row.violations_by_noise, row.violations_noise_allows
+    cells = "-" if by_noise is None else f"{by_noise}", "-" if allowed is None else f"{allowed:.0f}"
+    return " | ".join(cells)
 
 
 def of_oracle(row: AlphaFigures) -> str:

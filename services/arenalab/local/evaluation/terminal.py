@@ -8,7 +8,13 @@ from rich.table import Column, Table
 
 from arenalab.local.charts import Chart
 from arenalab.local.evaluation.curves import risk_coverage
-from arenalab.local.evaluation.report import before_labels, other_promises, percent, quality_cells
+from arenalab.local.evaluation.report import (
+    before_labels,
+    beyond_delta,
+    other_promises,
+    percent,
+    quality_cells,
+)
 from arenalab.local.evaluation.resampling import AlphaFigures
 from arenalab.local.evaluation.results import FLATTERY, Results
 from arenalab.predictor.guarantee import Kind
@@ -24,7 +30,7 @@ def show(results: Results, console: Console) -> None:
         f"to calibrate, seed {results.seed}"
     )
     console.print(_alphas(results))
-    for sentence in other_promises(results):
+    for sentence in [*beyond_delta(results), *other_promises(results)]:
         console.print(sentence, markup=False)
     console.print(_quality(results))
     if before := before_labels(results.own):
