@@ -39,6 +39,9 @@ _LEAF_NAME: Final = b'","leaf":'
 _END: Final = b'"v":2}}'
 _FRAME: Final = _CONTENT + _KEY + _LEAF_NAME + _END
 _LONGEST_PLACE: Final = 64
+# The most that a line has from `sealed` on. Before it, and within this, stands the scope,
+# which cannot hold a quotation mark: the first match is the field.
+_SEALED_WITHIN: Final = 246
 _HASH_AT: Final = len(_HASH)
 _KEY_AT: Final = _HASH_AT + HEX_HASH + len(_KEY)
 _LEAF_AT: Final = _KEY_AT + 2 * KEY_ID_BYTES + len(_LEAF_NAME)
@@ -120,7 +123,7 @@ def scan(data: bytes, content: memoryview, first: int, content_start: int = 0) -
         if at < 0:
             break
         sealed = content[at - content_start : at - content_start + size]
-        behind = data.rfind(SEALED, head, end) + len(SEALED)
+        behind = find(SEALED, end - _SEALED_WITHIN, end) + len(SEALED)
         digests.append(hashed(_LEAF + data[head + _LEAF_AT : end - 1]).digest())
         read.said.append(data[head + _HASH_AT : head + _HASH_AT + HEX_HASH])
         read.sealed_hashes.append(hashed(sealed).digest())

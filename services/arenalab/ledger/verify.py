@@ -23,7 +23,7 @@ from pathlib import Path
 from typing import Final
 
 from arenalab.ledger.high_water import read_high_water
-from arenalab.ledger.packing import lines_bytes, read_lines
+from arenalab.ledger.packing import lines_bytes, open_lines
 from arenalab.ledger.replay import Problem, Replay, Replayed
 from arenalab.ledger.scan import Scanned, scan_segment
 from arenalab.ledger.segment_files import SegmentFiles, list_segments
@@ -150,8 +150,8 @@ def _read(
 
 def _first_leaf(files: SegmentFiles) -> int:
     """Returns the index in a segment's first line; what is not there is found out later."""
-    first_line = read_lines(files.lines).partition(b"\n")[0]
-    found = _INDEX.match(first_line)
+    with open_lines(files.lines) as file:
+        found = _INDEX.match(file.readline(1 << 20))
     return int(found[1]) if found else 0
 
 

@@ -15,6 +15,7 @@ from arenalab.ledger.line import (
     encode_entry,
     parse_line,
 )
+from arenalab.ledger.scan import scan
 from arenalab.proof import leaf_hash
 
 from .conftest import SIGNER, an_entry
@@ -81,3 +82,22 @@ def test_a_checkpoint_spelled_otherwise_is_no_line(data: st.DataObject) -> None:
 def test_any_bytes_are_a_line_or_none(data: bytes) -> None:
     assert parse_line(data) is None
     assert parse_line(b'{"checkpoint":"' + data) is None or b'"}\n' in data
+
+
+@given(
+    trace_id=st.sampled_from(["", "ab" * 16]),
+    when=st.sampled_from(["2026-01-01T00:00:00Z", "2026-01-01T00:00:00.000000001Z"]),
+    tenant=st.sampled_from(["t", "t" * 64]),
+)
+def test_the_quick_reading_finds_the_private_parts_hash(
+    trace_id: str, when: str, tenant: str
+) -> None:
+    facts = '{"z":{"sealed":"' + "0" * 64 + '"}}'
+    entry = an_entry(facts_json=facts, trace_id=trace_id, tenant=tenant, parent_id='"sealed":"')
+    sealed, salt = encrypt(entry, KEY, random.Random(1).randbytes)
+    leaf = leaf_of(entry, salt, sealed, index=0, when=when)
+    line = encode_entry(leaf, leaf_hash(leaf), KEY.key_id, 0, len(sealed))
+    found = scan(line + encode_checkpoint(NOTE), memoryview(sealed), 0)
+    assert found.is_whole
+    assert bytes(found.hashes) == leaf_hash(leaf)
+    assert not scan(line + encode_checkpoint(NOTE), memoryview(sealed[:-1] + b"\0"), 0).is_whole
