@@ -38,7 +38,7 @@ def verify_content(receipt: Receipt, salt: bytes, name: str, text: str) -> None:
     if len(salt) != SALT_BYTES:
         raise ReceiptError(f"the salt must be {SALT_BYTES} bytes, got {len(salt)}")
     try:
-        sealed = json.loads(receipt.leaf)["content"][name]
+        sealed = json.loads(receipt.leaf)["commitments"][name]
     except (ValueError, LookupError, TypeError) as error:
         raise ReceiptError(f"the leaf commits to no content called {name!r}") from error
     if sealed != content_commitment(salt, name, text):

@@ -14,9 +14,10 @@ Standard library and blake3 only, so that a process which verifies starts quickl
 
 import mmap
 from array import array
+from collections.abc import Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Final
+from typing import BinaryIO, Final
 
 from blake3 import blake3
 
@@ -27,7 +28,7 @@ from arenalab.ledger.line import (
     CheckpointLine,
     parse_line,
 )
-from arenalab.ledger.packing import PackedError, read_lines
+from arenalab.ledger.packing import PackedError, is_packed, read_lines
 
 KEY_ID_BYTES: Final = 16
 _LEAF: Final = b"\x00"
@@ -39,6 +40,7 @@ _LEAF_NAME: Final = b'","leaf":'
 _END: Final = b'"v":2}}'
 _FRAME: Final = _CONTENT + _KEY + _LEAF_NAME + _END
 _LONGEST_PLACE: Final = 64
+_BLOCK_BYTES: Final = 1 << 20
 # The most that a line has from `sealed` on. Before it, and within this, stands the scope,
 # which cannot hold a quotation mark: the first match is the field.
 _SEALED_WITHIN: Final = 246
@@ -79,18 +81,42 @@ class Scanned:
 def scan_segment(lines: Path, content: Path, first: int) -> Scanned:
     """Reads the lines of a segment, compressed or not, whose first leaf should be `first`."""
     try:
-        data = read_lines(lines)
-    except PackedError:
-        return Scanned(first)
-    try:
         with content.open("rb") as file, mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ) as at:
             view = memoryview(at)
             try:
-                return scan(data, view, first)
+                return _scan_lines(lines, view, first)
             finally:
                 view.release()
     except (FileNotFoundError, ValueError):  # no content, or none yet: an empty file
-        return scan(data, memoryview(_NOTHING), first)
+        return _scan_lines(lines, memoryview(_NOTHING), first)
+
+
+def _scan_lines(lines: Path, content: memoryview, first: int) -> Scanned:
+    scanner = _Scanner(content, first, 0)
+    try:
+        if is_packed(lines):
+            scanner.take(read_lines(lines))
+        else:
+            with lines.open("rb") as file:
+                for block in _blocks_of(file):
+                    scanner.take(block)
+    except PackedError:
+        return Scanned(first)
+    return scanner.finish()
+
+
+def _blocks_of(file: BinaryIO) -> Iterator[bytes]:
+    """Yields whole lines, about a megabyte at a time: memory that is used again is fast."""
+    rest = b""
+    while read := file.read(_BLOCK_BYTES):
+        cut = read.rfind(b"\n") + 1
+        if cut:
+            yield rest + read[:cut]
+            rest = read[cut:]
+        else:
+            rest += read
+    if rest:
+        yield rest
 
 
 def scan(data: bytes, content: memoryview, first: int, content_start: int = 0) -> Scanned:
@@ -102,49 +128,79 @@ def scan(data: bytes, content: memoryview, first: int, content_start: int = 0) -
         first: The leaf that should come first.
         content_start: Where `content` starts in the segment's content file.
     """
-    found = Scanned(first)
-    read = _Read()
-    # One loop over the bytes, with its names bound and no line cut out: most of a
-    # verification's own time is spent here.
-    find, hashed = data.find, blake3
-    digests, offsets = read.digests, found.offsets
-    offset = 0
-    while (end := find(b"\n", offset)) >= 0:
-        head = find(_HASH, offset, offset + _LONGEST_PLACE)
-        if head < 0:
-            note = _note_of(data[offset:end])
-            if note is None:
+    scanner = _Scanner(content, first, content_start)
+    scanner.take(data)
+    return scanner.finish()
+
+
+class _Scanner:
+    """Reads a segment block by block, until something is irregular."""
+
+    def __init__(self, content: memoryview, first: int, content_start: int) -> None:
+        self._content = content
+        self._content_start = content_start
+        self._found = Scanned(first)
+        self._read_bytes = 0  # of regular lines
+        self._total_bytes = 0
+        self._holds = True
+
+    def take(self, block: bytes) -> None:
+        """Reads the next lines."""
+        self._total_bytes += len(block)
+        if self._holds and self._read_bytes == self._total_bytes - len(block):
+            read = _Read()
+            self._read_bytes += self._lines(block, read)
+            self._found.hashes += b"".join(read.digests)
+            self._holds = read.holds()
+
+    def _lines(self, data: bytes, read: "_Read") -> int:
+        """Reads lines; returns where it stopped."""
+        # One loop over the bytes, with its names bound and no line cut out: most of a
+        # verification's own time is spent here.
+        find, hashed, content = data.find, blake3, self._content
+        digests, offsets, start = read.digests, self._found.offsets, self._read_bytes
+        content_start = self._content_start
+        offset = 0
+        while (end := find(b"\n", offset)) >= 0:
+            head = find(_HASH, offset, offset + _LONGEST_PLACE)
+            if head < 0:
+                note = _note_of(data[offset:end])
+                if note is None:
+                    break
+                offset = end + 1
+                size = self._found.first + len(offsets)
+                self._found.batches.append(Batch(size, note, start + offset))
+                continue
+            at, length = _place_of(data[offset + len(_CONTENT) : head])
+            if at < 0:
                 break
+            sealed = content[at - content_start : at - content_start + length]
+            behind = find(SEALED, end - _SEALED_WITHIN, end) + len(SEALED)
+            digests.append(hashed(_LEAF + data[head + _LEAF_AT : end - 1]).digest())
+            read.said.append(data[head + _HASH_AT : head + _HASH_AT + HEX_HASH])
+            read.sealed_hashes.append(hashed(sealed).digest())
+            read.sealed_said.append(data[behind : behind + HEX_HASH])
+            read.keys.append(bytes(sealed[:KEY_ID_BYTES]))
+            read.keys_said.append(data[head + _KEY_AT : head + _KEY_AT + 2 * KEY_ID_BYTES])
+            read.frames += (
+                data[offset : offset + len(_CONTENT)],
+                data[head + _HASH_AT + HEX_HASH : head + _KEY_AT],
+                data[head + _KEY_AT + 2 * KEY_ID_BYTES : head + _LEAF_AT],
+                data[end - len(_END) : end],
+            )
+            offsets.append(start + offset)
             offset = end + 1
-            found.batches.append(Batch(first + len(digests), note, offset))
-            continue
-        place = data[offset + len(_CONTENT) : head]
-        at, size = _place_of(place)
-        if at < 0:
-            break
-        sealed = content[at - content_start : at - content_start + size]
-        behind = find(SEALED, end - _SEALED_WITHIN, end) + len(SEALED)
-        digests.append(hashed(_LEAF + data[head + _LEAF_AT : end - 1]).digest())
-        read.said.append(data[head + _HASH_AT : head + _HASH_AT + HEX_HASH])
-        read.sealed_hashes.append(hashed(sealed).digest())
-        read.sealed_said.append(data[behind : behind + HEX_HASH])
-        read.keys.append(bytes(sealed[:KEY_ID_BYTES]))
-        read.keys_said.append(data[head + _KEY_AT : head + _KEY_AT + 2 * KEY_ID_BYTES])
-        read.frames += (
-            data[offset : offset + len(_CONTENT)],
-            data[head + _HASH_AT + HEX_HASH : head + _KEY_AT],
-            data[head + _KEY_AT + 2 * KEY_ID_BYTES : head + _LEAF_AT],
-            data[end - len(_END) : end],
-        )
-        offsets.append(offset)
-        offset = end + 1
-    if not read.holds():  # where it does not is for the careful reading to say
-        return Scanned(first)
-    found.hashes += b"".join(digests)
-    end = found.batches[-1].end if found.batches else 0
-    found.is_whole = offset == len(data) == end
-    _forget_open_batch(found)
-    return found
+        return offset
+
+    def finish(self) -> Scanned:
+        """Returns what was found; where a hash does not hold, the careful reading says more."""
+        found = self._found
+        if not self._holds:
+            return Scanned(found.first)
+        end = found.batches[-1].end if found.batches else 0
+        found.is_whole = self._read_bytes == self._total_bytes == end
+        _forget_open_batch(found)
+        return found
 
 
 def _place_of(text: bytes) -> tuple[int, int]:

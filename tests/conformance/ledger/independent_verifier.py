@@ -56,5 +56,5 @@ def verify(v: dict[str, Any]) -> None:
     need(r["log_public_key"] in v["keys"]["verifier_keys"], "key of the receipt")
     need(hashed == digest(b"\0", leaf), "leaf hash")
     need(climb(r["leaf_index"], n, hashed, path) == top and not path, "receipt")
-    need(json.loads(leaf)["content"]["answer"] == v["commitments"][0]["value"], "content")
+    need(json.loads(leaf)["commitments"]["answer"] == v["commitments"][0]["value"], "content")
 if __name__ == "__main__": verify(json.load(sys.stdin))

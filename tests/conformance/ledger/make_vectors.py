@@ -18,6 +18,8 @@ import json
 from pathlib import Path
 from typing import Any, Final
 
+from blake3 import blake3
+
 from arenalab.proof import (
     EMPTY_ROOT,
     Checkpoint,
@@ -105,9 +107,25 @@ def vectors() -> dict[str, Any]:
 
 
 def _sealed_leaf() -> bytes:
+    # A leaf as the ledger seals it (version 2). The private part that `sealed` is the hash
+    # of would lie beside the log, encrypted; here it is empty.
     sealed = {
-        "content": {"answer": _answer_commitment()},
+        "commitments": {"answer": _answer_commitment()},
+        "config_digest": "",
+        "dataset_version": "ab" * 32,
+        "entry_id": "prediction-1",
+        "evidence_ids": ["0198a1b2-0000-7000-8000-000000000001"],
+        "facts": {"confidence": 0.97, "route": "memory"},
+        "index": SIZES - 1,
+        "kind": "prediction",
+        "model_digest": "",
+        "parent_id": "",
+        "scope": "default",
+        "sealed": blake3(b"").hexdigest(),
         "subject": subject_commitment(SALT, SUBJECT),
+        "time": "2026-01-01T00:00:00Z",
+        "trace_id": "0123456789abcdef" * 2,
+        "v": 2,
     }
     return json.dumps(sealed, separators=(",", ":"), sort_keys=True).encode()
 

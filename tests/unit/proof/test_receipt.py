@@ -133,7 +133,9 @@ def test_receipts_are_values(small_log: SmallLog) -> None:
 
 def test_a_receipt_proves_the_very_text() -> None:
     salt = b"s" * 32
-    leaf = json.dumps({"content": {"answer": content_commitment(salt, "answer", "Yes.")}}).encode()
+    leaf = json.dumps(
+        {"commitments": {"answer": content_commitment(salt, "answer", "Yes.")}}
+    ).encode()
     receipt = Receipt(0, leaf, b"", (), "", "")
     verify_content(receipt, salt, "answer", "Yes.")
     for forged in ((salt, "answer", "No."), (b"t" * 32, "answer", "Yes."), (salt, "x", "Yes.")):
