@@ -7,7 +7,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from arenalab.ledger.committer import Committer
@@ -96,6 +96,7 @@ def test_each_scope_has_a_log_with_a_tree_and_a_key_of_its_own(
         assert (found.valid, found.entries) == (True, 1)
 
 
+@settings(max_examples=20)
 @given(st.lists(st.from_regex(r"[a-z0-9_-]{1,64}", fullmatch=True), min_size=20, unique=True))
 def test_shards_are_fixed_by_the_scope_alone(tenants: list[str]) -> None:
     division = Division.parse("shards:4", "none")
