@@ -10,7 +10,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Final
 
-from arenalab.ledger.disk import Disk, sync_directory
+from arenalab.ledger.disk import write_all, write_durably
 from arenalab.ledger.entry import Randomness
 from arenalab.ledger.key_records import KEY_BYTES, RECORD_BYTES, KeyRecord
 from arenalab.mesh import DataLossError, Reason
@@ -42,16 +42,8 @@ class KeyFile:
         self.secret = header[len(_MAGIC) : len(_MAGIC) + KEY_BYTES]
 
     def _create(self, random: Randomness) -> None:
-        aside = self._path.with_suffix(".new")
-        fd = os.open(aside, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600)
-        try:
-            header = _MAGIC + random(KEY_BYTES)
-            Disk().write_all(fd, header.ljust(RECORD_BYTES, b"\0"))
-            os.fsync(fd)
-        finally:
-            os.close(fd)
-        aside.replace(self._path)
-        sync_directory(self._path.parent)
+        header = _MAGIC + random(KEY_BYTES)
+        write_durably(self._path, header.ljust(RECORD_BYTES, b"\0"))
 
     def load(self) -> list[KeyRecord]:
         """Returns all records, once a torn end is cut off.
@@ -88,7 +80,7 @@ class KeyFile:
         end = (1 + self._count) * RECORD_BYTES
         try:
             os.lseek(self._fd, end, os.SEEK_SET)
-            Disk().write_all(self._fd, b"".join(record.encode() for record in records))
+            write_all(self._fd, b"".join(record.encode() for record in records))
             os.fsync(self._fd)
         except OSError:
             os.ftruncate(self._fd, end)

@@ -74,15 +74,6 @@ def create_signing_key(path: Path, random: Callable[[int], bytes] = os.urandom) 
     create_seed(path, random(SEED_BYTES))
 
 
-def load_signer(path: Path, origin: str) -> Signer:
-    """Returns the signer of the log called `origin`, without any earlier key.
-
-    Raises:
-        PreconditionError: MISSING_KEY; the file is not there or holds no seed.
-    """
-    return Signer(origin, read_seed(path))
-
-
 def load_key_ring(path: Path, origin: str, *, seed_hex: str = "", now: datetime) -> KeyRing:
     """Returns the keys of the log called `origin`; ends an overlap that is over.
 

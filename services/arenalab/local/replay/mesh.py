@@ -110,15 +110,15 @@ def _scratch(home: Home, when: datetime) -> Iterator[Home]:
 
 def _cut_labels(path: Path, until_s: float) -> None:
     """Leaves the labels that were there at a time: later ones moved the running tests since."""
-    kept = []
-    for line in path.read_bytes().splitlines(keepends=True):
-        try:
-            if json.loads(line).get("at", 0) > until_s:
-                continue
-        except (ValueError, AttributeError):
-            pass  # as the predictor does: reported there, and not used
-        kept.append(line)
-    path.write_bytes(b"".join(kept))
+    lines = path.read_bytes().splitlines(keepends=True)
+    path.write_bytes(b"".join(line for line in lines if not _is_later(line, until_s)))
+
+
+def _is_later(line: bytes, until_s: float) -> bool:
+    try:
+        return bool(json.loads(line).get("at", 0) > until_s)
+    except (ValueError, AttributeError):  # kept: the predictor reports it, and leaves it out
+        return False
 
 
 async def _load(running: Running, sealed: SealedAnswer) -> None:
