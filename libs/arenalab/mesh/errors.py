@@ -61,6 +61,7 @@ class Reason(StrEnum):
     CONTRAST_RISK = auto()
     UNKNOWN_PREDICTION = auto()
     UNKNOWN_LOG = auto()
+    SPEND_CAP = auto()
 
 
 class MeshError(Exception):

@@ -117,6 +117,8 @@ _BY_REASON: Final[dict[Reason, _Row]] = {
     Reason.UNKNOWN_LEAF: _Row(404, "leaf_not_found"),
     Reason.UNKNOWN_LOG: _Row(404, "log_not_found"),
     Reason.BUSY: _Row(409, "busy"),
+    # The code that clients know for money that is spent: waiting a second does not help.
+    Reason.SPEND_CAP: _Row(429, "insufficient_quota", should_retry=False),
     Reason.OVERLOADED: _Row(429, "rate_limit_exceeded", retry_after_s=1),
     # These wait for an operator: retrying in seconds cannot help.
     Reason.NO_DATASET: _Row(503, "no_dataset", should_retry=False),

@@ -25,55 +25,59 @@ _sym_db = _symbol_database.Default()
 from google.protobuf import timestamp_pb2 as google_dot_protobuf_dot_timestamp__pb2
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n#arenalab/api/common/v1/answer.proto\x12\x16\x61renalab.api.common.v1\x1a\x1fgoogle/protobuf/timestamp.proto\"\xa5\x02\n\x08\x45vidence\x12\x0f\n\x07span_id\x18\x01 \x01(\t\x12\x10\n\x08question\x18\x02 \x01(\t\x12\x0f\n\x07outcome\x18\x03 \x01(\t\x12\x12\n\nsimilarity\x18\x04 \x01(\x01\x12\x1a\n\x12\x63ontext_similarity\x18\x05 \x01(\x01\x12\x0e\n\x06weight\x18\x06 \x01(\x01\x12\x0e\n\x06\x64omain\x18\x07 \x01(\t\x12\x18\n\x10trajectory_depth\x18\x08 \x01(\r\x12\x1f\n\x17trajectory_completeness\x18\n \x01(\x01\x12\x1e\n\x16trajectory_is_fragment\x18\x0b \x01(\x08\x12(\n\x04when\x18\x0c \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12\x10\n\x08supports\x18\t \x01(\x08\"*\n\x08Sentence\x12\x0c\n\x04text\x18\x01 \x01(\t\x12\x10\n\x08span_ids\x18\x02 \x03(\t\"b\n\x0b\x41lternative\x12\x0f\n\x07outcome\x18\x01 \x01(\t\x12\r\n\x05share\x18\x02 \x01(\x01\x12\x0f\n\x07support\x18\x03 \x01(\r\x12\x10\n\x08span_ids\x18\x04 \x03(\t\x12\x10\n\x08wordings\x18\x05 \x01(\r\"\xbf\x03\n\tGuarantee\x12\x37\n\x06status\x18\x01 \x01(\x0e\x32\'.arenalab.api.common.v1.GuaranteeStatus\x12\x33\n\x04kind\x18\x02 \x01(\x0e\x32%.arenalab.api.common.v1.GuaranteeKind\x12\r\n\x05\x61lpha\x18\x03 \x01(\x01\x12\r\n\x05\x64\x65lta\x18\x04 \x01(\x01\x12\x16\n\tthreshold\x18\x05 \x01(\x01H\x00\x88\x01\x01\x12\x18\n\x10\x63\x61libration_size\x18\x06 \x01(\r\x12\x1a\n\x12\x63\x61libration_served\x18\x07 \x01(\r\x12\x1a\n\x12\x63\x61libration_errors\x18\x08 \x01(\r\x12\x18\n\x10risk_upper_bound\x18\t \x01(\x01\x12\x37\n\x05\x62\x61sis\x18\n \x01(\x0e\x32(.arenalab.api.common.v1.CalibrationBasis\x12\x35\n\x05scope\x18\x0b \x01(\x0e\x32&.arenalab.api.common.v1.GuaranteeScope\x12\r\n\x05group\x18\x0c \x01(\t\x12\x15\n\rstatus_reason\x18\r \x01(\tB\x0c\n\n_threshold\"\x97\x01\n\rGuaranteeTest\x12\x0c\n\x04name\x18\x01 \x01(\t\x12\x0f\n\x07\x65_value\x18\x02 \x01(\x01\x12\x0c\n\x04peak\x18\x03 \x01(\x01\x12\x13\n\x0b\x64\x65grades_at\x18\x04 \x01(\x01\x12\x15\n\x08voids_at\x18\x05 \x01(\x01H\x00\x88\x01\x01\x12\x10\n\x08observed\x18\x06 \x01(\x04\x12\x0e\n\x06\x65rrors\x18\x07 \x01(\x04\x42\x0b\n\t_voids_at\"J\n\nOutcomeSet\x12\x10\n\x08outcomes\x18\x01 \x03(\t\x12\x10\n\x08\x63overage\x18\x02 \x01(\x01\x12\x18\n\x10\x63\x61libration_size\x18\x03 \x01(\r\"\xcd\x01\n\nAbstention\x12\x35\n\x06reason\x18\x01 \x01(\x0e\x32%.arenalab.api.common.v1.AbstainReason\x12\x13\n\x0b\x65xplanation\x18\x02 \x01(\t\x12\x0e\n\x06wanted\x18\x03 \x01(\t\x12\x31\n\x07nearest\x18\x04 \x03(\x0b\x32 .arenalab.api.common.v1.Evidence\x12\x30\n\x04\x64\x61ta\x18\x05 \x03(\x0b\x32\".arenalab.api.common.v1.WantedData\"\x8d\x01\n\nWantedData\x12\x30\n\x04kind\x18\x01 \x01(\x0e\x32\".arenalab.api.common.v1.WantedKind\x12\r\n\x05\x63ount\x18\x02 \x01(\r\x12\x0f\n\x07outcome\x18\x03 \x01(\t\x12\x0e\n\x06\x64omain\x18\x04 \x01(\t\x12\x0e\n\x06\x61\x63tion\x18\x05 \x01(\t\x12\r\n\x05terms\x18\x06 \x03(\t\"\xa1\x02\n\x12\x43\x61librationSummary\x12\x34\n\tguarantee\x18\x01 \x01(\x0b\x32!.arenalab.api.common.v1.Guarantee\x12\x10\n\x08\x63overage\x18\x02 \x01(\x01\x12\"\n\x1a\x65xpected_calibration_error\x18\x03 \x01(\x01\x12\r\n\x05\x62rier\x18\x04 \x01(\x01\x12\x10\n\x08\x65xamples\x18\x05 \x01(\r\x12=\n\x08\x63ontrast\x18\x06 \x01(\x0b\x32+.arenalab.api.common.v1.ContrastCertificate\x12?\n\x0f\x63ontext_weights\x18\x07 \x01(\x0b\x32&.arenalab.api.common.v1.ContextWeights\"\xcf\x01\n\x13\x43ontrastCertificate\x12\x33\n\x05total\x18\x01 \x01(\x0b\x32$.arenalab.api.common.v1.ContrastRate\x12\x35\n\x07\x62y_kind\x18\x02 \x03(\x0b\x32$.arenalab.api.common.v1.ContrastRate\x12\x11\n\totherwise\x18\x03 \x01(\r\x12\x39\n\x08\x65xamples\x18\x04 \x03(\x0b\x32\'.arenalab.api.common.v1.ContrastExample\"|\n\x0c\x43ontrastRate\x12\x0c\n\x04kind\x18\x01 \x01(\t\x12\r\n\x05pairs\x18\x02 \x01(\r\x12\x15\n\rfalse_accepts\x18\x03 \x01(\r\x12\x11\n\x04rate\x18\x04 \x01(\x01H\x00\x88\x01\x01\x12\r\n\x05lower\x18\x05 \x01(\x01\x12\r\n\x05upper\x18\x06 \x01(\x01\x42\x07\n\x05_rate\"B\n\x0f\x43ontrastExample\x12\x0c\n\x04kind\x18\x01 \x01(\t\x12\x10\n\x08question\x18\x02 \x01(\t\x12\x0f\n\x07variant\x18\x03 \x01(\t\"\xcf\x01\n\x0e\x43ontextWeights\x12\x34\n\x05\x66ixed\x18\x01 \x01(\x0b\x32%.arenalab.api.common.v1.FactorWeights\x12\x36\n\x07learned\x18\x02 \x01(\x0b\x32%.arenalab.api.common.v1.FactorWeights\x12\x14\n\x0cuses_learned\x18\x03 \x01(\x08\x12\x11\n\tfixed_auc\x18\x04 \x01(\x01\x12\x13\n\x0blearned_auc\x18\x05 \x01(\x01\x12\x11\n\tquestions\x18\x06 \x01(\r\"c\n\rFactorWeights\x12\x0e\n\x06\x64omain\x18\x01 \x01(\x01\x12\x0f\n\x07\x65motion\x18\x02 \x01(\x01\x12\x0e\n\x06stakes\x18\x03 \x01(\x01\x12\x0f\n\x07\x61\x63tions\x18\x04 \x01(\x01\x12\x10\n\x08semantic\x18\x05 \x01(\x01*\x89\x01\n\x0fGuaranteeStatus\x12 \n\x1cGUARANTEE_STATUS_UNSPECIFIED\x10\x00\x12\x1a\n\x16GUARANTEE_STATUS_VALID\x10\x01\x12\x1d\n\x19GUARANTEE_STATUS_DEGRADED\x10\x02\x12\x19\n\x15GUARANTEE_STATUS_VOID\x10\x03*t\n\rGuaranteeKind\x12\x1e\n\x1aGUARANTEE_KIND_UNSPECIFIED\x10\x00\x12#\n\x1fGUARANTEE_KIND_HIGH_PROBABILITY\x10\x01\x12\x1e\n\x1aGUARANTEE_KIND_EXPECTATION\x10\x02*e\n\x0eGuaranteeScope\x12\x1f\n\x1bGUARANTEE_SCOPE_UNSPECIFIED\x10\x00\x12\x17\n\x13GUARANTEE_SCOPE_ALL\x10\x01\x12\x19\n\x15GUARANTEE_SCOPE_GROUP\x10\x02*\x84\x01\n\x10\x43\x61librationBasis\x12!\n\x1d\x43\x41LIBRATION_BASIS_UNSPECIFIED\x10\x00\x12%\n!CALIBRATION_BASIS_DATASET_HOLDOUT\x10\x01\x12&\n\"CALIBRATION_BASIS_LABELLED_TRAFFIC\x10\x02*\xbe\x02\n\rAbstainReason\x12\x1e\n\x1a\x41\x42STAIN_REASON_UNSPECIFIED\x10\x00\x12\x1d\n\x19\x41\x42STAIN_REASON_NO_SUPPORT\x10\x01\x12\'\n#ABSTAIN_REASON_CONFLICTING_OUTCOMES\x10\x02\x12\x1f\n\x1b\x41\x42STAIN_REASON_OUT_OF_SCOPE\x10\x03\x12!\n\x1d\x41\x42STAIN_REASON_CONTRAST_CLASH\x10\x04\x12\x18\n\x14\x41\x42STAIN_REASON_STALE\x10\x05\x12!\n\x1d\x41\x42STAIN_REASON_GUARANTEE_VOID\x10\x06\x12&\n\"ABSTAIN_REASON_UNSUPPORTED_REQUEST\x10\x07\x12\x1c\n\x18\x41\x42STAIN_REASON_NOT_READY\x10\x08*q\n\nWantedKind\x12\x1b\n\x17WANTED_KIND_UNSPECIFIED\x10\x00\x12\x15\n\x11WANTED_KIND_SPANS\x10\x01\x12\x16\n\x12WANTED_KIND_LABELS\x10\x02\x12\x17\n\x13WANTED_KIND_CONTEXT\x10\x03*\xb2\x01\n\x0c\x41nswerMethod\x12\x1d\n\x19\x41NSWER_METHOD_UNSPECIFIED\x10\x00\x12\x1a\n\x16\x41NSWER_METHOD_MAJORITY\x10\x01\x12\x1b\n\x17\x41NSWER_METHOD_SYNTHESIS\x10\x02\x12\x1b\n\x17\x41NSWER_METHOD_UNCERTAIN\x10\x03\x12\x16\n\x12\x41NSWER_METHOD_NONE\x10\x04\x12\x15\n\x11\x41NSWER_METHOD_LLM\x10\x05*q\n\x10\x43ontextWeighting\x12!\n\x1d\x43ONTEXT_WEIGHTING_UNSPECIFIED\x10\x00\x12\x1b\n\x17\x43ONTEXT_WEIGHTING_FIXED\x10\x01\x12\x1d\n\x19\x43ONTEXT_WEIGHTING_LEARNED\x10\x02\x62\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n#arenalab/api/common/v1/answer.proto\x12\x16\x61renalab.api.common.v1\x1a\x1fgoogle/protobuf/timestamp.proto\"\xd7\x02\n\x08\x45vidence\x12\x0f\n\x07span_id\x18\x01 \x01(\t\x12\x10\n\x08question\x18\x02 \x01(\t\x12\x0f\n\x07outcome\x18\x03 \x01(\t\x12\x12\n\nsimilarity\x18\x04 \x01(\x01\x12\x1a\n\x12\x63ontext_similarity\x18\x05 \x01(\x01\x12\x0e\n\x06weight\x18\x06 \x01(\x01\x12\x0e\n\x06\x64omain\x18\x07 \x01(\t\x12\x18\n\x10trajectory_depth\x18\x08 \x01(\r\x12\x1f\n\x17trajectory_completeness\x18\n \x01(\x01\x12\x1e\n\x16trajectory_is_fragment\x18\x0b \x01(\x08\x12(\n\x04when\x18\x0c \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12\x10\n\x08supports\x18\t \x01(\x08\x12\x0e\n\x06\x61\x63tion\x18\r \x01(\t\x12\x14\n\x07quality\x18\x0e \x01(\x01H\x00\x88\x01\x01\x42\n\n\x08_quality\"*\n\x08Sentence\x12\x0c\n\x04text\x18\x01 \x01(\t\x12\x10\n\x08span_ids\x18\x02 \x03(\t\"b\n\x0b\x41lternative\x12\x0f\n\x07outcome\x18\x01 \x01(\t\x12\r\n\x05share\x18\x02 \x01(\x01\x12\x0f\n\x07support\x18\x03 \x01(\r\x12\x10\n\x08span_ids\x18\x04 \x03(\t\x12\x10\n\x08wordings\x18\x05 \x01(\r\"\xbf\x03\n\tGuarantee\x12\x37\n\x06status\x18\x01 \x01(\x0e\x32\'.arenalab.api.common.v1.GuaranteeStatus\x12\x33\n\x04kind\x18\x02 \x01(\x0e\x32%.arenalab.api.common.v1.GuaranteeKind\x12\r\n\x05\x61lpha\x18\x03 \x01(\x01\x12\r\n\x05\x64\x65lta\x18\x04 \x01(\x01\x12\x16\n\tthreshold\x18\x05 \x01(\x01H\x00\x88\x01\x01\x12\x18\n\x10\x63\x61libration_size\x18\x06 \x01(\r\x12\x1a\n\x12\x63\x61libration_served\x18\x07 \x01(\r\x12\x1a\n\x12\x63\x61libration_errors\x18\x08 \x01(\r\x12\x18\n\x10risk_upper_bound\x18\t \x01(\x01\x12\x37\n\x05\x62\x61sis\x18\n \x01(\x0e\x32(.arenalab.api.common.v1.CalibrationBasis\x12\x35\n\x05scope\x18\x0b \x01(\x0e\x32&.arenalab.api.common.v1.GuaranteeScope\x12\r\n\x05group\x18\x0c \x01(\t\x12\x15\n\rstatus_reason\x18\r \x01(\tB\x0c\n\n_threshold\"\x97\x01\n\rGuaranteeTest\x12\x0c\n\x04name\x18\x01 \x01(\t\x12\x0f\n\x07\x65_value\x18\x02 \x01(\x01\x12\x0c\n\x04peak\x18\x03 \x01(\x01\x12\x13\n\x0b\x64\x65grades_at\x18\x04 \x01(\x01\x12\x15\n\x08voids_at\x18\x05 \x01(\x01H\x00\x88\x01\x01\x12\x10\n\x08observed\x18\x06 \x01(\x04\x12\x0e\n\x06\x65rrors\x18\x07 \x01(\x04\x42\x0b\n\t_voids_at\"J\n\nOutcomeSet\x12\x10\n\x08outcomes\x18\x01 \x03(\t\x12\x10\n\x08\x63overage\x18\x02 \x01(\x01\x12\x18\n\x10\x63\x61libration_size\x18\x03 \x01(\r\"\xcd\x01\n\nAbstention\x12\x35\n\x06reason\x18\x01 \x01(\x0e\x32%.arenalab.api.common.v1.AbstainReason\x12\x13\n\x0b\x65xplanation\x18\x02 \x01(\t\x12\x0e\n\x06wanted\x18\x03 \x01(\t\x12\x31\n\x07nearest\x18\x04 \x03(\x0b\x32 .arenalab.api.common.v1.Evidence\x12\x30\n\x04\x64\x61ta\x18\x05 \x03(\x0b\x32\".arenalab.api.common.v1.WantedData\"\x8d\x01\n\nWantedData\x12\x30\n\x04kind\x18\x01 \x01(\x0e\x32\".arenalab.api.common.v1.WantedKind\x12\r\n\x05\x63ount\x18\x02 \x01(\r\x12\x0f\n\x07outcome\x18\x03 \x01(\t\x12\x0e\n\x06\x64omain\x18\x04 \x01(\t\x12\x0e\n\x06\x61\x63tion\x18\x05 \x01(\t\x12\r\n\x05terms\x18\x06 \x03(\t\"\xa1\x02\n\x12\x43\x61librationSummary\x12\x34\n\tguarantee\x18\x01 \x01(\x0b\x32!.arenalab.api.common.v1.Guarantee\x12\x10\n\x08\x63overage\x18\x02 \x01(\x01\x12\"\n\x1a\x65xpected_calibration_error\x18\x03 \x01(\x01\x12\r\n\x05\x62rier\x18\x04 \x01(\x01\x12\x10\n\x08\x65xamples\x18\x05 \x01(\r\x12=\n\x08\x63ontrast\x18\x06 \x01(\x0b\x32+.arenalab.api.common.v1.ContrastCertificate\x12?\n\x0f\x63ontext_weights\x18\x07 \x01(\x0b\x32&.arenalab.api.common.v1.ContextWeights\"\xcf\x01\n\x13\x43ontrastCertificate\x12\x33\n\x05total\x18\x01 \x01(\x0b\x32$.arenalab.api.common.v1.ContrastRate\x12\x35\n\x07\x62y_kind\x18\x02 \x03(\x0b\x32$.arenalab.api.common.v1.ContrastRate\x12\x11\n\totherwise\x18\x03 \x01(\r\x12\x39\n\x08\x65xamples\x18\x04 \x03(\x0b\x32\'.arenalab.api.common.v1.ContrastExample\"|\n\x0c\x43ontrastRate\x12\x0c\n\x04kind\x18\x01 \x01(\t\x12\r\n\x05pairs\x18\x02 \x01(\r\x12\x15\n\rfalse_accepts\x18\x03 \x01(\r\x12\x11\n\x04rate\x18\x04 \x01(\x01H\x00\x88\x01\x01\x12\r\n\x05lower\x18\x05 \x01(\x01\x12\r\n\x05upper\x18\x06 \x01(\x01\x42\x07\n\x05_rate\"B\n\x0f\x43ontrastExample\x12\x0c\n\x04kind\x18\x01 \x01(\t\x12\x10\n\x08question\x18\x02 \x01(\t\x12\x0f\n\x07variant\x18\x03 \x01(\t\"\xcf\x01\n\x0e\x43ontextWeights\x12\x34\n\x05\x66ixed\x18\x01 \x01(\x0b\x32%.arenalab.api.common.v1.FactorWeights\x12\x36\n\x07learned\x18\x02 \x01(\x0b\x32%.arenalab.api.common.v1.FactorWeights\x12\x14\n\x0cuses_learned\x18\x03 \x01(\x08\x12\x11\n\tfixed_auc\x18\x04 \x01(\x01\x12\x13\n\x0blearned_auc\x18\x05 \x01(\x01\x12\x11\n\tquestions\x18\x06 \x01(\r\"c\n\rFactorWeights\x12\x0e\n\x06\x64omain\x18\x01 \x01(\x01\x12\x0f\n\x07\x65motion\x18\x02 \x01(\x01\x12\x0e\n\x06stakes\x18\x03 \x01(\x01\x12\x0f\n\x07\x61\x63tions\x18\x04 \x01(\x01\x12\x10\n\x08semantic\x18\x05 \x01(\x01*\x8f\x01\n\tGrounding\x12\x19\n\x15GROUNDING_UNSPECIFIED\x10\x00\x12\x13\n\x0fGROUNDING_CITED\x10\x01\x12\x1d\n\x19GROUNDING_NOT_IN_EVIDENCE\x10\x02\x12\x15\n\x11GROUNDING_UNCITED\x10\x03\x12\x1c\n\x18GROUNDING_FALSE_CITATION\x10\x04*n\n\nCacheLayer\x12\x1b\n\x17\x43\x41\x43HE_LAYER_UNSPECIFIED\x10\x00\x12\x16\n\x12\x43\x41\x43HE_LAYER_MEMORY\x10\x01\x12\x15\n\x11\x43\x41\x43HE_LAYER_REDIS\x10\x02\x12\x14\n\x10\x43\x41\x43HE_LAYER_DISK\x10\x03*\x89\x01\n\x0fGuaranteeStatus\x12 \n\x1cGUARANTEE_STATUS_UNSPECIFIED\x10\x00\x12\x1a\n\x16GUARANTEE_STATUS_VALID\x10\x01\x12\x1d\n\x19GUARANTEE_STATUS_DEGRADED\x10\x02\x12\x19\n\x15GUARANTEE_STATUS_VOID\x10\x03*t\n\rGuaranteeKind\x12\x1e\n\x1aGUARANTEE_KIND_UNSPECIFIED\x10\x00\x12#\n\x1fGUARANTEE_KIND_HIGH_PROBABILITY\x10\x01\x12\x1e\n\x1aGUARANTEE_KIND_EXPECTATION\x10\x02*e\n\x0eGuaranteeScope\x12\x1f\n\x1bGUARANTEE_SCOPE_UNSPECIFIED\x10\x00\x12\x17\n\x13GUARANTEE_SCOPE_ALL\x10\x01\x12\x19\n\x15GUARANTEE_SCOPE_GROUP\x10\x02*\x84\x01\n\x10\x43\x61librationBasis\x12!\n\x1d\x43\x41LIBRATION_BASIS_UNSPECIFIED\x10\x00\x12%\n!CALIBRATION_BASIS_DATASET_HOLDOUT\x10\x01\x12&\n\"CALIBRATION_BASIS_LABELLED_TRAFFIC\x10\x02*\xbe\x02\n\rAbstainReason\x12\x1e\n\x1a\x41\x42STAIN_REASON_UNSPECIFIED\x10\x00\x12\x1d\n\x19\x41\x42STAIN_REASON_NO_SUPPORT\x10\x01\x12\'\n#ABSTAIN_REASON_CONFLICTING_OUTCOMES\x10\x02\x12\x1f\n\x1b\x41\x42STAIN_REASON_OUT_OF_SCOPE\x10\x03\x12!\n\x1d\x41\x42STAIN_REASON_CONTRAST_CLASH\x10\x04\x12\x18\n\x14\x41\x42STAIN_REASON_STALE\x10\x05\x12!\n\x1d\x41\x42STAIN_REASON_GUARANTEE_VOID\x10\x06\x12&\n\"ABSTAIN_REASON_UNSUPPORTED_REQUEST\x10\x07\x12\x1c\n\x18\x41\x42STAIN_REASON_NOT_READY\x10\x08*q\n\nWantedKind\x12\x1b\n\x17WANTED_KIND_UNSPECIFIED\x10\x00\x12\x15\n\x11WANTED_KIND_SPANS\x10\x01\x12\x16\n\x12WANTED_KIND_LABELS\x10\x02\x12\x17\n\x13WANTED_KIND_CONTEXT\x10\x03*\xb2\x01\n\x0c\x41nswerMethod\x12\x1d\n\x19\x41NSWER_METHOD_UNSPECIFIED\x10\x00\x12\x1a\n\x16\x41NSWER_METHOD_MAJORITY\x10\x01\x12\x1b\n\x17\x41NSWER_METHOD_SYNTHESIS\x10\x02\x12\x1b\n\x17\x41NSWER_METHOD_UNCERTAIN\x10\x03\x12\x16\n\x12\x41NSWER_METHOD_NONE\x10\x04\x12\x15\n\x11\x41NSWER_METHOD_LLM\x10\x05*q\n\x10\x43ontextWeighting\x12!\n\x1d\x43ONTEXT_WEIGHTING_UNSPECIFIED\x10\x00\x12\x1b\n\x17\x43ONTEXT_WEIGHTING_FIXED\x10\x01\x12\x1d\n\x19\x43ONTEXT_WEIGHTING_LEARNED\x10\x02\x62\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
 _builder.BuildTopDescriptorsAndMessages(DESCRIPTOR, 'arenalab.api.common.v1.answer_pb2', _globals)
 if not _descriptor._USE_C_DESCRIPTORS:
   DESCRIPTOR._loaded_options = None
-  _globals['_GUARANTEESTATUS']._serialized_start=2576
-  _globals['_GUARANTEESTATUS']._serialized_end=2713
-  _globals['_GUARANTEEKIND']._serialized_start=2715
-  _globals['_GUARANTEEKIND']._serialized_end=2831
-  _globals['_GUARANTEESCOPE']._serialized_start=2833
-  _globals['_GUARANTEESCOPE']._serialized_end=2934
-  _globals['_CALIBRATIONBASIS']._serialized_start=2937
-  _globals['_CALIBRATIONBASIS']._serialized_end=3069
-  _globals['_ABSTAINREASON']._serialized_start=3072
-  _globals['_ABSTAINREASON']._serialized_end=3390
-  _globals['_WANTEDKIND']._serialized_start=3392
-  _globals['_WANTEDKIND']._serialized_end=3505
-  _globals['_ANSWERMETHOD']._serialized_start=3508
-  _globals['_ANSWERMETHOD']._serialized_end=3686
-  _globals['_CONTEXTWEIGHTING']._serialized_start=3688
-  _globals['_CONTEXTWEIGHTING']._serialized_end=3801
+  _globals['_GROUNDING']._serialized_start=2626
+  _globals['_GROUNDING']._serialized_end=2769
+  _globals['_CACHELAYER']._serialized_start=2771
+  _globals['_CACHELAYER']._serialized_end=2881
+  _globals['_GUARANTEESTATUS']._serialized_start=2884
+  _globals['_GUARANTEESTATUS']._serialized_end=3021
+  _globals['_GUARANTEEKIND']._serialized_start=3023
+  _globals['_GUARANTEEKIND']._serialized_end=3139
+  _globals['_GUARANTEESCOPE']._serialized_start=3141
+  _globals['_GUARANTEESCOPE']._serialized_end=3242
+  _globals['_CALIBRATIONBASIS']._serialized_start=3245
+  _globals['_CALIBRATIONBASIS']._serialized_end=3377
+  _globals['_ABSTAINREASON']._serialized_start=3380
+  _globals['_ABSTAINREASON']._serialized_end=3698
+  _globals['_WANTEDKIND']._serialized_start=3700
+  _globals['_WANTEDKIND']._serialized_end=3813
+  _globals['_ANSWERMETHOD']._serialized_start=3816
+  _globals['_ANSWERMETHOD']._serialized_end=3994
+  _globals['_CONTEXTWEIGHTING']._serialized_start=3996
+  _globals['_CONTEXTWEIGHTING']._serialized_end=4109
   _globals['_EVIDENCE']._serialized_start=97
-  _globals['_EVIDENCE']._serialized_end=390
-  _globals['_SENTENCE']._serialized_start=392
-  _globals['_SENTENCE']._serialized_end=434
-  _globals['_ALTERNATIVE']._serialized_start=436
-  _globals['_ALTERNATIVE']._serialized_end=534
-  _globals['_GUARANTEE']._serialized_start=537
-  _globals['_GUARANTEE']._serialized_end=984
-  _globals['_GUARANTEETEST']._serialized_start=987
-  _globals['_GUARANTEETEST']._serialized_end=1138
-  _globals['_OUTCOMESET']._serialized_start=1140
-  _globals['_OUTCOMESET']._serialized_end=1214
-  _globals['_ABSTENTION']._serialized_start=1217
-  _globals['_ABSTENTION']._serialized_end=1422
-  _globals['_WANTEDDATA']._serialized_start=1425
-  _globals['_WANTEDDATA']._serialized_end=1566
-  _globals['_CALIBRATIONSUMMARY']._serialized_start=1569
-  _globals['_CALIBRATIONSUMMARY']._serialized_end=1858
-  _globals['_CONTRASTCERTIFICATE']._serialized_start=1861
-  _globals['_CONTRASTCERTIFICATE']._serialized_end=2068
-  _globals['_CONTRASTRATE']._serialized_start=2070
-  _globals['_CONTRASTRATE']._serialized_end=2194
-  _globals['_CONTRASTEXAMPLE']._serialized_start=2196
-  _globals['_CONTRASTEXAMPLE']._serialized_end=2262
-  _globals['_CONTEXTWEIGHTS']._serialized_start=2265
-  _globals['_CONTEXTWEIGHTS']._serialized_end=2472
-  _globals['_FACTORWEIGHTS']._serialized_start=2474
-  _globals['_FACTORWEIGHTS']._serialized_end=2573
+  _globals['_EVIDENCE']._serialized_end=440
+  _globals['_SENTENCE']._serialized_start=442
+  _globals['_SENTENCE']._serialized_end=484
+  _globals['_ALTERNATIVE']._serialized_start=486
+  _globals['_ALTERNATIVE']._serialized_end=584
+  _globals['_GUARANTEE']._serialized_start=587
+  _globals['_GUARANTEE']._serialized_end=1034
+  _globals['_GUARANTEETEST']._serialized_start=1037
+  _globals['_GUARANTEETEST']._serialized_end=1188
+  _globals['_OUTCOMESET']._serialized_start=1190
+  _globals['_OUTCOMESET']._serialized_end=1264
+  _globals['_ABSTENTION']._serialized_start=1267
+  _globals['_ABSTENTION']._serialized_end=1472
+  _globals['_WANTEDDATA']._serialized_start=1475
+  _globals['_WANTEDDATA']._serialized_end=1616
+  _globals['_CALIBRATIONSUMMARY']._serialized_start=1619
+  _globals['_CALIBRATIONSUMMARY']._serialized_end=1908
+  _globals['_CONTRASTCERTIFICATE']._serialized_start=1911
+  _globals['_CONTRASTCERTIFICATE']._serialized_end=2118
+  _globals['_CONTRASTRATE']._serialized_start=2120
+  _globals['_CONTRASTRATE']._serialized_end=2244
+  _globals['_CONTRASTEXAMPLE']._serialized_start=2246
+  _globals['_CONTRASTEXAMPLE']._serialized_end=2312
+  _globals['_CONTEXTWEIGHTS']._serialized_start=2315
+  _globals['_CONTEXTWEIGHTS']._serialized_end=2522
+  _globals['_FACTORWEIGHTS']._serialized_start=2524
+  _globals['_FACTORWEIGHTS']._serialized_end=2623
 # @@protoc_insertion_point(module_scope)

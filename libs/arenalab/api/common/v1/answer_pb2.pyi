@@ -20,6 +20,66 @@ else:
 
 DESCRIPTOR: _descriptor.FileDescriptor
 
+class _Grounding:
+    ValueType = _typing.NewType("ValueType", _builtins.int)
+    V: _TypeAlias = ValueType  # noqa: Y015
+
+class _GroundingEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_Grounding.ValueType], _builtins.type):
+    DESCRIPTOR: _descriptor.EnumDescriptor
+    GROUNDING_UNSPECIFIED: _Grounding.ValueType  # 0
+    """GROUNDING_UNSPECIFIED: there was no evidence in the prompt."""
+    GROUNDING_CITED: _Grounding.ValueType  # 1
+    """GROUNDING_CITED: it cites evidence, and all that it cites was in the prompt."""
+    GROUNDING_NOT_IN_EVIDENCE: _Grounding.ValueType  # 2
+    """GROUNDING_NOT_IN_EVIDENCE: it says that the evidence does not hold the answer."""
+    GROUNDING_UNCITED: _Grounding.ValueType  # 3
+    """GROUNDING_UNCITED: it cites nothing."""
+    GROUNDING_FALSE_CITATION: _Grounding.ValueType  # 4
+    """GROUNDING_FALSE_CITATION: it cites evidence that was not in the prompt."""
+
+class Grounding(_Grounding, metaclass=_GroundingEnumTypeWrapper):
+    """Grounding says how a provider's answer stands to the evidence in its prompt."""
+
+GROUNDING_UNSPECIFIED: Grounding.ValueType  # 0
+"""GROUNDING_UNSPECIFIED: there was no evidence in the prompt."""
+GROUNDING_CITED: Grounding.ValueType  # 1
+"""GROUNDING_CITED: it cites evidence, and all that it cites was in the prompt."""
+GROUNDING_NOT_IN_EVIDENCE: Grounding.ValueType  # 2
+"""GROUNDING_NOT_IN_EVIDENCE: it says that the evidence does not hold the answer."""
+GROUNDING_UNCITED: Grounding.ValueType  # 3
+"""GROUNDING_UNCITED: it cites nothing."""
+GROUNDING_FALSE_CITATION: Grounding.ValueType  # 4
+"""GROUNDING_FALSE_CITATION: it cites evidence that was not in the prompt."""
+Global___Grounding: _TypeAlias = Grounding  # noqa: Y015
+
+class _CacheLayer:
+    ValueType = _typing.NewType("ValueType", _builtins.int)
+    V: _TypeAlias = ValueType  # noqa: Y015
+
+class _CacheLayerEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_CacheLayer.ValueType], _builtins.type):
+    DESCRIPTOR: _descriptor.EnumDescriptor
+    CACHE_LAYER_UNSPECIFIED: _CacheLayer.ValueType  # 0
+    """CACHE_LAYER_UNSPECIFIED: none; it was computed."""
+    CACHE_LAYER_MEMORY: _CacheLayer.ValueType  # 1
+    """CACHE_LAYER_MEMORY: the process's own memory."""
+    CACHE_LAYER_REDIS: _CacheLayer.ValueType  # 2
+    """CACHE_LAYER_REDIS: Redis, which several processes share."""
+    CACHE_LAYER_DISK: _CacheLayer.ValueType  # 3
+    """CACHE_LAYER_DISK: the disk."""
+
+class CacheLayer(_CacheLayer, metaclass=_CacheLayerEnumTypeWrapper):
+    """CacheLayer says which cache an output came from."""
+
+CACHE_LAYER_UNSPECIFIED: CacheLayer.ValueType  # 0
+"""CACHE_LAYER_UNSPECIFIED: none; it was computed."""
+CACHE_LAYER_MEMORY: CacheLayer.ValueType  # 1
+"""CACHE_LAYER_MEMORY: the process's own memory."""
+CACHE_LAYER_REDIS: CacheLayer.ValueType  # 2
+"""CACHE_LAYER_REDIS: Redis, which several processes share."""
+CACHE_LAYER_DISK: CacheLayer.ValueType  # 3
+"""CACHE_LAYER_DISK: the disk."""
+Global___CacheLayer: _TypeAlias = CacheLayer  # noqa: Y015
+
 class _GuaranteeStatus:
     ValueType = _typing.NewType("ValueType", _builtins.int)
     V: _TypeAlias = ValueType  # noqa: Y015
@@ -322,6 +382,8 @@ class Evidence(_message.Message):
     TRAJECTORY_IS_FRAGMENT_FIELD_NUMBER: _builtins.int
     WHEN_FIELD_NUMBER: _builtins.int
     SUPPORTS_FIELD_NUMBER: _builtins.int
+    ACTION_FIELD_NUMBER: _builtins.int
+    QUALITY_FIELD_NUMBER: _builtins.int
     span_id: _builtins.str
     """span_id of the span."""
     question: _builtins.str
@@ -348,6 +410,10 @@ class Evidence(_message.Message):
     """
     supports: _builtins.bool
     """supports is true when the span voted for the served output."""
+    action: _builtins.str
+    """action of the span (`did`), e.g. "ask_question" or the name of a tool."""
+    quality: _builtins.float
+    """quality score of the span, in [0, 100]. Absent means not measured."""
     @_builtins.property
     def when(self) -> _timestamp_pb2.Timestamp:
         """when the span's action began."""
@@ -367,12 +433,16 @@ class Evidence(_message.Message):
         trajectory_is_fragment: _builtins.bool = ...,
         when: _timestamp_pb2.Timestamp | None = ...,
         supports: _builtins.bool = ...,
+        action: _builtins.str = ...,
+        quality: _builtins.float | None = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _typing.Literal["when", b"when"]  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = _typing.Literal["_quality", b"_quality", "quality", b"quality", "when", b"when"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["context_similarity", b"context_similarity", "domain", b"domain", "outcome", b"outcome", "question", b"question", "similarity", b"similarity", "span_id", b"span_id", "supports", b"supports", "trajectory_completeness", b"trajectory_completeness", "trajectory_depth", b"trajectory_depth", "trajectory_is_fragment", b"trajectory_is_fragment", "weight", b"weight", "when", b"when"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["_quality", b"_quality", "action", b"action", "context_similarity", b"context_similarity", "domain", b"domain", "outcome", b"outcome", "quality", b"quality", "question", b"question", "similarity", b"similarity", "span_id", b"span_id", "supports", b"supports", "trajectory_completeness", b"trajectory_completeness", "trajectory_depth", b"trajectory_depth", "trajectory_is_fragment", b"trajectory_is_fragment", "weight", b"weight", "when", b"when"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
-    def WhichOneof(self, oneof_group: _Never) -> None: ...
+    _WhichOneofReturnType__quality: _TypeAlias = _typing.Literal["quality"]  # noqa: Y015
+    _WhichOneofArgType__quality: _TypeAlias = _typing.Literal["_quality", b"_quality"]  # noqa: Y015
+    def WhichOneof(self, oneof_group: _WhichOneofArgType__quality) -> _WhichOneofReturnType__quality | None: ...
 
 Global___Evidence: _TypeAlias = Evidence  # noqa: Y015
 

@@ -23,84 +23,94 @@ _sym_db = _symbol_database.Default()
 
 
 from arenalab.api.common.v1 import answer_pb2 as arenalab_dot_api_dot_common_dot_v1_dot_answer__pb2
+from arenalab.api.common.v1 import credential_pb2 as arenalab_dot_api_dot_common_dot_v1_dot_credential__pb2
 from arenalab.api.common.v1 import message_pb2 as arenalab_dot_api_dot_common_dot_v1_dot_message__pb2
 from arenalab.api.common.v1 import plan_pb2 as arenalab_dot_api_dot_common_dot_v1_dot_plan__pb2
 from arenalab.api.common.v1 import receipt_pb2 as arenalab_dot_api_dot_common_dot_v1_dot_receipt__pb2
+from arenalab.api.common.v1 import routing_pb2 as arenalab_dot_api_dot_common_dot_v1_dot_routing__pb2
 from arenalab.api.common.v1 import scope_pb2 as arenalab_dot_api_dot_common_dot_v1_dot_scope__pb2
 from arenalab.api.common.v1 import span_pb2 as arenalab_dot_api_dot_common_dot_v1_dot_span__pb2
 from google.protobuf import duration_pb2 as google_dot_protobuf_dot_duration__pb2
 from google.protobuf import struct_pb2 as google_dot_protobuf_dot_struct__pb2
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n/arenalab/api/ensemble/v1/ensemble_service.proto\x12\x18\x61renalab.api.ensemble.v1\x1a#arenalab/api/common/v1/answer.proto\x1a$arenalab/api/common/v1/message.proto\x1a!arenalab/api/common/v1/plan.proto\x1a$arenalab/api/common/v1/receipt.proto\x1a\"arenalab/api/common/v1/scope.proto\x1a!arenalab/api/common/v1/span.proto\x1a\x1egoogle/protobuf/duration.proto\x1a\x1cgoogle/protobuf/struct.proto\"\x9f\x03\n\rAnswerRequest\x12,\n\x05scope\x18\x01 \x01(\x0b\x32\x1d.arenalab.api.common.v1.Scope\x12\r\n\x05model\x18\x02 \x01(\t\x12\x31\n\x08messages\x18\x03 \x03(\x0b\x32\x1f.arenalab.api.common.v1.Message\x12\x36\n\x06policy\x18\x04 \x01(\x0b\x32&.arenalab.api.ensemble.v1.AnswerPolicy\x12\x34\n\x08sampling\x18\x05 \x01(\x0b\x32\".arenalab.api.ensemble.v1.Sampling\x12\x34\n\x07\x63ontext\x18\x06 \x01(\x0b\x32#.arenalab.api.common.v1.SpanContext\x12\x13\n\x0bunsupported\x18\x07 \x03(\t\x12,\n\x0bpassthrough\x18\x08 \x01(\x0b\x32\x17.google.protobuf.Struct\x12\x12\n\nrequest_id\x18\t \x01(\t\x12\x0c\n\x04user\x18\n \x01(\t\x12\x15\n\rmessages_json\x18\x0b \x01(\t\"\xe7\x03\n\x0c\x41nswerPolicy\x12\x34\n\x08strategy\x18\x01 \x01(\x0e\x32\".arenalab.api.ensemble.v1.Strategy\x12:\n\x08\x66\x61llback\x18\x02 \x01(\x0e\x32(.arenalab.api.ensemble.v1.FallbackPolicy\x12\x36\n\x06ledger\x18\x03 \x01(\x0e\x32&.arenalab.api.ensemble.v1.LedgerPolicy\x12\r\n\x05\x61lpha\x18\x04 \x01(\x01\x12\r\n\x05\x64\x65lta\x18\x05 \x01(\x01\x12\x11\n\tcreatures\x18\x06 \x03(\t\x12\x14\n\x0cmax_evidence\x18\x07 \x01(\r\x12=\n\x0eguarantee_kind\x18\x08 \x01(\x0e\x32%.arenalab.api.common.v1.GuaranteeKind\x12?\n\x0fguarantee_scope\x18\t \x01(\x0e\x32&.arenalab.api.common.v1.GuaranteeScope\x12*\n\x07max_age\x18\n \x01(\x0b\x32\x19.google.protobuf.Duration\x12:\n\x08rephrase\x18\x0b \x01(\x0e\x32(.arenalab.api.ensemble.v1.RephrasePolicy\"\xa4\x01\n\x08Sampling\x12\x18\n\x0btemperature\x18\x01 \x01(\x01H\x00\x88\x01\x01\x12\x12\n\x05top_p\x18\x02 \x01(\x01H\x01\x88\x01\x01\x12\x17\n\nmax_tokens\x18\x03 \x01(\rH\x02\x88\x01\x01\x12\x0c\n\x04stop\x18\x04 \x03(\t\x12\x11\n\x04seed\x18\x05 \x01(\x03H\x03\x88\x01\x01\x42\x0e\n\x0c_temperatureB\x08\n\x06_top_pB\r\n\x0b_max_tokensB\x07\n\x05_seed\"\xc9\x01\n\x0e\x41nswerResponse\x12:\n\x07started\x18\x01 \x01(\x0b\x32\'.arenalab.api.ensemble.v1.AnswerStartedH\x00\x12\x34\n\x05\x64\x65lta\x18\x02 \x01(\x0b\x32#.arenalab.api.ensemble.v1.TextDeltaH\x00\x12<\n\x08\x66inished\x18\x03 \x01(\x0b\x32(.arenalab.api.ensemble.v1.AnswerFinishedH\x00\x42\x07\n\x05\x65vent\"e\n\rAnswerStarted\x12\x15\n\rprediction_id\x18\x01 \x01(\t\x12\r\n\x05model\x18\x02 \x01(\t\x12.\n\x05route\x18\x03 \x01(\x0e\x32\x1f.arenalab.api.ensemble.v1.Route\"2\n\tTextDelta\x12\x0c\n\x04text\x18\x01 \x01(\t\x12\x17\n\x0ftool_calls_json\x18\x02 \x01(\t\"\xfd\x07\n\x0e\x41nswerFinished\x12\x15\n\rprediction_id\x18\x01 \x01(\t\x12\r\n\x05model\x18\x02 \x01(\t\x12.\n\x05route\x18\x03 \x01(\x0e\x32\x1f.arenalab.api.ensemble.v1.Route\x12\x12\n\nconfidence\x18\x04 \x01(\x01\x12\x34\n\x06method\x18\x05 \x01(\x0e\x32$.arenalab.api.common.v1.AnswerMethod\x12\x36\n\nabstention\x18\x06 \x01(\x0b\x32\".arenalab.api.common.v1.Abstention\x12\x34\n\tguarantee\x18\x07 \x01(\x0b\x32!.arenalab.api.common.v1.Guarantee\x12\x32\n\x08\x65vidence\x18\x08 \x03(\x0b\x32 .arenalab.api.common.v1.Evidence\x12\x39\n\x0c\x61lternatives\x18\t \x03(\x0b\x32#.arenalab.api.common.v1.Alternative\x12\x11\n\treasoning\x18\n \x01(\t\x12\x10\n\x08\x63reature\x18\x0b \x01(\t\x12\x17\n\x0f\x64\x61taset_version\x18\x0c \x01(\t\x12\x30\n\x07receipt\x18\r \x01(\x0b\x32\x1f.arenalab.api.common.v1.Receipt\x12\x15\n\rfinish_reason\x18\x0e \x01(\t\x12.\n\x05usage\x18\x0f \x01(\x0b\x32\x1f.arenalab.api.ensemble.v1.Usage\x12\x10\n\x08provider\x18\x10 \x01(\t\x12\x16\n\x0eprovider_model\x18\x11 \x01(\t\x12\x32\n\x07timings\x18\x12 \x01(\x0b\x32!.arenalab.api.ensemble.v1.Timings\x12/\n\x04plan\x18\x13 \x01(\x0b\x32!.arenalab.api.common.v1.QueryPlan\x12?\n\x0f\x63reatures_asked\x18\x14 \x03(\x0b\x32&.arenalab.api.ensemble.v1.CreatureVote\x12\x14\n\x0c\x63ontent_salt\x18\x15 \x01(\x0c\x12\x37\n\x0boutcome_set\x18\x16 \x01(\x0b\x32\".arenalab.api.common.v1.OutcomeSet\x12\x33\n\tsentences\x18\x17 \x03(\x0b\x32 .arenalab.api.common.v1.Sentence\x12\x38\n\nrephrasing\x18\x18 \x01(\x0b\x32$.arenalab.api.ensemble.v1.Rephrasing\x12\x0f\n\x07\x61udited\x18\x19 \x01(\x08\x12\x18\n\x10\x61udit_propensity\x18\x1a \x01(\x01\"\x9c\x01\n\nRephrasing\x12:\n\x06status\x18\x01 \x01(\x0e\x32*.arenalab.api.ensemble.v1.RephrasingStatus\x12\x10\n\x08provider\x18\x02 \x01(\t\x12\x16\n\x0eprovider_model\x18\x03 \x01(\t\x12\x13\n\x0bunsupported\x18\x04 \x03(\t\x12\x13\n\x0b\x65xplanation\x18\x05 \x01(\t\"F\n\x0c\x43reatureVote\x12\x10\n\x08\x63reature\x18\x01 \x01(\t\x12\x12\n\nconfidence\x18\x02 \x01(\x01\x12\x10\n\x08\x61nswered\x18\x03 \x01(\x08\"9\n\x05Usage\x12\x15\n\rprompt_tokens\x18\x01 \x01(\r\x12\x19\n\x11\x63ompletion_tokens\x18\x02 \x01(\r\"\xb7\x01\n\x07Timings\x12*\n\x07predict\x18\x01 \x01(\x0b\x32\x19.google.protobuf.Duration\x12+\n\x08\x66\x61llback\x18\x02 \x01(\x0b\x32\x19.google.protobuf.Duration\x12)\n\x06ledger\x18\x03 \x01(\x0b\x32\x19.google.protobuf.Duration\x12(\n\x05total\x18\x04 \x01(\x0b\x32\x19.google.protobuf.Duration\"A\n\x11ListModelsRequest\x12,\n\x05scope\x18\x01 \x01(\x0b\x32\x1d.arenalab.api.common.v1.Scope\"E\n\x12ListModelsResponse\x12/\n\x06models\x18\x01 \x03(\x0b\x32\x1f.arenalab.api.ensemble.v1.Model\"W\n\x05Model\x12\n\n\x02id\x18\x01 \x01(\t\x12\x13\n\x0b\x64\x65scription\x18\x02 \x01(\t\x12\x10\n\x08owned_by\x18\x03 \x01(\t\x12\x1b\n\x13\x63reate_time_seconds\x18\x04 \x01(\x03\"\xe6\x01\n\x0f\x46\x65\x65\x64\x62\x61\x63kRequest\x12,\n\x05scope\x18\x01 \x01(\x0b\x32\x1d.arenalab.api.common.v1.Scope\x12\x15\n\rprediction_id\x18\x02 \x01(\t\x12\x13\n\x06rating\x18\x03 \x01(\rH\x00\x88\x01\x01\x12\x14\n\x07helpful\x18\x04 \x01(\x08H\x01\x88\x01\x01\x12\x1a\n\ractual_output\x18\x05 \x01(\tH\x02\x88\x01\x01\x12\x0f\n\x07\x63omment\x18\x06 \x01(\t\x12\r\n\x05\x61udit\x18\x07 \x01(\x08\x42\t\n\x07_ratingB\n\n\x08_helpfulB\x10\n\x0e_actual_output\"U\n\x10\x46\x65\x65\x64\x62\x61\x63kResponse\x12\x32\n\x07verdict\x18\x01 \x01(\x0e\x32!.arenalab.api.ensemble.v1.Verdict\x12\r\n\x05known\x18\x02 \x01(\x08\"T\n\x13\x45raseSubjectRequest\x12,\n\x05scope\x18\x01 \x01(\x0b\x32\x1d.arenalab.api.common.v1.Scope\x12\x0f\n\x07subject\x18\x02 \x01(\t\"\x8e\x01\n\x14\x45raseSubjectResponse\x12\x0f\n\x07\x65ntries\x18\x01 \x01(\x04\x12\x30\n\x07receipt\x18\x02 \x01(\x0b\x32\x1f.arenalab.api.common.v1.Receipt\x12\x13\n\x0bpredictions\x18\x03 \x01(\x04\x12\x0e\n\x06labels\x18\x04 \x01(\x04\x12\x0e\n\x06queued\x18\x05 \x01(\x04\"P\n\x11ListAuditsRequest\x12,\n\x05scope\x18\x01 \x01(\x0b\x32\x1d.arenalab.api.common.v1.Scope\x12\r\n\x05limit\x18\x02 \x01(\r\"V\n\x12ListAuditsResponse\x12/\n\x06\x61udits\x18\x01 \x03(\x0b\x32\x1f.arenalab.api.ensemble.v1.Audit\x12\x0f\n\x07pending\x18\x02 \x01(\x04\"\xa0\x01\n\x05\x41udit\x12\x15\n\rprediction_id\x18\x01 \x01(\t\x12\r\n\x05turns\x18\x02 \x03(\t\x12\x0e\n\x06output\x18\x03 \x01(\t\x12\x12\n\nconfidence\x18\x04 \x01(\x01\x12\x0e\n\x06served\x18\x05 \x01(\x08\x12\x10\n\x08\x63reature\x18\x06 \x01(\t\x12\x17\n\x0f\x64\x61taset_version\x18\x07 \x01(\t\x12\x12\n\npropensity\x18\x08 \x01(\x01\"I\n\x19GetGuaranteeStatusRequest\x12,\n\x05scope\x18\x01 \x01(\x0b\x32\x1d.arenalab.api.common.v1.Scope\"W\n\x1aGetGuaranteeStatusResponse\x12\x39\n\x08\x64\x61tasets\x18\x01 \x03(\x0b\x32\'.arenalab.api.ensemble.v1.DatasetStatus\"i\n\rDatasetStatus\x12\x0f\n\x07\x64\x61taset\x18\x01 \x01(\t\x12\x37\n\x06status\x18\x02 \x01(\x0e\x32\'.arenalab.api.common.v1.GuaranteeStatus\x12\x0e\n\x06reason\x18\x03 \x01(\t*T\n\x08Strategy\x12\x18\n\x14STRATEGY_UNSPECIFIED\x10\x00\x12\x18\n\x14STRATEGY_SINGLE_BEST\x10\x01\x12\x14\n\x10STRATEGY_CASCADE\x10\x02*e\n\x0e\x46\x61llbackPolicy\x12\x1f\n\x1b\x46\x41LLBACK_POLICY_UNSPECIFIED\x10\x00\x12\x17\n\x13\x46\x41LLBACK_POLICY_LLM\x10\x01\x12\x19\n\x15\x46\x41LLBACK_POLICY_NEVER\x10\x02*h\n\x0cLedgerPolicy\x12\x1d\n\x19LEDGER_POLICY_UNSPECIFIED\x10\x00\x12\x1a\n\x16LEDGER_POLICY_REQUIRED\x10\x01\x12\x1d\n\x19LEDGER_POLICY_BEST_EFFORT\x10\x02*e\n\x0eRephrasePolicy\x12\x1f\n\x1bREPHRASE_POLICY_UNSPECIFIED\x10\x00\x12\x19\n\x15REPHRASE_POLICY_NEVER\x10\x01\x12\x17\n\x13REPHRASE_POLICY_LLM\x10\x02*k\n\x05Route\x12\x15\n\x11ROUTE_UNSPECIFIED\x10\x00\x12\x10\n\x0cROUTE_MEMORY\x10\x01\x12\x12\n\x0eROUTE_FALLBACK\x10\x02\x12\x11\n\rROUTE_ABSTAIN\x10\x03\x12\x12\n\x0eROUTE_PROVIDER\x10\x04*\x94\x01\n\x10RephrasingStatus\x12!\n\x1dREPHRASING_STATUS_UNSPECIFIED\x10\x00\x12\x1c\n\x18REPHRASING_STATUS_SERVED\x10\x01\x12!\n\x1dREPHRASING_STATUS_UNSUPPORTED\x10\x02\x12\x1c\n\x18REPHRASING_STATUS_FAILED\x10\x03*H\n\x07Verdict\x12\x17\n\x13VERDICT_UNSPECIFIED\x10\x00\x12\x11\n\rVERDICT_RIGHT\x10\x01\x12\x11\n\rVERDICT_WRONG\x10\x02\x32\xa2\x05\n\x0f\x45nsembleService\x12_\n\x06\x41nswer\x12\'.arenalab.api.ensemble.v1.AnswerRequest\x1a(.arenalab.api.ensemble.v1.AnswerResponse\"\x00\x30\x01\x12i\n\nListModels\x12+.arenalab.api.ensemble.v1.ListModelsRequest\x1a,.arenalab.api.ensemble.v1.ListModelsResponse\"\x00\x12\x63\n\x08\x46\x65\x65\x64\x62\x61\x63k\x12).arenalab.api.ensemble.v1.FeedbackRequest\x1a*.arenalab.api.ensemble.v1.FeedbackResponse\"\x00\x12o\n\x0c\x45raseSubject\x12-.arenalab.api.ensemble.v1.EraseSubjectRequest\x1a..arenalab.api.ensemble.v1.EraseSubjectResponse\"\x00\x12i\n\nListAudits\x12+.arenalab.api.ensemble.v1.ListAuditsRequest\x1a,.arenalab.api.ensemble.v1.ListAuditsResponse\"\x00\x12\x81\x01\n\x12GetGuaranteeStatus\x12\x33.arenalab.api.ensemble.v1.GetGuaranteeStatusRequest\x1a\x34.arenalab.api.ensemble.v1.GetGuaranteeStatusResponse\"\x00\x62\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n/arenalab/api/ensemble/v1/ensemble_service.proto\x12\x18\x61renalab.api.ensemble.v1\x1a#arenalab/api/common/v1/answer.proto\x1a\'arenalab/api/common/v1/credential.proto\x1a$arenalab/api/common/v1/message.proto\x1a!arenalab/api/common/v1/plan.proto\x1a$arenalab/api/common/v1/receipt.proto\x1a$arenalab/api/common/v1/routing.proto\x1a\"arenalab/api/common/v1/scope.proto\x1a!arenalab/api/common/v1/span.proto\x1a\x1egoogle/protobuf/duration.proto\x1a\x1cgoogle/protobuf/struct.proto\"\xfd\x03\n\rAnswerRequest\x12,\n\x05scope\x18\x01 \x01(\x0b\x32\x1d.arenalab.api.common.v1.Scope\x12\r\n\x05model\x18\x02 \x01(\t\x12\x31\n\x08messages\x18\x03 \x03(\x0b\x32\x1f.arenalab.api.common.v1.Message\x12\x36\n\x06policy\x18\x04 \x01(\x0b\x32&.arenalab.api.ensemble.v1.AnswerPolicy\x12\x34\n\x08sampling\x18\x05 \x01(\x0b\x32\".arenalab.api.ensemble.v1.Sampling\x12\x34\n\x07\x63ontext\x18\x06 \x01(\x0b\x32#.arenalab.api.common.v1.SpanContext\x12\x13\n\x0bunsupported\x18\x07 \x03(\t\x12,\n\x0bpassthrough\x18\x08 \x01(\x0b\x32\x17.google.protobuf.Struct\x12\x12\n\nrequest_id\x18\t \x01(\t\x12\x0c\n\x04user\x18\n \x01(\t\x12\x15\n\rmessages_json\x18\x0b \x01(\t\x12?\n\x0b\x63redentials\x18\x0c \x03(\x0b\x32*.arenalab.api.common.v1.ProviderCredential\x12\x1b\n\x13max_cost_usd_micros\x18\r \x01(\x04\"\xcf\x04\n\x0c\x41nswerPolicy\x12\x34\n\x08strategy\x18\x01 \x01(\x0e\x32\".arenalab.api.ensemble.v1.Strategy\x12:\n\x08\x66\x61llback\x18\x02 \x01(\x0e\x32(.arenalab.api.ensemble.v1.FallbackPolicy\x12\x36\n\x06ledger\x18\x03 \x01(\x0e\x32&.arenalab.api.ensemble.v1.LedgerPolicy\x12\r\n\x05\x61lpha\x18\x04 \x01(\x01\x12\r\n\x05\x64\x65lta\x18\x05 \x01(\x01\x12\x11\n\tcreatures\x18\x06 \x03(\t\x12\x14\n\x0cmax_evidence\x18\x07 \x01(\r\x12=\n\x0eguarantee_kind\x18\x08 \x01(\x0e\x32%.arenalab.api.common.v1.GuaranteeKind\x12?\n\x0fguarantee_scope\x18\t \x01(\x0e\x32&.arenalab.api.common.v1.GuaranteeScope\x12*\n\x07max_age\x18\n \x01(\x0b\x32\x19.google.protobuf.Duration\x12:\n\x08rephrase\x18\x0b \x01(\x0e\x32(.arenalab.api.ensemble.v1.RephrasePolicy\x12\x30\n\x07routing\x18\x0c \x01(\x0e\x32\x1f.arenalab.api.common.v1.Routing\x12\x34\n\x05\x63\x61\x63he\x18\r \x01(\x0e\x32%.arenalab.api.ensemble.v1.CachePolicy\"\xa4\x01\n\x08Sampling\x12\x18\n\x0btemperature\x18\x01 \x01(\x01H\x00\x88\x01\x01\x12\x12\n\x05top_p\x18\x02 \x01(\x01H\x01\x88\x01\x01\x12\x17\n\nmax_tokens\x18\x03 \x01(\rH\x02\x88\x01\x01\x12\x0c\n\x04stop\x18\x04 \x03(\t\x12\x11\n\x04seed\x18\x05 \x01(\x03H\x03\x88\x01\x01\x42\x0e\n\x0c_temperatureB\x08\n\x06_top_pB\r\n\x0b_max_tokensB\x07\n\x05_seed\"\xc9\x01\n\x0e\x41nswerResponse\x12:\n\x07started\x18\x01 \x01(\x0b\x32\'.arenalab.api.ensemble.v1.AnswerStartedH\x00\x12\x34\n\x05\x64\x65lta\x18\x02 \x01(\x0b\x32#.arenalab.api.ensemble.v1.TextDeltaH\x00\x12<\n\x08\x66inished\x18\x03 \x01(\x0b\x32(.arenalab.api.ensemble.v1.AnswerFinishedH\x00\x42\x07\n\x05\x65vent\"e\n\rAnswerStarted\x12\x15\n\rprediction_id\x18\x01 \x01(\t\x12\r\n\x05model\x18\x02 \x01(\t\x12.\n\x05route\x18\x03 \x01(\x0e\x32\x1f.arenalab.api.ensemble.v1.Route\"C\n\tTextDelta\x12\x0c\n\x04text\x18\x01 \x01(\t\x12\x17\n\x0ftool_calls_json\x18\x02 \x01(\t\x12\x0f\n\x07refusal\x18\x03 \x01(\t\"\x8b\n\n\x0e\x41nswerFinished\x12\x15\n\rprediction_id\x18\x01 \x01(\t\x12\r\n\x05model\x18\x02 \x01(\t\x12.\n\x05route\x18\x03 \x01(\x0e\x32\x1f.arenalab.api.ensemble.v1.Route\x12\x12\n\nconfidence\x18\x04 \x01(\x01\x12\x34\n\x06method\x18\x05 \x01(\x0e\x32$.arenalab.api.common.v1.AnswerMethod\x12\x36\n\nabstention\x18\x06 \x01(\x0b\x32\".arenalab.api.common.v1.Abstention\x12\x34\n\tguarantee\x18\x07 \x01(\x0b\x32!.arenalab.api.common.v1.Guarantee\x12\x32\n\x08\x65vidence\x18\x08 \x03(\x0b\x32 .arenalab.api.common.v1.Evidence\x12\x39\n\x0c\x61lternatives\x18\t \x03(\x0b\x32#.arenalab.api.common.v1.Alternative\x12\x11\n\treasoning\x18\n \x01(\t\x12\x10\n\x08\x63reature\x18\x0b \x01(\t\x12\x17\n\x0f\x64\x61taset_version\x18\x0c \x01(\t\x12\x30\n\x07receipt\x18\r \x01(\x0b\x32\x1f.arenalab.api.common.v1.Receipt\x12\x15\n\rfinish_reason\x18\x0e \x01(\t\x12.\n\x05usage\x18\x0f \x01(\x0b\x32\x1f.arenalab.api.ensemble.v1.Usage\x12\x10\n\x08provider\x18\x10 \x01(\t\x12\x16\n\x0eprovider_model\x18\x11 \x01(\t\x12\x32\n\x07timings\x18\x12 \x01(\x0b\x32!.arenalab.api.ensemble.v1.Timings\x12/\n\x04plan\x18\x13 \x01(\x0b\x32!.arenalab.api.common.v1.QueryPlan\x12?\n\x0f\x63reatures_asked\x18\x14 \x03(\x0b\x32&.arenalab.api.ensemble.v1.CreatureVote\x12\x14\n\x0c\x63ontent_salt\x18\x15 \x01(\x0c\x12\x37\n\x0boutcome_set\x18\x16 \x01(\x0b\x32\".arenalab.api.common.v1.OutcomeSet\x12\x33\n\tsentences\x18\x17 \x03(\x0b\x32 .arenalab.api.common.v1.Sentence\x12\x38\n\nrephrasing\x18\x18 \x01(\x0b\x32$.arenalab.api.ensemble.v1.Rephrasing\x12\x0f\n\x07\x61udited\x18\x19 \x01(\x08\x12\x18\n\x10\x61udit_propensity\x18\x1a \x01(\x01\x12\x1c\n\x0f\x63ost_usd_micros\x18\x1b \x01(\x04H\x00\x88\x01\x01\x12\x15\n\rconfig_digest\x18\x1c \x01(\t\x12\x14\n\x0cmodel_digest\x18\x1d \x01(\t\x12>\n\nguardrails\x18\x1e \x03(\x0b\x32*.arenalab.api.ensemble.v1.GuardrailVerdict\x12\x34\n\tgrounding\x18\x1f \x01(\x0e\x32!.arenalab.api.common.v1.Grounding\x12\x37\n\x0b\x63\x61\x63he_layer\x18  \x01(\x0e\x32\".arenalab.api.common.v1.CacheLayerB\x12\n\x10_cost_usd_micros\"\xbb\x01\n\x10GuardrailVerdict\x12\x11\n\tguardrail\x18\x01 \x01(\t\x12\x37\n\x05stage\x18\x02 \x01(\x0e\x32(.arenalab.api.ensemble.v1.GuardrailStage\x12\x39\n\x06\x61\x63tion\x18\x03 \x01(\x0e\x32).arenalab.api.ensemble.v1.GuardrailAction\x12\x0e\n\x06reason\x18\x04 \x01(\t\x12\x10\n\x08\x66indings\x18\x05 \x01(\r\"\x9c\x01\n\nRephrasing\x12:\n\x06status\x18\x01 \x01(\x0e\x32*.arenalab.api.ensemble.v1.RephrasingStatus\x12\x10\n\x08provider\x18\x02 \x01(\t\x12\x16\n\x0eprovider_model\x18\x03 \x01(\t\x12\x13\n\x0bunsupported\x18\x04 \x03(\t\x12\x13\n\x0b\x65xplanation\x18\x05 \x01(\t\"F\n\x0c\x43reatureVote\x12\x10\n\x08\x63reature\x18\x01 \x01(\t\x12\x12\n\nconfidence\x18\x02 \x01(\x01\x12\x10\n\x08\x61nswered\x18\x03 \x01(\x08\"q\n\x05Usage\x12\x15\n\rprompt_tokens\x18\x01 \x01(\r\x12\x19\n\x11\x63ompletion_tokens\x18\x02 \x01(\r\x12\x1c\n\x14\x63\x61\x63hed_prompt_tokens\x18\x03 \x01(\r\x12\x18\n\x10reasoning_tokens\x18\x04 \x01(\r\"\xb7\x01\n\x07Timings\x12*\n\x07predict\x18\x01 \x01(\x0b\x32\x19.google.protobuf.Duration\x12+\n\x08\x66\x61llback\x18\x02 \x01(\x0b\x32\x19.google.protobuf.Duration\x12)\n\x06ledger\x18\x03 \x01(\x0b\x32\x19.google.protobuf.Duration\x12(\n\x05total\x18\x04 \x01(\x0b\x32\x19.google.protobuf.Duration\"A\n\x11ListModelsRequest\x12,\n\x05scope\x18\x01 \x01(\x0b\x32\x1d.arenalab.api.common.v1.Scope\"E\n\x12ListModelsResponse\x12/\n\x06models\x18\x01 \x03(\x0b\x32\x1f.arenalab.api.ensemble.v1.Model\"W\n\x05Model\x12\n\n\x02id\x18\x01 \x01(\t\x12\x13\n\x0b\x64\x65scription\x18\x02 \x01(\t\x12\x10\n\x08owned_by\x18\x03 \x01(\t\x12\x1b\n\x13\x63reate_time_seconds\x18\x04 \x01(\x03\"\xe6\x01\n\x0f\x46\x65\x65\x64\x62\x61\x63kRequest\x12,\n\x05scope\x18\x01 \x01(\x0b\x32\x1d.arenalab.api.common.v1.Scope\x12\x15\n\rprediction_id\x18\x02 \x01(\t\x12\x13\n\x06rating\x18\x03 \x01(\rH\x00\x88\x01\x01\x12\x14\n\x07helpful\x18\x04 \x01(\x08H\x01\x88\x01\x01\x12\x1a\n\ractual_output\x18\x05 \x01(\tH\x02\x88\x01\x01\x12\x0f\n\x07\x63omment\x18\x06 \x01(\t\x12\r\n\x05\x61udit\x18\x07 \x01(\x08\x42\t\n\x07_ratingB\n\n\x08_helpfulB\x10\n\x0e_actual_output\"U\n\x10\x46\x65\x65\x64\x62\x61\x63kResponse\x12\x32\n\x07verdict\x18\x01 \x01(\x0e\x32!.arenalab.api.ensemble.v1.Verdict\x12\r\n\x05known\x18\x02 \x01(\x08\"T\n\x13\x45raseSubjectRequest\x12,\n\x05scope\x18\x01 \x01(\x0b\x32\x1d.arenalab.api.common.v1.Scope\x12\x0f\n\x07subject\x18\x02 \x01(\t\"\x8e\x01\n\x14\x45raseSubjectResponse\x12\x0f\n\x07\x65ntries\x18\x01 \x01(\x04\x12\x30\n\x07receipt\x18\x02 \x01(\x0b\x32\x1f.arenalab.api.common.v1.Receipt\x12\x13\n\x0bpredictions\x18\x03 \x01(\x04\x12\x0e\n\x06labels\x18\x04 \x01(\x04\x12\x0e\n\x06queued\x18\x05 \x01(\x04\"P\n\x11ListAuditsRequest\x12,\n\x05scope\x18\x01 \x01(\x0b\x32\x1d.arenalab.api.common.v1.Scope\x12\r\n\x05limit\x18\x02 \x01(\r\"V\n\x12ListAuditsResponse\x12/\n\x06\x61udits\x18\x01 \x03(\x0b\x32\x1f.arenalab.api.ensemble.v1.Audit\x12\x0f\n\x07pending\x18\x02 \x01(\x04\"\xa0\x01\n\x05\x41udit\x12\x15\n\rprediction_id\x18\x01 \x01(\t\x12\r\n\x05turns\x18\x02 \x03(\t\x12\x0e\n\x06output\x18\x03 \x01(\t\x12\x12\n\nconfidence\x18\x04 \x01(\x01\x12\x0e\n\x06served\x18\x05 \x01(\x08\x12\x10\n\x08\x63reature\x18\x06 \x01(\t\x12\x17\n\x0f\x64\x61taset_version\x18\x07 \x01(\t\x12\x12\n\npropensity\x18\x08 \x01(\x01\"I\n\x19GetGuaranteeStatusRequest\x12,\n\x05scope\x18\x01 \x01(\x0b\x32\x1d.arenalab.api.common.v1.Scope\"W\n\x1aGetGuaranteeStatusResponse\x12\x39\n\x08\x64\x61tasets\x18\x01 \x03(\x0b\x32\'.arenalab.api.ensemble.v1.DatasetStatus\"i\n\rDatasetStatus\x12\x0f\n\x07\x64\x61taset\x18\x01 \x01(\t\x12\x37\n\x06status\x18\x02 \x01(\x0e\x32\'.arenalab.api.common.v1.GuaranteeStatus\x12\x0e\n\x06reason\x18\x03 \x01(\t*T\n\x08Strategy\x12\x18\n\x14STRATEGY_UNSPECIFIED\x10\x00\x12\x18\n\x14STRATEGY_SINGLE_BEST\x10\x01\x12\x14\n\x10STRATEGY_CASCADE\x10\x02*e\n\x0e\x46\x61llbackPolicy\x12\x1f\n\x1b\x46\x41LLBACK_POLICY_UNSPECIFIED\x10\x00\x12\x17\n\x13\x46\x41LLBACK_POLICY_LLM\x10\x01\x12\x19\n\x15\x46\x41LLBACK_POLICY_NEVER\x10\x02*h\n\x0cLedgerPolicy\x12\x1d\n\x19LEDGER_POLICY_UNSPECIFIED\x10\x00\x12\x1a\n\x16LEDGER_POLICY_REQUIRED\x10\x01\x12\x1d\n\x19LEDGER_POLICY_BEST_EFFORT\x10\x02*Z\n\x0b\x43\x61\x63hePolicy\x12\x1c\n\x18\x43\x41\x43HE_POLICY_UNSPECIFIED\x10\x00\x12\x14\n\x10\x43\x41\x43HE_POLICY_USE\x10\x01\x12\x17\n\x13\x43\x41\x43HE_POLICY_BYPASS\x10\x02*e\n\x0eRephrasePolicy\x12\x1f\n\x1bREPHRASE_POLICY_UNSPECIFIED\x10\x00\x12\x19\n\x15REPHRASE_POLICY_NEVER\x10\x01\x12\x17\n\x13REPHRASE_POLICY_LLM\x10\x02*k\n\x05Route\x12\x15\n\x11ROUTE_UNSPECIFIED\x10\x00\x12\x10\n\x0cROUTE_MEMORY\x10\x01\x12\x12\n\x0eROUTE_FALLBACK\x10\x02\x12\x11\n\rROUTE_ABSTAIN\x10\x03\x12\x12\n\x0eROUTE_PROVIDER\x10\x04*h\n\x0eGuardrailStage\x12\x1f\n\x1bGUARDRAIL_STAGE_UNSPECIFIED\x10\x00\x12\x19\n\x15GUARDRAIL_STAGE_INPUT\x10\x01\x12\x1a\n\x16GUARDRAIL_STAGE_OUTPUT\x10\x02*\x87\x01\n\x0fGuardrailAction\x12 \n\x1cGUARDRAIL_ACTION_UNSPECIFIED\x10\x00\x12\x19\n\x15GUARDRAIL_ACTION_PASS\x10\x01\x12\x1b\n\x17GUARDRAIL_ACTION_REDACT\x10\x02\x12\x1a\n\x16GUARDRAIL_ACTION_BLOCK\x10\x03*\x94\x01\n\x10RephrasingStatus\x12!\n\x1dREPHRASING_STATUS_UNSPECIFIED\x10\x00\x12\x1c\n\x18REPHRASING_STATUS_SERVED\x10\x01\x12!\n\x1dREPHRASING_STATUS_UNSUPPORTED\x10\x02\x12\x1c\n\x18REPHRASING_STATUS_FAILED\x10\x03*H\n\x07Verdict\x12\x17\n\x13VERDICT_UNSPECIFIED\x10\x00\x12\x11\n\rVERDICT_RIGHT\x10\x01\x12\x11\n\rVERDICT_WRONG\x10\x02\x32\xa2\x05\n\x0f\x45nsembleService\x12_\n\x06\x41nswer\x12\'.arenalab.api.ensemble.v1.AnswerRequest\x1a(.arenalab.api.ensemble.v1.AnswerResponse\"\x00\x30\x01\x12i\n\nListModels\x12+.arenalab.api.ensemble.v1.ListModelsRequest\x1a,.arenalab.api.ensemble.v1.ListModelsResponse\"\x00\x12\x63\n\x08\x46\x65\x65\x64\x62\x61\x63k\x12).arenalab.api.ensemble.v1.FeedbackRequest\x1a*.arenalab.api.ensemble.v1.FeedbackResponse\"\x00\x12o\n\x0c\x45raseSubject\x12-.arenalab.api.ensemble.v1.EraseSubjectRequest\x1a..arenalab.api.ensemble.v1.EraseSubjectResponse\"\x00\x12i\n\nListAudits\x12+.arenalab.api.ensemble.v1.ListAuditsRequest\x1a,.arenalab.api.ensemble.v1.ListAuditsResponse\"\x00\x12\x81\x01\n\x12GetGuaranteeStatus\x12\x33.arenalab.api.ensemble.v1.GetGuaranteeStatusRequest\x1a\x34.arenalab.api.ensemble.v1.GetGuaranteeStatusResponse\"\x00\x62\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
 _builder.BuildTopDescriptorsAndMessages(DESCRIPTOR, 'arenalab.api.ensemble.v1.ensemble_service_pb2', _globals)
 if not _descriptor._USE_C_DESCRIPTORS:
   DESCRIPTOR._loaded_options = None
-  _globals['_STRATEGY']._serialized_start=4674
-  _globals['_STRATEGY']._serialized_end=4758
-  _globals['_FALLBACKPOLICY']._serialized_start=4760
-  _globals['_FALLBACKPOLICY']._serialized_end=4861
-  _globals['_LEDGERPOLICY']._serialized_start=4863
-  _globals['_LEDGERPOLICY']._serialized_end=4967
-  _globals['_REPHRASEPOLICY']._serialized_start=4969
-  _globals['_REPHRASEPOLICY']._serialized_end=5070
-  _globals['_ROUTE']._serialized_start=5072
-  _globals['_ROUTE']._serialized_end=5179
-  _globals['_REPHRASINGSTATUS']._serialized_start=5182
-  _globals['_REPHRASINGSTATUS']._serialized_end=5330
-  _globals['_VERDICT']._serialized_start=5332
-  _globals['_VERDICT']._serialized_end=5404
-  _globals['_ANSWERREQUEST']._serialized_start=359
-  _globals['_ANSWERREQUEST']._serialized_end=774
-  _globals['_ANSWERPOLICY']._serialized_start=777
-  _globals['_ANSWERPOLICY']._serialized_end=1264
-  _globals['_SAMPLING']._serialized_start=1267
-  _globals['_SAMPLING']._serialized_end=1431
-  _globals['_ANSWERRESPONSE']._serialized_start=1434
-  _globals['_ANSWERRESPONSE']._serialized_end=1635
-  _globals['_ANSWERSTARTED']._serialized_start=1637
-  _globals['_ANSWERSTARTED']._serialized_end=1738
-  _globals['_TEXTDELTA']._serialized_start=1740
-  _globals['_TEXTDELTA']._serialized_end=1790
-  _globals['_ANSWERFINISHED']._serialized_start=1793
-  _globals['_ANSWERFINISHED']._serialized_end=2814
-  _globals['_REPHRASING']._serialized_start=2817
-  _globals['_REPHRASING']._serialized_end=2973
-  _globals['_CREATUREVOTE']._serialized_start=2975
-  _globals['_CREATUREVOTE']._serialized_end=3045
-  _globals['_USAGE']._serialized_start=3047
-  _globals['_USAGE']._serialized_end=3104
-  _globals['_TIMINGS']._serialized_start=3107
-  _globals['_TIMINGS']._serialized_end=3290
-  _globals['_LISTMODELSREQUEST']._serialized_start=3292
-  _globals['_LISTMODELSREQUEST']._serialized_end=3357
-  _globals['_LISTMODELSRESPONSE']._serialized_start=3359
-  _globals['_LISTMODELSRESPONSE']._serialized_end=3428
-  _globals['_MODEL']._serialized_start=3430
-  _globals['_MODEL']._serialized_end=3517
-  _globals['_FEEDBACKREQUEST']._serialized_start=3520
-  _globals['_FEEDBACKREQUEST']._serialized_end=3750
-  _globals['_FEEDBACKRESPONSE']._serialized_start=3752
-  _globals['_FEEDBACKRESPONSE']._serialized_end=3837
-  _globals['_ERASESUBJECTREQUEST']._serialized_start=3839
-  _globals['_ERASESUBJECTREQUEST']._serialized_end=3923
-  _globals['_ERASESUBJECTRESPONSE']._serialized_start=3926
-  _globals['_ERASESUBJECTRESPONSE']._serialized_end=4068
-  _globals['_LISTAUDITSREQUEST']._serialized_start=4070
-  _globals['_LISTAUDITSREQUEST']._serialized_end=4150
-  _globals['_LISTAUDITSRESPONSE']._serialized_start=4152
-  _globals['_LISTAUDITSRESPONSE']._serialized_end=4238
-  _globals['_AUDIT']._serialized_start=4241
-  _globals['_AUDIT']._serialized_end=4401
-  _globals['_GETGUARANTEESTATUSREQUEST']._serialized_start=4403
-  _globals['_GETGUARANTEESTATUSREQUEST']._serialized_end=4476
-  _globals['_GETGUARANTEESTATUSRESPONSE']._serialized_start=4478
-  _globals['_GETGUARANTEESTATUSRESPONSE']._serialized_end=4565
-  _globals['_DATASETSTATUS']._serialized_start=4567
-  _globals['_DATASETSTATUS']._serialized_end=4672
-  _globals['_ENSEMBLESERVICE']._serialized_start=5407
-  _globals['_ENSEMBLESERVICE']._serialized_end=6081
+  _globals['_STRATEGY']._serialized_start=5484
+  _globals['_STRATEGY']._serialized_end=5568
+  _globals['_FALLBACKPOLICY']._serialized_start=5570
+  _globals['_FALLBACKPOLICY']._serialized_end=5671
+  _globals['_LEDGERPOLICY']._serialized_start=5673
+  _globals['_LEDGERPOLICY']._serialized_end=5777
+  _globals['_CACHEPOLICY']._serialized_start=5779
+  _globals['_CACHEPOLICY']._serialized_end=5869
+  _globals['_REPHRASEPOLICY']._serialized_start=5871
+  _globals['_REPHRASEPOLICY']._serialized_end=5972
+  _globals['_ROUTE']._serialized_start=5974
+  _globals['_ROUTE']._serialized_end=6081
+  _globals['_GUARDRAILSTAGE']._serialized_start=6083
+  _globals['_GUARDRAILSTAGE']._serialized_end=6187
+  _globals['_GUARDRAILACTION']._serialized_start=6190
+  _globals['_GUARDRAILACTION']._serialized_end=6325
+  _globals['_REPHRASINGSTATUS']._serialized_start=6328
+  _globals['_REPHRASINGSTATUS']._serialized_end=6476
+  _globals['_VERDICT']._serialized_start=6478
+  _globals['_VERDICT']._serialized_end=6550
+  _globals['_ANSWERREQUEST']._serialized_start=438
+  _globals['_ANSWERREQUEST']._serialized_end=947
+  _globals['_ANSWERPOLICY']._serialized_start=950
+  _globals['_ANSWERPOLICY']._serialized_end=1541
+  _globals['_SAMPLING']._serialized_start=1544
+  _globals['_SAMPLING']._serialized_end=1708
+  _globals['_ANSWERRESPONSE']._serialized_start=1711
+  _globals['_ANSWERRESPONSE']._serialized_end=1912
+  _globals['_ANSWERSTARTED']._serialized_start=1914
+  _globals['_ANSWERSTARTED']._serialized_end=2015
+  _globals['_TEXTDELTA']._serialized_start=2017
+  _globals['_TEXTDELTA']._serialized_end=2084
+  _globals['_ANSWERFINISHED']._serialized_start=2087
+  _globals['_ANSWERFINISHED']._serialized_end=3378
+  _globals['_GUARDRAILVERDICT']._serialized_start=3381
+  _globals['_GUARDRAILVERDICT']._serialized_end=3568
+  _globals['_REPHRASING']._serialized_start=3571
+  _globals['_REPHRASING']._serialized_end=3727
+  _globals['_CREATUREVOTE']._serialized_start=3729
+  _globals['_CREATUREVOTE']._serialized_end=3799
+  _globals['_USAGE']._serialized_start=3801
+  _globals['_USAGE']._serialized_end=3914
+  _globals['_TIMINGS']._serialized_start=3917
+  _globals['_TIMINGS']._serialized_end=4100
+  _globals['_LISTMODELSREQUEST']._serialized_start=4102
+  _globals['_LISTMODELSREQUEST']._serialized_end=4167
+  _globals['_LISTMODELSRESPONSE']._serialized_start=4169
+  _globals['_LISTMODELSRESPONSE']._serialized_end=4238
+  _globals['_MODEL']._serialized_start=4240
+  _globals['_MODEL']._serialized_end=4327
+  _globals['_FEEDBACKREQUEST']._serialized_start=4330
+  _globals['_FEEDBACKREQUEST']._serialized_end=4560
+  _globals['_FEEDBACKRESPONSE']._serialized_start=4562
+  _globals['_FEEDBACKRESPONSE']._serialized_end=4647
+  _globals['_ERASESUBJECTREQUEST']._serialized_start=4649
+  _globals['_ERASESUBJECTREQUEST']._serialized_end=4733
+  _globals['_ERASESUBJECTRESPONSE']._serialized_start=4736
+  _globals['_ERASESUBJECTRESPONSE']._serialized_end=4878
+  _globals['_LISTAUDITSREQUEST']._serialized_start=4880
+  _globals['_LISTAUDITSREQUEST']._serialized_end=4960
+  _globals['_LISTAUDITSRESPONSE']._serialized_start=4962
+  _globals['_LISTAUDITSRESPONSE']._serialized_end=5048
+  _globals['_AUDIT']._serialized_start=5051
+  _globals['_AUDIT']._serialized_end=5211
+  _globals['_GETGUARANTEESTATUSREQUEST']._serialized_start=5213
+  _globals['_GETGUARANTEESTATUSREQUEST']._serialized_end=5286
+  _globals['_GETGUARANTEESTATUSRESPONSE']._serialized_start=5288
+  _globals['_GETGUARANTEESTATUSRESPONSE']._serialized_end=5375
+  _globals['_DATASETSTATUS']._serialized_start=5377
+  _globals['_DATASETSTATUS']._serialized_end=5482
+  _globals['_ENSEMBLESERVICE']._serialized_start=6553
+  _globals['_ENSEMBLESERVICE']._serialized_end=7227
 # @@protoc_insertion_point(module_scope)

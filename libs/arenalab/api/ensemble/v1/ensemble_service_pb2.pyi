@@ -4,9 +4,11 @@ isort:skip_file
 Ensemble: the whole product in one RPC."""
 
 from arenalab.api.common.v1 import answer_pb2 as _answer_pb2
+from arenalab.api.common.v1 import credential_pb2 as _credential_pb2
 from arenalab.api.common.v1 import message_pb2 as _message_pb2
 from arenalab.api.common.v1 import plan_pb2 as _plan_pb2
 from arenalab.api.common.v1 import receipt_pb2 as _receipt_pb2
+from arenalab.api.common.v1 import routing_pb2 as _routing_pb2
 from arenalab.api.common.v1 import scope_pb2 as _scope_pb2
 from arenalab.api.common.v1 import span_pb2 as _span_pb2
 from collections import abc as _abc
@@ -103,6 +105,32 @@ durably and sealed later.
 """
 Global___LedgerPolicy: _TypeAlias = LedgerPolicy  # noqa: Y015
 
+class _CachePolicy:
+    ValueType = _typing.NewType("ValueType", _builtins.int)
+    V: _TypeAlias = ValueType  # noqa: Y015
+
+class _CachePolicyEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_CachePolicy.ValueType], _builtins.type):
+    DESCRIPTOR: _descriptor.EnumDescriptor
+    CACHE_POLICY_UNSPECIFIED: _CachePolicy.ValueType  # 0
+    """CACHE_POLICY_UNSPECIFIED means CACHE_POLICY_USE."""
+    CACHE_POLICY_USE: _CachePolicy.ValueType  # 1
+    """CACHE_POLICY_USE reads and writes it."""
+    CACHE_POLICY_BYPASS: _CachePolicy.ValueType  # 2
+    """CACHE_POLICY_BYPASS neither reads nor writes it."""
+
+class CachePolicy(_CachePolicy, metaclass=_CachePolicyEnumTypeWrapper):
+    """CachePolicy says whether memory may answer from its cache. What is cached was
+    decided by the same dataset version, policy and conversation, in the same scope.
+    """
+
+CACHE_POLICY_UNSPECIFIED: CachePolicy.ValueType  # 0
+"""CACHE_POLICY_UNSPECIFIED means CACHE_POLICY_USE."""
+CACHE_POLICY_USE: CachePolicy.ValueType  # 1
+"""CACHE_POLICY_USE reads and writes it."""
+CACHE_POLICY_BYPASS: CachePolicy.ValueType  # 2
+"""CACHE_POLICY_BYPASS neither reads nor writes it."""
+Global___CachePolicy: _TypeAlias = CachePolicy  # noqa: Y015
+
 class _RephrasePolicy:
     ValueType = _typing.NewType("ValueType", _builtins.int)
     V: _TypeAlias = ValueType  # noqa: Y015
@@ -162,6 +190,62 @@ ROUTE_ABSTAIN: Route.ValueType  # 3
 ROUTE_PROVIDER: Route.ValueType  # 4
 """ROUTE_PROVIDER: a provider, because the model name asked for it."""
 Global___Route: _TypeAlias = Route  # noqa: Y015
+
+class _GuardrailStage:
+    ValueType = _typing.NewType("ValueType", _builtins.int)
+    V: _TypeAlias = ValueType  # noqa: Y015
+
+class _GuardrailStageEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_GuardrailStage.ValueType], _builtins.type):
+    DESCRIPTOR: _descriptor.EnumDescriptor
+    GUARDRAIL_STAGE_UNSPECIFIED: _GuardrailStage.ValueType  # 0
+    """GUARDRAIL_STAGE_UNSPECIFIED is never sent."""
+    GUARDRAIL_STAGE_INPUT: _GuardrailStage.ValueType  # 1
+    """GUARDRAIL_STAGE_INPUT: the conversation."""
+    GUARDRAIL_STAGE_OUTPUT: _GuardrailStage.ValueType  # 2
+    """GUARDRAIL_STAGE_OUTPUT: the answer."""
+
+class GuardrailStage(_GuardrailStage, metaclass=_GuardrailStageEnumTypeWrapper):
+    """GuardrailStage is what a guardrail looked at."""
+
+GUARDRAIL_STAGE_UNSPECIFIED: GuardrailStage.ValueType  # 0
+"""GUARDRAIL_STAGE_UNSPECIFIED is never sent."""
+GUARDRAIL_STAGE_INPUT: GuardrailStage.ValueType  # 1
+"""GUARDRAIL_STAGE_INPUT: the conversation."""
+GUARDRAIL_STAGE_OUTPUT: GuardrailStage.ValueType  # 2
+"""GUARDRAIL_STAGE_OUTPUT: the answer."""
+Global___GuardrailStage: _TypeAlias = GuardrailStage  # noqa: Y015
+
+class _GuardrailAction:
+    ValueType = _typing.NewType("ValueType", _builtins.int)
+    V: _TypeAlias = ValueType  # noqa: Y015
+
+class _GuardrailActionEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_GuardrailAction.ValueType], _builtins.type):
+    DESCRIPTOR: _descriptor.EnumDescriptor
+    GUARDRAIL_ACTION_UNSPECIFIED: _GuardrailAction.ValueType  # 0
+    """GUARDRAIL_ACTION_UNSPECIFIED is never sent."""
+    GUARDRAIL_ACTION_PASS: _GuardrailAction.ValueType  # 1
+    """GUARDRAIL_ACTION_PASS: nothing was found."""
+    GUARDRAIL_ACTION_REDACT: _GuardrailAction.ValueType  # 2
+    """GUARDRAIL_ACTION_REDACT: what was found was replaced."""
+    GUARDRAIL_ACTION_BLOCK: _GuardrailAction.ValueType  # 3
+    """GUARDRAIL_ACTION_BLOCK: the answer ends before what was found, or, where it was
+    in the question, nothing is answered.
+    """
+
+class GuardrailAction(_GuardrailAction, metaclass=_GuardrailActionEnumTypeWrapper):
+    """GuardrailAction is what a guardrail decided."""
+
+GUARDRAIL_ACTION_UNSPECIFIED: GuardrailAction.ValueType  # 0
+"""GUARDRAIL_ACTION_UNSPECIFIED is never sent."""
+GUARDRAIL_ACTION_PASS: GuardrailAction.ValueType  # 1
+"""GUARDRAIL_ACTION_PASS: nothing was found."""
+GUARDRAIL_ACTION_REDACT: GuardrailAction.ValueType  # 2
+"""GUARDRAIL_ACTION_REDACT: what was found was replaced."""
+GUARDRAIL_ACTION_BLOCK: GuardrailAction.ValueType  # 3
+"""GUARDRAIL_ACTION_BLOCK: the answer ends before what was found, or, where it was
+in the question, nothing is answered.
+"""
+Global___GuardrailAction: _TypeAlias = GuardrailAction  # noqa: Y015
 
 class _RephrasingStatus:
     ValueType = _typing.NewType("ValueType", _builtins.int)
@@ -244,6 +328,8 @@ class AnswerRequest(_message.Message):
     REQUEST_ID_FIELD_NUMBER: _builtins.int
     USER_FIELD_NUMBER: _builtins.int
     MESSAGES_JSON_FIELD_NUMBER: _builtins.int
+    CREDENTIALS_FIELD_NUMBER: _builtins.int
+    MAX_COST_USD_MICROS_FIELD_NUMBER: _builtins.int
     model: _builtins.str
     """model selects what runs: "arenalab" (or empty), "arenalab/memory-only",
     "arenalab/ensemble", "arenalab/<creature>" or "<provider>/<model>".
@@ -257,6 +343,10 @@ class AnswerRequest(_message.Message):
     messages_json: _builtins.str
     """messages_json is the JSON array of the caller's own messages, for a provider
     that must see images or tool calls. Empty: made from `messages`.
+    """
+    max_cost_usd_micros: _builtins.int
+    """max_cost_usd_micros that a provider may be expected to charge, in millionths of a
+    US dollar. 0 means no limit.
     """
     @_builtins.property
     def scope(self) -> _scope_pb2.Scope:
@@ -281,12 +371,21 @@ class AnswerRequest(_message.Message):
     @_builtins.property
     def unsupported(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]:
         """unsupported names request features that memory cannot honour, such as
-        "tools", "images" or "response_format". Not empty: fallback answers.
+        "images". Not empty: fallback answers.
         """
 
     @_builtins.property
     def passthrough(self) -> _struct_pb2.Struct:
-        """passthrough holds OpenAI request fields for the provider, such as tools."""
+        """passthrough holds OpenAI request fields for the provider. Memory honours three
+        of them, and falls back where it cannot: "tools" with "tool_choice" (an output
+        whose action names a tool, and whose text is JSON that the tool's schema allows,
+        becomes a tool call), and "response_format" (an output that is JSON, and that the
+        schema allows).
+        """
+
+    @_builtins.property
+    def credentials(self) -> _containers.RepeatedCompositeFieldContainer[_credential_pb2.ProviderCredential]:
+        """credentials that the caller brings for providers; at most 16, one a provider."""
 
     def __init__(
         self,
@@ -302,10 +401,12 @@ class AnswerRequest(_message.Message):
         request_id: _builtins.str = ...,
         user: _builtins.str = ...,
         messages_json: _builtins.str = ...,
+        credentials: _abc.Iterable[_credential_pb2.ProviderCredential] | None = ...,
+        max_cost_usd_micros: _builtins.int = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["context", b"context", "passthrough", b"passthrough", "policy", b"policy", "sampling", b"sampling", "scope", b"scope"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["context", b"context", "messages", b"messages", "messages_json", b"messages_json", "model", b"model", "passthrough", b"passthrough", "policy", b"policy", "request_id", b"request_id", "sampling", b"sampling", "scope", b"scope", "unsupported", b"unsupported", "user", b"user"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["context", b"context", "credentials", b"credentials", "max_cost_usd_micros", b"max_cost_usd_micros", "messages", b"messages", "messages_json", b"messages_json", "model", b"model", "passthrough", b"passthrough", "policy", b"policy", "request_id", b"request_id", "sampling", b"sampling", "scope", b"scope", "unsupported", b"unsupported", "user", b"user"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
@@ -328,6 +429,8 @@ class AnswerPolicy(_message.Message):
     GUARANTEE_SCOPE_FIELD_NUMBER: _builtins.int
     MAX_AGE_FIELD_NUMBER: _builtins.int
     REPHRASE_FIELD_NUMBER: _builtins.int
+    ROUTING_FIELD_NUMBER: _builtins.int
+    CACHE_FIELD_NUMBER: _builtins.int
     strategy: Global___Strategy.ValueType
     """strategy over creatures."""
     fallback: Global___FallbackPolicy.ValueType
@@ -348,6 +451,10 @@ class AnswerPolicy(_message.Message):
     """guarantee_scope to decide by. UNSPECIFIED means ALL."""
     rephrase: Global___RephrasePolicy.ValueType
     """rephrase memory answers."""
+    routing: _routing_pb2.Routing.ValueType
+    """routing among the fallback's providers. UNSPECIFIED means the configured one."""
+    cache: Global___CachePolicy.ValueType
+    """cache of memory's outputs."""
     @_builtins.property
     def creatures(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]:
         """creatures to ask, in order. Empty means all of the scope."""
@@ -372,10 +479,12 @@ class AnswerPolicy(_message.Message):
         guarantee_scope: _answer_pb2.GuaranteeScope.ValueType = ...,
         max_age: _duration_pb2.Duration | None = ...,
         rephrase: Global___RephrasePolicy.ValueType = ...,
+        routing: _routing_pb2.Routing.ValueType = ...,
+        cache: Global___CachePolicy.ValueType = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["max_age", b"max_age"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["alpha", b"alpha", "creatures", b"creatures", "delta", b"delta", "fallback", b"fallback", "guarantee_kind", b"guarantee_kind", "guarantee_scope", b"guarantee_scope", "ledger", b"ledger", "max_age", b"max_age", "max_evidence", b"max_evidence", "rephrase", b"rephrase", "strategy", b"strategy"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["alpha", b"alpha", "cache", b"cache", "creatures", b"creatures", "delta", b"delta", "fallback", b"fallback", "guarantee_kind", b"guarantee_kind", "guarantee_scope", b"guarantee_scope", "ledger", b"ledger", "max_age", b"max_age", "max_evidence", b"max_evidence", "rephrase", b"rephrase", "routing", b"routing", "strategy", b"strategy"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
@@ -512,21 +621,25 @@ class TextDelta(_message.Message):
 
     TEXT_FIELD_NUMBER: _builtins.int
     TOOL_CALLS_JSON_FIELD_NUMBER: _builtins.int
+    REFUSAL_FIELD_NUMBER: _builtins.int
     text: _builtins.str
     """text to append."""
     tool_calls_json: _builtins.str
-    """tool_calls_json is a JSON array of OpenAI tool-call deltas from a provider.
-    Empty means none.
+    """tool_calls_json is a JSON array of OpenAI tool-call deltas, from memory or from a
+    provider. Empty means none.
     """
+    refusal: _builtins.str
+    """refusal to append: a provider's words for why it does not answer."""
     def __init__(
         self,
         *,
         text: _builtins.str = ...,
         tool_calls_json: _builtins.str = ...,
+        refusal: _builtins.str = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["text", b"text", "tool_calls_json", b"tool_calls_json"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["refusal", b"refusal", "text", b"text", "tool_calls_json", b"tool_calls_json"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
@@ -564,6 +677,12 @@ class AnswerFinished(_message.Message):
     REPHRASING_FIELD_NUMBER: _builtins.int
     AUDITED_FIELD_NUMBER: _builtins.int
     AUDIT_PROPENSITY_FIELD_NUMBER: _builtins.int
+    COST_USD_MICROS_FIELD_NUMBER: _builtins.int
+    CONFIG_DIGEST_FIELD_NUMBER: _builtins.int
+    MODEL_DIGEST_FIELD_NUMBER: _builtins.int
+    GUARDRAILS_FIELD_NUMBER: _builtins.int
+    GROUNDING_FIELD_NUMBER: _builtins.int
+    CACHE_LAYER_FIELD_NUMBER: _builtins.int
     prediction_id: _builtins.str
     """prediction_id as in AnswerStarted."""
     model: _builtins.str
@@ -581,7 +700,9 @@ class AnswerFinished(_message.Message):
     dataset_version: _builtins.str
     """dataset_version that was searched, 64 hex digits. Empty for ROUTE_PROVIDER."""
     finish_reason: _builtins.str
-    """finish_reason of the OpenAI API: "stop", "length" or "tool_calls"."""
+    """finish_reason of the OpenAI API: "stop", "length", "tool_calls", or
+    "content_filter" when a provider or a guardrail stopped the answer.
+    """
     provider: _builtins.str
     """provider that answered, e.g. "openai". Empty for memory."""
     provider_model: _builtins.str
@@ -598,6 +719,20 @@ class AnswerFinished(_message.Message):
     """audit_propensity is the probability of that draw, in [0, 1]. 0 when memory was
     not asked, or had no outcome.
     """
+    cost_usd_micros: _builtins.int
+    """cost_usd_micros that a provider charged, in millionths of a US dollar, rounded up.
+    0 when none was asked. Absent when it is not known.
+    """
+    config_digest: _builtins.str
+    """config_digest of the settings that decided, 64 hex digits, as in the leaf. Empty
+    for ROUTE_PROVIDER.
+    """
+    model_digest: _builtins.str
+    """model_digest of the embedder, or the name of the provider's model, as in the leaf."""
+    grounding: _answer_pb2.Grounding.ValueType
+    """grounding of a provider's answer in the evidence."""
+    cache_layer: _answer_pb2.CacheLayer.ValueType
+    """cache_layer that memory's output came from."""
     @_builtins.property
     def abstention(self) -> _answer_pb2.Abstention:
         """abstention of memory. Absent when memory answered."""
@@ -651,6 +786,10 @@ class AnswerFinished(_message.Message):
     def rephrasing(self) -> Global___Rephrasing:
         """rephrasing of a memory answer. Absent when none was tried."""
 
+    @_builtins.property
+    def guardrails(self) -> _containers.RepeatedCompositeFieldContainer[Global___GuardrailVerdict]:
+        """guardrails that looked at the question and the answer, in order."""
+
     def __init__(
         self,
         *,
@@ -680,14 +819,60 @@ class AnswerFinished(_message.Message):
         rephrasing: Global___Rephrasing | None = ...,
         audited: _builtins.bool = ...,
         audit_propensity: _builtins.float = ...,
+        cost_usd_micros: _builtins.int | None = ...,
+        config_digest: _builtins.str = ...,
+        model_digest: _builtins.str = ...,
+        guardrails: _abc.Iterable[Global___GuardrailVerdict] | None = ...,
+        grounding: _answer_pb2.Grounding.ValueType = ...,
+        cache_layer: _answer_pb2.CacheLayer.ValueType = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _typing.Literal["abstention", b"abstention", "guarantee", b"guarantee", "outcome_set", b"outcome_set", "plan", b"plan", "receipt", b"receipt", "rephrasing", b"rephrasing", "timings", b"timings", "usage", b"usage"]  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = _typing.Literal["_cost_usd_micros", b"_cost_usd_micros", "abstention", b"abstention", "cost_usd_micros", b"cost_usd_micros", "guarantee", b"guarantee", "outcome_set", b"outcome_set", "plan", b"plan", "receipt", b"receipt", "rephrasing", b"rephrasing", "timings", b"timings", "usage", b"usage"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["abstention", b"abstention", "alternatives", b"alternatives", "audit_propensity", b"audit_propensity", "audited", b"audited", "confidence", b"confidence", "content_salt", b"content_salt", "creature", b"creature", "creatures_asked", b"creatures_asked", "dataset_version", b"dataset_version", "evidence", b"evidence", "finish_reason", b"finish_reason", "guarantee", b"guarantee", "method", b"method", "model", b"model", "outcome_set", b"outcome_set", "plan", b"plan", "prediction_id", b"prediction_id", "provider", b"provider", "provider_model", b"provider_model", "reasoning", b"reasoning", "receipt", b"receipt", "rephrasing", b"rephrasing", "route", b"route", "sentences", b"sentences", "timings", b"timings", "usage", b"usage"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["_cost_usd_micros", b"_cost_usd_micros", "abstention", b"abstention", "alternatives", b"alternatives", "audit_propensity", b"audit_propensity", "audited", b"audited", "cache_layer", b"cache_layer", "confidence", b"confidence", "config_digest", b"config_digest", "content_salt", b"content_salt", "cost_usd_micros", b"cost_usd_micros", "creature", b"creature", "creatures_asked", b"creatures_asked", "dataset_version", b"dataset_version", "evidence", b"evidence", "finish_reason", b"finish_reason", "grounding", b"grounding", "guarantee", b"guarantee", "guardrails", b"guardrails", "method", b"method", "model", b"model", "model_digest", b"model_digest", "outcome_set", b"outcome_set", "plan", b"plan", "prediction_id", b"prediction_id", "provider", b"provider", "provider_model", b"provider_model", "reasoning", b"reasoning", "receipt", b"receipt", "rephrasing", b"rephrasing", "route", b"route", "sentences", b"sentences", "timings", b"timings", "usage", b"usage"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    _WhichOneofReturnType__cost_usd_micros: _TypeAlias = _typing.Literal["cost_usd_micros"]  # noqa: Y015
+    _WhichOneofArgType__cost_usd_micros: _TypeAlias = _typing.Literal["_cost_usd_micros", b"_cost_usd_micros"]  # noqa: Y015
+    def WhichOneof(self, oneof_group: _WhichOneofArgType__cost_usd_micros) -> _WhichOneofReturnType__cost_usd_micros | None: ...
+
+Global___AnswerFinished: _TypeAlias = AnswerFinished  # noqa: Y015
+
+@_typing.final
+class GuardrailVerdict(_message.Message):
+    """GuardrailVerdict is what one guardrail said of one side of an exchange."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    GUARDRAIL_FIELD_NUMBER: _builtins.int
+    STAGE_FIELD_NUMBER: _builtins.int
+    ACTION_FIELD_NUMBER: _builtins.int
+    REASON_FIELD_NUMBER: _builtins.int
+    FINDINGS_FIELD_NUMBER: _builtins.int
+    guardrail: _builtins.str
+    """guardrail by name."""
+    stage: Global___GuardrailStage.ValueType
+    """stage that it looked at."""
+    action: Global___GuardrailAction.ValueType
+    """action that was taken."""
+    reason: _builtins.str
+    """reason in a few words, without the words that were found. Empty for PASS."""
+    findings: _builtins.int
+    """findings is how often it found something."""
+    def __init__(
+        self,
+        *,
+        guardrail: _builtins.str = ...,
+        stage: Global___GuardrailStage.ValueType = ...,
+        action: Global___GuardrailAction.ValueType = ...,
+        reason: _builtins.str = ...,
+        findings: _builtins.int = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["action", b"action", "findings", b"findings", "guardrail", b"guardrail", "reason", b"reason", "stage", b"stage"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
-Global___AnswerFinished: _TypeAlias = AnswerFinished  # noqa: Y015
+Global___GuardrailVerdict: _TypeAlias = GuardrailVerdict  # noqa: Y015
 
 @_typing.final
 class Rephrasing(_message.Message):
@@ -767,19 +952,27 @@ class Usage(_message.Message):
 
     PROMPT_TOKENS_FIELD_NUMBER: _builtins.int
     COMPLETION_TOKENS_FIELD_NUMBER: _builtins.int
+    CACHED_PROMPT_TOKENS_FIELD_NUMBER: _builtins.int
+    REASONING_TOKENS_FIELD_NUMBER: _builtins.int
     prompt_tokens: _builtins.int
     """prompt_tokens read."""
     completion_tokens: _builtins.int
     """completion_tokens written."""
+    cached_prompt_tokens: _builtins.int
+    """cached_prompt_tokens of prompt_tokens that the provider had in its cache."""
+    reasoning_tokens: _builtins.int
+    """reasoning_tokens of completion_tokens that are not in the text."""
     def __init__(
         self,
         *,
         prompt_tokens: _builtins.int = ...,
         completion_tokens: _builtins.int = ...,
+        cached_prompt_tokens: _builtins.int = ...,
+        reasoning_tokens: _builtins.int = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["completion_tokens", b"completion_tokens", "prompt_tokens", b"prompt_tokens"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["cached_prompt_tokens", b"cached_prompt_tokens", "completion_tokens", b"completion_tokens", "prompt_tokens", b"prompt_tokens", "reasoning_tokens", b"reasoning_tokens"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 

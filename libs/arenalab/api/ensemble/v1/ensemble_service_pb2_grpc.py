@@ -82,9 +82,10 @@ class EnsembleServiceServicer:
         when a provider refuses the request; NOT_FOUND (UNKNOWN_MODEL) for a creature, a
         provider or a provider's model that is not there; UNAVAILABLE (PROVIDER_FAILED,
         NOT_READY) when the model names a provider and it fails, or any provider after
-        its first words; RESOURCE_EXHAUSTED (OVERLOADED); DEADLINE_EXCEEDED (DEADLINE);
-        DATA_LOSS (CORRUPT_DATASET) and FAILED_PRECONDITION (EMBEDDER_MISMATCH) when the
-        data of the scope cannot be served until an operator acts. The answer is withheld
+        its first words; RESOURCE_EXHAUSTED (OVERLOADED), and (SPEND_CAP) when the model
+        names a provider; DEADLINE_EXCEEDED (DEADLINE); DATA_LOSS (CORRUPT_DATASET) and
+        FAILED_PRECONDITION (EMBEDDER_MISMATCH) when the data of the scope cannot be
+        served until an operator acts. The answer is withheld
         with UNAVAILABLE (LEDGER_UNAVAILABLE) while the ledger cannot be reached, and with
         RESOURCE_EXHAUSTED (STORAGE_FULL) or DATA_LOSS (CORRUPT_LEDGER) when it needs an
         operator.

@@ -141,6 +141,11 @@ class _ErrorReasonEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_ErrorReas
     """ERROR_REASON_UNKNOWN_LOG: the ledger keeps no log of this origin.
     Example: NOT_FOUND, {"log": "example.org/ledger/2026"}.
     """
+    ERROR_REASON_SPEND_CAP: _ErrorReason.ValueType  # 29
+    """ERROR_REASON_SPEND_CAP: what the call is expected to cost would pass the day's cap,
+    or the limit that the call sets.
+    Example: RESOURCE_EXHAUSTED, {"provider": "openai", "cap_usd_micros": "5000000"}.
+    """
 
 class ErrorReason(_ErrorReason, metaclass=_ErrorReasonEnumTypeWrapper):
     """ErrorReason is the `reason` of the google.rpc.ErrorInfo in every error status,
@@ -266,5 +271,10 @@ Example: NOT_FOUND, {"prediction_id": "0198…"}.
 ERROR_REASON_UNKNOWN_LOG: ErrorReason.ValueType  # 28
 """ERROR_REASON_UNKNOWN_LOG: the ledger keeps no log of this origin.
 Example: NOT_FOUND, {"log": "example.org/ledger/2026"}.
+"""
+ERROR_REASON_SPEND_CAP: ErrorReason.ValueType  # 29
+"""ERROR_REASON_SPEND_CAP: what the call is expected to cost would pass the day's cap,
+or the limit that the call sets.
+Example: RESOURCE_EXHAUSTED, {"provider": "openai", "cap_usd_micros": "5000000"}.
 """
 Global___ErrorReason: _TypeAlias = ErrorReason  # noqa: Y015

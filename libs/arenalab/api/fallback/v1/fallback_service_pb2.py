@@ -23,36 +23,42 @@ _sym_db = _symbol_database.Default()
 
 
 from arenalab.api.common.v1 import answer_pb2 as arenalab_dot_api_dot_common_dot_v1_dot_answer__pb2
+from arenalab.api.common.v1 import credential_pb2 as arenalab_dot_api_dot_common_dot_v1_dot_credential__pb2
 from arenalab.api.common.v1 import message_pb2 as arenalab_dot_api_dot_common_dot_v1_dot_message__pb2
+from arenalab.api.common.v1 import routing_pb2 as arenalab_dot_api_dot_common_dot_v1_dot_routing__pb2
 from arenalab.api.common.v1 import scope_pb2 as arenalab_dot_api_dot_common_dot_v1_dot_scope__pb2
 from google.protobuf import struct_pb2 as google_dot_protobuf_dot_struct__pb2
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n/arenalab/api/fallback/v1/fallback_service.proto\x12\x18\x61renalab.api.fallback.v1\x1a#arenalab/api/common/v1/answer.proto\x1a$arenalab/api/common/v1/message.proto\x1a\"arenalab/api/common/v1/scope.proto\x1a\x1cgoogle/protobuf/struct.proto\"\xa6\x03\n\x0f\x43ompleteRequest\x12,\n\x05scope\x18\x01 \x01(\x0b\x32\x1d.arenalab.api.common.v1.Scope\x12\x10\n\x08provider\x18\x02 \x01(\t\x12\r\n\x05model\x18\x03 \x01(\t\x12\x31\n\x08messages\x18\x04 \x03(\x0b\x32\x1f.arenalab.api.common.v1.Message\x12\x15\n\rmessages_json\x18\x05 \x01(\t\x12\x32\n\x08\x65vidence\x18\x06 \x03(\x0b\x32 .arenalab.api.common.v1.Evidence\x12\x18\n\x0btemperature\x18\x07 \x01(\x01H\x00\x88\x01\x01\x12\x12\n\x05top_p\x18\x08 \x01(\x01H\x01\x88\x01\x01\x12\x17\n\nmax_tokens\x18\t \x01(\rH\x02\x88\x01\x01\x12\x0c\n\x04stop\x18\n \x03(\t\x12\x11\n\x04seed\x18\x0b \x01(\x03H\x03\x88\x01\x01\x12,\n\x0bpassthrough\x18\x0c \x01(\x0b\x32\x17.google.protobuf.StructB\x0e\n\x0c_temperatureB\x08\n\x06_top_pB\r\n\x0b_max_tokensB\x07\n\x05_seed\"\xd9\x01\n\x10\x43ompleteResponse\x12>\n\x07started\x18\x01 \x01(\x0b\x32+.arenalab.api.fallback.v1.CompletionStartedH\x00\x12:\n\x05\x64\x65lta\x18\x02 \x01(\x0b\x32).arenalab.api.fallback.v1.CompletionDeltaH\x00\x12@\n\x08\x66inished\x18\x03 \x01(\x0b\x32,.arenalab.api.fallback.v1.CompletionFinishedH\x00\x42\x07\n\x05\x65vent\"F\n\x11\x43ompletionStarted\x12\x10\n\x08provider\x18\x01 \x01(\t\x12\r\n\x05model\x18\x02 \x01(\t\x12\x10\n\x08\x61ttempts\x18\x03 \x01(\r\"8\n\x0f\x43ompletionDelta\x12\x0c\n\x04text\x18\x01 \x01(\t\x12\x17\n\x0ftool_calls_json\x18\x02 \x01(\t\"u\n\x12\x43ompletionFinished\x12\x15\n\rfinish_reason\x18\x01 \x01(\t\x12\x15\n\rprompt_tokens\x18\x02 \x01(\r\x12\x19\n\x11\x63ompletion_tokens\x18\x03 \x01(\r\x12\x16\n\x0e\x63ited_span_ids\x18\x04 \x03(\t\"\x16\n\x14ListProvidersRequest\"N\n\x15ListProvidersResponse\x12\x35\n\tproviders\x18\x01 \x03(\x0b\x32\".arenalab.api.fallback.v1.Provider\"\x8b\x01\n\x08Provider\x12\x0c\n\x04name\x18\x01 \x01(\t\x12\x10\n\x08\x62\x61se_url\x18\x02 \x01(\t\x12\x15\n\rdefault_model\x18\x03 \x01(\t\x12\x0f\n\x07has_key\x18\x04 \x01(\x08\x12\x37\n\x07\x62reaker\x18\x05 \x01(\x0e\x32&.arenalab.api.fallback.v1.BreakerState*|\n\x0c\x42reakerState\x12\x1d\n\x19\x42REAKER_STATE_UNSPECIFIED\x10\x00\x12\x18\n\x14\x42REAKER_STATE_CLOSED\x10\x01\x12\x16\n\x12\x42REAKER_STATE_OPEN\x10\x02\x12\x1b\n\x17\x42REAKER_STATE_HALF_OPEN\x10\x03\x32\xec\x01\n\x0f\x46\x61llbackService\x12\x65\n\x08\x43omplete\x12).arenalab.api.fallback.v1.CompleteRequest\x1a*.arenalab.api.fallback.v1.CompleteResponse\"\x00\x30\x01\x12r\n\rListProviders\x12..arenalab.api.fallback.v1.ListProvidersRequest\x1a/.arenalab.api.fallback.v1.ListProvidersResponse\"\x00\x62\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n/arenalab/api/fallback/v1/fallback_service.proto\x12\x18\x61renalab.api.fallback.v1\x1a#arenalab/api/common/v1/answer.proto\x1a\'arenalab/api/common/v1/credential.proto\x1a$arenalab/api/common/v1/message.proto\x1a$arenalab/api/common/v1/routing.proto\x1a\"arenalab/api/common/v1/scope.proto\x1a\x1cgoogle/protobuf/struct.proto\"\xb6\x04\n\x0f\x43ompleteRequest\x12,\n\x05scope\x18\x01 \x01(\x0b\x32\x1d.arenalab.api.common.v1.Scope\x12\x10\n\x08provider\x18\x02 \x01(\t\x12\r\n\x05model\x18\x03 \x01(\t\x12\x31\n\x08messages\x18\x04 \x03(\x0b\x32\x1f.arenalab.api.common.v1.Message\x12\x15\n\rmessages_json\x18\x05 \x01(\t\x12\x32\n\x08\x65vidence\x18\x06 \x03(\x0b\x32 .arenalab.api.common.v1.Evidence\x12\x18\n\x0btemperature\x18\x07 \x01(\x01H\x00\x88\x01\x01\x12\x12\n\x05top_p\x18\x08 \x01(\x01H\x01\x88\x01\x01\x12\x17\n\nmax_tokens\x18\t \x01(\rH\x02\x88\x01\x01\x12\x0c\n\x04stop\x18\n \x03(\t\x12\x11\n\x04seed\x18\x0b \x01(\x03H\x03\x88\x01\x01\x12,\n\x0bpassthrough\x18\x0c \x01(\x0b\x32\x17.google.protobuf.Struct\x12?\n\x0b\x63redentials\x18\r \x03(\x0b\x32*.arenalab.api.common.v1.ProviderCredential\x12\x30\n\x07routing\x18\x0e \x01(\x0e\x32\x1f.arenalab.api.common.v1.Routing\x12\x1b\n\x13max_cost_usd_micros\x18\x0f \x01(\x04\x42\x0e\n\x0c_temperatureB\x08\n\x06_top_pB\r\n\x0b_max_tokensB\x07\n\x05_seed\"\xd9\x01\n\x10\x43ompleteResponse\x12>\n\x07started\x18\x01 \x01(\x0b\x32+.arenalab.api.fallback.v1.CompletionStartedH\x00\x12:\n\x05\x64\x65lta\x18\x02 \x01(\x0b\x32).arenalab.api.fallback.v1.CompletionDeltaH\x00\x12@\n\x08\x66inished\x18\x03 \x01(\x0b\x32,.arenalab.api.fallback.v1.CompletionFinishedH\x00\x42\x07\n\x05\x65vent\"V\n\x11\x43ompletionStarted\x12\x10\n\x08provider\x18\x01 \x01(\t\x12\r\n\x05model\x18\x02 \x01(\t\x12\x10\n\x08\x61ttempts\x18\x03 \x01(\r\x12\x0e\n\x06hedged\x18\x04 \x01(\x08\"I\n\x0f\x43ompletionDelta\x12\x0c\n\x04text\x18\x01 \x01(\t\x12\x17\n\x0ftool_calls_json\x18\x02 \x01(\t\x12\x0f\n\x07refusal\x18\x03 \x01(\t\"\x95\x02\n\x12\x43ompletionFinished\x12\x15\n\rfinish_reason\x18\x01 \x01(\t\x12\x15\n\rprompt_tokens\x18\x02 \x01(\r\x12\x19\n\x11\x63ompletion_tokens\x18\x03 \x01(\r\x12\x16\n\x0e\x63ited_span_ids\x18\x04 \x03(\t\x12\x1c\n\x14\x63\x61\x63hed_prompt_tokens\x18\x05 \x01(\r\x12\x18\n\x10reasoning_tokens\x18\x06 \x01(\r\x12\x1c\n\x0f\x63ost_usd_micros\x18\x07 \x01(\x04H\x00\x88\x01\x01\x12\x34\n\tgrounding\x18\x08 \x01(\x0e\x32!.arenalab.api.common.v1.GroundingB\x12\n\x10_cost_usd_micros\"\x16\n\x14ListProvidersRequest\"N\n\x15ListProvidersResponse\x12\x35\n\tproviders\x18\x01 \x03(\x0b\x32\".arenalab.api.fallback.v1.Provider\"\x83\x03\n\x08Provider\x12\x0c\n\x04name\x18\x01 \x01(\t\x12\x10\n\x08\x62\x61se_url\x18\x02 \x01(\t\x12\x15\n\rdefault_model\x18\x03 \x01(\t\x12\x0f\n\x07has_key\x18\x04 \x01(\x08\x12\x37\n\x07\x62reaker\x18\x05 \x01(\x0e\x32&.arenalab.api.fallback.v1.BreakerState\x12\x32\n\x03\x61pi\x18\x06 \x01(\x0e\x32%.arenalab.api.fallback.v1.ProviderApi\x12\x37\n\x06models\x18\x07 \x03(\x0b\x32\'.arenalab.api.fallback.v1.ProviderModel\x12\x18\n\x10spent_usd_micros\x18\x08 \x01(\x04\x12\x16\n\x0e\x63\x61p_usd_micros\x18\t \x01(\x04\x12\x0f\n\x07running\x18\n \x01(\r\x12\x16\n\x0emax_concurrent\x18\x0b \x01(\r\x12\x0e\n\x06weight\x18\x0c \x01(\x01\x12\x1e\n\x16time_to_first_token_ms\x18\r \x01(\x01\"\xf0\x01\n\rProviderModel\x12\x0c\n\x04name\x18\x01 \x01(\t\x12\x37\n\x07\x62reaker\x18\x02 \x01(\x0e\x32&.arenalab.api.fallback.v1.BreakerState\x12)\n\x1cinput_usd_micros_per_million\x18\x03 \x01(\x04H\x00\x88\x01\x01\x12*\n\x1doutput_usd_micros_per_million\x18\x04 \x01(\x04H\x01\x88\x01\x01\x42\x1f\n\x1d_input_usd_micros_per_millionB \n\x1e_output_usd_micros_per_million*y\n\x0bProviderApi\x12\x1c\n\x18PROVIDER_API_UNSPECIFIED\x10\x00\x12\x17\n\x13PROVIDER_API_OPENAI\x10\x01\x12\x1a\n\x16PROVIDER_API_ANTHROPIC\x10\x02\x12\x17\n\x13PROVIDER_API_GEMINI\x10\x03*|\n\x0c\x42reakerState\x12\x1d\n\x19\x42REAKER_STATE_UNSPECIFIED\x10\x00\x12\x18\n\x14\x42REAKER_STATE_CLOSED\x10\x01\x12\x16\n\x12\x42REAKER_STATE_OPEN\x10\x02\x12\x1b\n\x17\x42REAKER_STATE_HALF_OPEN\x10\x03\x32\xec\x01\n\x0f\x46\x61llbackService\x12\x65\n\x08\x43omplete\x12).arenalab.api.fallback.v1.CompleteRequest\x1a*.arenalab.api.fallback.v1.CompleteResponse\"\x00\x30\x01\x12r\n\rListProviders\x12..arenalab.api.fallback.v1.ListProvidersRequest\x1a/.arenalab.api.fallback.v1.ListProvidersResponse\"\x00\x62\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
 _builder.BuildTopDescriptorsAndMessages(DESCRIPTOR, 'arenalab.api.fallback.v1.fallback_service_pb2', _globals)
 if not _descriptor._USE_C_DESCRIPTORS:
   DESCRIPTOR._loaded_options = None
-  _globals['_BREAKERSTATE']._serialized_start=1358
-  _globals['_BREAKERSTATE']._serialized_end=1482
-  _globals['_COMPLETEREQUEST']._serialized_start=219
-  _globals['_COMPLETEREQUEST']._serialized_end=641
-  _globals['_COMPLETERESPONSE']._serialized_start=644
-  _globals['_COMPLETERESPONSE']._serialized_end=861
-  _globals['_COMPLETIONSTARTED']._serialized_start=863
-  _globals['_COMPLETIONSTARTED']._serialized_end=933
-  _globals['_COMPLETIONDELTA']._serialized_start=935
-  _globals['_COMPLETIONDELTA']._serialized_end=991
-  _globals['_COMPLETIONFINISHED']._serialized_start=993
-  _globals['_COMPLETIONFINISHED']._serialized_end=1110
-  _globals['_LISTPROVIDERSREQUEST']._serialized_start=1112
-  _globals['_LISTPROVIDERSREQUEST']._serialized_end=1134
-  _globals['_LISTPROVIDERSRESPONSE']._serialized_start=1136
-  _globals['_LISTPROVIDERSRESPONSE']._serialized_end=1214
-  _globals['_PROVIDER']._serialized_start=1217
-  _globals['_PROVIDER']._serialized_end=1356
-  _globals['_FALLBACKSERVICE']._serialized_start=1485
-  _globals['_FALLBACKSERVICE']._serialized_end=1721
+  _globals['_PROVIDERAPI']._serialized_start=2266
+  _globals['_PROVIDERAPI']._serialized_end=2387
+  _globals['_BREAKERSTATE']._serialized_start=2389
+  _globals['_BREAKERSTATE']._serialized_end=2513
+  _globals['_COMPLETEREQUEST']._serialized_start=298
+  _globals['_COMPLETEREQUEST']._serialized_end=864
+  _globals['_COMPLETERESPONSE']._serialized_start=867
+  _globals['_COMPLETERESPONSE']._serialized_end=1084
+  _globals['_COMPLETIONSTARTED']._serialized_start=1086
+  _globals['_COMPLETIONSTARTED']._serialized_end=1172
+  _globals['_COMPLETIONDELTA']._serialized_start=1174
+  _globals['_COMPLETIONDELTA']._serialized_end=1247
+  _globals['_COMPLETIONFINISHED']._serialized_start=1250
+  _globals['_COMPLETIONFINISHED']._serialized_end=1527
+  _globals['_LISTPROVIDERSREQUEST']._serialized_start=1529
+  _globals['_LISTPROVIDERSREQUEST']._serialized_end=1551
+  _globals['_LISTPROVIDERSRESPONSE']._serialized_start=1553
+  _globals['_LISTPROVIDERSRESPONSE']._serialized_end=1631
+  _globals['_PROVIDER']._serialized_start=1634
+  _globals['_PROVIDER']._serialized_end=2021
+  _globals['_PROVIDERMODEL']._serialized_start=2024
+  _globals['_PROVIDERMODEL']._serialized_end=2264
+  _globals['_FALLBACKSERVICE']._serialized_start=2516
+  _globals['_FALLBACKSERVICE']._serialized_end=2752
 # @@protoc_insertion_point(module_scope)

@@ -4,7 +4,9 @@ isort:skip_file
 Fallback: the team's own LLM, with the evidence at hand."""
 
 from arenalab.api.common.v1 import answer_pb2 as _answer_pb2
+from arenalab.api.common.v1 import credential_pb2 as _credential_pb2
 from arenalab.api.common.v1 import message_pb2 as _message_pb2
+from arenalab.api.common.v1 import routing_pb2 as _routing_pb2
 from arenalab.api.common.v1 import scope_pb2 as _scope_pb2
 from collections import abc as _abc
 from google.protobuf import descriptor as _descriptor
@@ -22,6 +24,34 @@ else:
     from typing_extensions import TypeAlias as _TypeAlias, Never as _Never
 
 DESCRIPTOR: _descriptor.FileDescriptor
+
+class _ProviderApi:
+    ValueType = _typing.NewType("ValueType", _builtins.int)
+    V: _TypeAlias = ValueType  # noqa: Y015
+
+class _ProviderApiEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_ProviderApi.ValueType], _builtins.type):
+    DESCRIPTOR: _descriptor.EnumDescriptor
+    PROVIDER_API_UNSPECIFIED: _ProviderApi.ValueType  # 0
+    """PROVIDER_API_UNSPECIFIED is never sent."""
+    PROVIDER_API_OPENAI: _ProviderApi.ValueType  # 1
+    """PROVIDER_API_OPENAI: chat completions, of OpenAI or compatible with it."""
+    PROVIDER_API_ANTHROPIC: _ProviderApi.ValueType  # 2
+    """PROVIDER_API_ANTHROPIC: Messages."""
+    PROVIDER_API_GEMINI: _ProviderApi.ValueType  # 3
+    """PROVIDER_API_GEMINI: generateContent."""
+
+class ProviderApi(_ProviderApi, metaclass=_ProviderApiEnumTypeWrapper):
+    """ProviderApi is a wire format."""
+
+PROVIDER_API_UNSPECIFIED: ProviderApi.ValueType  # 0
+"""PROVIDER_API_UNSPECIFIED is never sent."""
+PROVIDER_API_OPENAI: ProviderApi.ValueType  # 1
+"""PROVIDER_API_OPENAI: chat completions, of OpenAI or compatible with it."""
+PROVIDER_API_ANTHROPIC: ProviderApi.ValueType  # 2
+"""PROVIDER_API_ANTHROPIC: Messages."""
+PROVIDER_API_GEMINI: ProviderApi.ValueType  # 3
+"""PROVIDER_API_GEMINI: generateContent."""
+Global___ProviderApi: _TypeAlias = ProviderApi  # noqa: Y015
 
 class _BreakerState:
     ValueType = _typing.NewType("ValueType", _builtins.int)
@@ -69,6 +99,9 @@ class CompleteRequest(_message.Message):
     STOP_FIELD_NUMBER: _builtins.int
     SEED_FIELD_NUMBER: _builtins.int
     PASSTHROUGH_FIELD_NUMBER: _builtins.int
+    CREDENTIALS_FIELD_NUMBER: _builtins.int
+    ROUTING_FIELD_NUMBER: _builtins.int
+    MAX_COST_USD_MICROS_FIELD_NUMBER: _builtins.int
     provider: _builtins.str
     """provider to ask. Empty means the configured ones in order."""
     model: _builtins.str
@@ -83,6 +116,15 @@ class CompleteRequest(_message.Message):
     """max_tokens to generate."""
     seed: _builtins.int
     """seed of the sampler."""
+    routing: _routing_pb2.Routing.ValueType
+    """routing among the providers. UNSPECIFIED means the configured one. Without
+    effect when `provider` names one.
+    """
+    max_cost_usd_micros: _builtins.int
+    """max_cost_usd_micros that the call may be expected to cost, in millionths of a US
+    dollar. 0 means no limit. A provider whose prices are not known is not asked
+    when there is one.
+    """
     @_builtins.property
     def scope(self) -> _scope_pb2.Scope:
         """scope of the call."""
@@ -103,6 +145,12 @@ class CompleteRequest(_message.Message):
     def passthrough(self) -> _struct_pb2.Struct:
         """passthrough holds further OpenAI request fields, such as tools."""
 
+    @_builtins.property
+    def credentials(self) -> _containers.RepeatedCompositeFieldContainer[_credential_pb2.ProviderCredential]:
+        """credentials that the caller brings; at most 16, one a provider. They replace the
+        configured keys for this call.
+        """
+
     def __init__(
         self,
         *,
@@ -118,10 +166,13 @@ class CompleteRequest(_message.Message):
         stop: _abc.Iterable[_builtins.str] | None = ...,
         seed: _builtins.int | None = ...,
         passthrough: _struct_pb2.Struct | None = ...,
+        credentials: _abc.Iterable[_credential_pb2.ProviderCredential] | None = ...,
+        routing: _routing_pb2.Routing.ValueType = ...,
+        max_cost_usd_micros: _builtins.int = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["_max_tokens", b"_max_tokens", "_seed", b"_seed", "_temperature", b"_temperature", "_top_p", b"_top_p", "max_tokens", b"max_tokens", "passthrough", b"passthrough", "scope", b"scope", "seed", b"seed", "temperature", b"temperature", "top_p", b"top_p"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["_max_tokens", b"_max_tokens", "_seed", b"_seed", "_temperature", b"_temperature", "_top_p", b"_top_p", "evidence", b"evidence", "max_tokens", b"max_tokens", "messages", b"messages", "messages_json", b"messages_json", "model", b"model", "passthrough", b"passthrough", "provider", b"provider", "scope", b"scope", "seed", b"seed", "stop", b"stop", "temperature", b"temperature", "top_p", b"top_p"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["_max_tokens", b"_max_tokens", "_seed", b"_seed", "_temperature", b"_temperature", "_top_p", b"_top_p", "credentials", b"credentials", "evidence", b"evidence", "max_cost_usd_micros", b"max_cost_usd_micros", "max_tokens", b"max_tokens", "messages", b"messages", "messages_json", b"messages_json", "model", b"model", "passthrough", b"passthrough", "provider", b"provider", "routing", b"routing", "scope", b"scope", "seed", b"seed", "stop", b"stop", "temperature", b"temperature", "top_p", b"top_p"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     _WhichOneofReturnType__max_tokens: _TypeAlias = _typing.Literal["max_tokens"]  # noqa: Y015
     _WhichOneofArgType__max_tokens: _TypeAlias = _typing.Literal["_max_tokens", b"_max_tokens"]  # noqa: Y015
@@ -189,22 +240,28 @@ class CompletionStarted(_message.Message):
     PROVIDER_FIELD_NUMBER: _builtins.int
     MODEL_FIELD_NUMBER: _builtins.int
     ATTEMPTS_FIELD_NUMBER: _builtins.int
+    HEDGED_FIELD_NUMBER: _builtins.int
     provider: _builtins.str
     """provider that answers."""
     model: _builtins.str
     """model as the provider names it."""
     attempts: _builtins.int
     """attempts made so far, at least 1."""
+    hedged: _builtins.bool
+    """hedged is true when a second provider was asked because the first was slow, and
+    answered sooner.
+    """
     def __init__(
         self,
         *,
         provider: _builtins.str = ...,
         model: _builtins.str = ...,
         attempts: _builtins.int = ...,
+        hedged: _builtins.bool = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["attempts", b"attempts", "model", b"model", "provider", b"provider"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["attempts", b"attempts", "hedged", b"hedged", "model", b"model", "provider", b"provider"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
@@ -218,19 +275,23 @@ class CompletionDelta(_message.Message):
 
     TEXT_FIELD_NUMBER: _builtins.int
     TOOL_CALLS_JSON_FIELD_NUMBER: _builtins.int
+    REFUSAL_FIELD_NUMBER: _builtins.int
     text: _builtins.str
     """text to append."""
     tool_calls_json: _builtins.str
     """tool_calls_json is a JSON array of OpenAI tool-call deltas. Empty means none."""
+    refusal: _builtins.str
+    """refusal to append: the model's words for why it does not answer."""
     def __init__(
         self,
         *,
         text: _builtins.str = ...,
         tool_calls_json: _builtins.str = ...,
+        refusal: _builtins.str = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["text", b"text", "tool_calls_json", b"tool_calls_json"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["refusal", b"refusal", "text", b"text", "tool_calls_json", b"tool_calls_json"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
@@ -246,12 +307,27 @@ class CompletionFinished(_message.Message):
     PROMPT_TOKENS_FIELD_NUMBER: _builtins.int
     COMPLETION_TOKENS_FIELD_NUMBER: _builtins.int
     CITED_SPAN_IDS_FIELD_NUMBER: _builtins.int
+    CACHED_PROMPT_TOKENS_FIELD_NUMBER: _builtins.int
+    REASONING_TOKENS_FIELD_NUMBER: _builtins.int
+    COST_USD_MICROS_FIELD_NUMBER: _builtins.int
+    GROUNDING_FIELD_NUMBER: _builtins.int
     finish_reason: _builtins.str
     """finish_reason of the provider: "stop", "length", "tool_calls" or "content_filter"."""
     prompt_tokens: _builtins.int
     """prompt_tokens as the provider counted them; 0 when it did not."""
     completion_tokens: _builtins.int
     """completion_tokens as the provider counted them; 0 when it did not."""
+    cached_prompt_tokens: _builtins.int
+    """cached_prompt_tokens of prompt_tokens that the provider had in its cache."""
+    reasoning_tokens: _builtins.int
+    """reasoning_tokens of completion_tokens that are not in the text."""
+    cost_usd_micros: _builtins.int
+    """cost_usd_micros of the answer and of the attempts before it that were billed, in
+    millionths of a US dollar, rounded up. Absent when a price or the number of
+    tokens is not known.
+    """
+    grounding: _answer_pb2.Grounding.ValueType
+    """grounding of the text in the evidence."""
     @_builtins.property
     def cited_span_ids(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]:
         """cited_span_ids are the spans of the evidence that the text cites, in order."""
@@ -263,12 +339,18 @@ class CompletionFinished(_message.Message):
         prompt_tokens: _builtins.int = ...,
         completion_tokens: _builtins.int = ...,
         cited_span_ids: _abc.Iterable[_builtins.str] | None = ...,
+        cached_prompt_tokens: _builtins.int = ...,
+        reasoning_tokens: _builtins.int = ...,
+        cost_usd_micros: _builtins.int | None = ...,
+        grounding: _answer_pb2.Grounding.ValueType = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = _typing.Literal["_cost_usd_micros", b"_cost_usd_micros", "cost_usd_micros", b"cost_usd_micros"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["cited_span_ids", b"cited_span_ids", "completion_tokens", b"completion_tokens", "finish_reason", b"finish_reason", "prompt_tokens", b"prompt_tokens"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["_cost_usd_micros", b"_cost_usd_micros", "cached_prompt_tokens", b"cached_prompt_tokens", "cited_span_ids", b"cited_span_ids", "completion_tokens", b"completion_tokens", "cost_usd_micros", b"cost_usd_micros", "finish_reason", b"finish_reason", "grounding", b"grounding", "prompt_tokens", b"prompt_tokens", "reasoning_tokens", b"reasoning_tokens"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
-    def WhichOneof(self, oneof_group: _Never) -> None: ...
+    _WhichOneofReturnType__cost_usd_micros: _TypeAlias = _typing.Literal["cost_usd_micros"]  # noqa: Y015
+    _WhichOneofArgType__cost_usd_micros: _TypeAlias = _typing.Literal["_cost_usd_micros", b"_cost_usd_micros"]  # noqa: Y015
+    def WhichOneof(self, oneof_group: _WhichOneofArgType__cost_usd_micros) -> _WhichOneofReturnType__cost_usd_micros | None: ...
 
 Global___CompletionFinished: _TypeAlias = CompletionFinished  # noqa: Y015
 
@@ -324,6 +406,14 @@ class Provider(_message.Message):
     DEFAULT_MODEL_FIELD_NUMBER: _builtins.int
     HAS_KEY_FIELD_NUMBER: _builtins.int
     BREAKER_FIELD_NUMBER: _builtins.int
+    API_FIELD_NUMBER: _builtins.int
+    MODELS_FIELD_NUMBER: _builtins.int
+    SPENT_USD_MICROS_FIELD_NUMBER: _builtins.int
+    CAP_USD_MICROS_FIELD_NUMBER: _builtins.int
+    RUNNING_FIELD_NUMBER: _builtins.int
+    MAX_CONCURRENT_FIELD_NUMBER: _builtins.int
+    WEIGHT_FIELD_NUMBER: _builtins.int
+    TIME_TO_FIRST_TOKEN_MS_FIELD_NUMBER: _builtins.int
     name: _builtins.str
     """name, e.g. "openai"."""
     base_url: _builtins.str
@@ -333,7 +423,29 @@ class Provider(_message.Message):
     has_key: _builtins.bool
     """has_key is true when a key is configured."""
     breaker: Global___BreakerState.ValueType
-    """breaker state."""
+    """breaker state: the worst of its models'."""
+    api: Global___ProviderApi.ValueType
+    """api that it speaks."""
+    spent_usd_micros: _builtins.int
+    """spent_usd_micros since midnight UTC, calls at work with what they are expected
+    to cost included, in millionths of a US dollar.
+    """
+    cap_usd_micros: _builtins.int
+    """cap_usd_micros of the day. 0 means none."""
+    running: _builtins.int
+    """running completions."""
+    max_concurrent: _builtins.int
+    """max_concurrent completions. 0 means no bound but the service's own."""
+    weight: _builtins.float
+    """weight in WEIGHTED routing, at least 0."""
+    time_to_first_token_ms: _builtins.float
+    """time_to_first_token_ms lately, as FASTEST routing uses it. 0 before the first
+    answer.
+    """
+    @_builtins.property
+    def models(self) -> _containers.RepeatedCompositeFieldContainer[Global___ProviderModel]:
+        """models with a price or a breaker of their own."""
+
     def __init__(
         self,
         *,
@@ -342,11 +454,64 @@ class Provider(_message.Message):
         default_model: _builtins.str = ...,
         has_key: _builtins.bool = ...,
         breaker: Global___BreakerState.ValueType = ...,
+        api: Global___ProviderApi.ValueType = ...,
+        models: _abc.Iterable[Global___ProviderModel] | None = ...,
+        spent_usd_micros: _builtins.int = ...,
+        cap_usd_micros: _builtins.int = ...,
+        running: _builtins.int = ...,
+        max_concurrent: _builtins.int = ...,
+        weight: _builtins.float = ...,
+        time_to_first_token_ms: _builtins.float = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["base_url", b"base_url", "breaker", b"breaker", "default_model", b"default_model", "has_key", b"has_key", "name", b"name"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["api", b"api", "base_url", b"base_url", "breaker", b"breaker", "cap_usd_micros", b"cap_usd_micros", "default_model", b"default_model", "has_key", b"has_key", "max_concurrent", b"max_concurrent", "models", b"models", "name", b"name", "running", b"running", "spent_usd_micros", b"spent_usd_micros", "time_to_first_token_ms", b"time_to_first_token_ms", "weight", b"weight"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
 Global___Provider: _TypeAlias = Provider  # noqa: Y015
+
+@_typing.final
+class ProviderModel(_message.Message):
+    """ProviderModel is what is known of one model of a provider."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    NAME_FIELD_NUMBER: _builtins.int
+    BREAKER_FIELD_NUMBER: _builtins.int
+    INPUT_USD_MICROS_PER_MILLION_FIELD_NUMBER: _builtins.int
+    OUTPUT_USD_MICROS_PER_MILLION_FIELD_NUMBER: _builtins.int
+    name: _builtins.str
+    """name as the provider has it."""
+    breaker: Global___BreakerState.ValueType
+    """breaker state."""
+    input_usd_micros_per_million: _builtins.int
+    """input_usd_micros_per_million tokens, in millionths of a US dollar. Absent when
+    not known.
+    """
+    output_usd_micros_per_million: _builtins.int
+    """output_usd_micros_per_million tokens, in millionths of a US dollar. Absent when
+    not known.
+    """
+    def __init__(
+        self,
+        *,
+        name: _builtins.str = ...,
+        breaker: Global___BreakerState.ValueType = ...,
+        input_usd_micros_per_million: _builtins.int | None = ...,
+        output_usd_micros_per_million: _builtins.int | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["_input_usd_micros_per_million", b"_input_usd_micros_per_million", "_output_usd_micros_per_million", b"_output_usd_micros_per_million", "input_usd_micros_per_million", b"input_usd_micros_per_million", "output_usd_micros_per_million", b"output_usd_micros_per_million"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["_input_usd_micros_per_million", b"_input_usd_micros_per_million", "_output_usd_micros_per_million", b"_output_usd_micros_per_million", "breaker", b"breaker", "input_usd_micros_per_million", b"input_usd_micros_per_million", "name", b"name", "output_usd_micros_per_million", b"output_usd_micros_per_million"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    _WhichOneofReturnType__input_usd_micros_per_million: _TypeAlias = _typing.Literal["input_usd_micros_per_million"]  # noqa: Y015
+    _WhichOneofArgType__input_usd_micros_per_million: _TypeAlias = _typing.Literal["_input_usd_micros_per_million", b"_input_usd_micros_per_million"]  # noqa: Y015
+    _WhichOneofReturnType__output_usd_micros_per_million: _TypeAlias = _typing.Literal["output_usd_micros_per_million"]  # noqa: Y015
+    _WhichOneofArgType__output_usd_micros_per_million: _TypeAlias = _typing.Literal["_output_usd_micros_per_million", b"_output_usd_micros_per_million"]  # noqa: Y015
+    @_typing.overload
+    def WhichOneof(self, oneof_group: _WhichOneofArgType__input_usd_micros_per_million) -> _WhichOneofReturnType__input_usd_micros_per_million | None: ...
+    @_typing.overload
+    def WhichOneof(self, oneof_group: _WhichOneofArgType__output_usd_micros_per_million) -> _WhichOneofReturnType__output_usd_micros_per_million | None: ...
+
+Global___ProviderModel: _TypeAlias = ProviderModel  # noqa: Y015

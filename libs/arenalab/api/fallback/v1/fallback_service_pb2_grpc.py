@@ -26,7 +26,8 @@ if _version_not_supported:
 
 
 class FallbackServiceStub:
-    """FallbackService asks OpenAI-compatible providers, by base URL and key.
+    """FallbackService asks model providers: OpenAI, Anthropic, Google Gemini, and whatever
+    speaks the OpenAI API.
     """
 
     def __init__(self, channel):
@@ -48,19 +49,24 @@ class FallbackServiceStub:
 
 
 class FallbackServiceServicer:
-    """FallbackService asks OpenAI-compatible providers, by base URL and key.
+    """FallbackService asks model providers: OpenAI, Anthropic, Google Gemini, and whatever
+    speaks the OpenAI API.
     """
 
     def Complete(self, request, context):
         """Complete streams a provider's completion.
 
-        With evidence, the prompt carries it numbered, and the answer may cite it as
-        [1]. A provider is tried once more on a connection error or a 5xx before the
-        first byte; then the next one is tried; a breaker skips providers that keep
+        With evidence, the prompt carries it numbered, and the answer must cite it as
+        [1], or say that it is not in the evidence. A provider is tried again on a
+        connection error or a 5xx before the first byte, within a budget of retries;
+        then the next one is tried; a breaker skips providers and models that keep
         failing. Errors: INVALID_ARGUMENT (INVALID_ARGUMENT; the provider refused the
-        request); NOT_FOUND (UNKNOWN_MODEL); FAILED_PRECONDITION (NO_PROVIDER);
-        UNAVAILABLE (PROVIDER_FAILED); RESOURCE_EXHAUSTED (OVERLOADED) when too many
-        completions are running; DEADLINE_EXCEEDED (DEADLINE).
+        request, or the request cannot be told to it); NOT_FOUND (UNKNOWN_MODEL);
+        FAILED_PRECONDITION (NO_PROVIDER), (MISSING_KEY) when a provider needs a key and
+        neither its settings nor the call has one; UNAVAILABLE (PROVIDER_FAILED);
+        RESOURCE_EXHAUSTED (OVERLOADED) when too many completions are running,
+        (SPEND_CAP) when the day's spending would pass its cap; DEADLINE_EXCEEDED
+        (DEADLINE).
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
@@ -95,7 +101,8 @@ def add_FallbackServiceServicer_to_server(servicer, server):
 
  # This class is part of an EXPERIMENTAL API.
 class FallbackService:
-    """FallbackService asks OpenAI-compatible providers, by base URL and key.
+    """FallbackService asks model providers: OpenAI, Anthropic, Google Gemini, and whatever
+    speaks the OpenAI API.
     """
 
     @staticmethod

@@ -27,7 +27,9 @@ GRPC_GENERATED_VERSION: str
 GRPC_VERSION: str
 
 class FallbackServiceStub:
-    """FallbackService asks OpenAI-compatible providers, by base URL and key."""
+    """FallbackService asks model providers: OpenAI, Anthropic, Google Gemini, and whatever
+    speaks the OpenAI API.
+    """
 
     @_typing.overload
     def __new__(cls, channel: _grpc.Channel) -> _Self: ...
@@ -36,38 +38,50 @@ class FallbackServiceStub:
     Complete: _grpc.UnaryStreamMultiCallable[_fallback_service_pb2.CompleteRequest, _fallback_service_pb2.CompleteResponse]
     """Complete streams a provider's completion.
 
-    With evidence, the prompt carries it numbered, and the answer may cite it as
-    [1]. A provider is tried once more on a connection error or a 5xx before the
-    first byte; then the next one is tried; a breaker skips providers that keep
+    With evidence, the prompt carries it numbered, and the answer must cite it as
+    [1], or say that it is not in the evidence. A provider is tried again on a
+    connection error or a 5xx before the first byte, within a budget of retries;
+    then the next one is tried; a breaker skips providers and models that keep
     failing. Errors: INVALID_ARGUMENT (INVALID_ARGUMENT; the provider refused the
-    request); NOT_FOUND (UNKNOWN_MODEL); FAILED_PRECONDITION (NO_PROVIDER);
-    UNAVAILABLE (PROVIDER_FAILED); RESOURCE_EXHAUSTED (OVERLOADED) when too many
-    completions are running; DEADLINE_EXCEEDED (DEADLINE).
+    request, or the request cannot be told to it); NOT_FOUND (UNKNOWN_MODEL);
+    FAILED_PRECONDITION (NO_PROVIDER), (MISSING_KEY) when a provider needs a key and
+    neither its settings nor the call has one; UNAVAILABLE (PROVIDER_FAILED);
+    RESOURCE_EXHAUSTED (OVERLOADED) when too many completions are running,
+    (SPEND_CAP) when the day's spending would pass its cap; DEADLINE_EXCEEDED
+    (DEADLINE).
     """
     ListProviders: _grpc.UnaryUnaryMultiCallable[_fallback_service_pb2.ListProvidersRequest, _fallback_service_pb2.ListProvidersResponse]
     """ListProviders returns the configured providers and their state. Keys are never shown."""
 
 @_typing.type_check_only
 class FallbackServiceAsyncStub(FallbackServiceStub):
-    """FallbackService asks OpenAI-compatible providers, by base URL and key."""
+    """FallbackService asks model providers: OpenAI, Anthropic, Google Gemini, and whatever
+    speaks the OpenAI API.
+    """
 
     def __init__(self, channel: _aio.Channel) -> None: ...
     Complete: _aio.UnaryStreamMultiCallable[_fallback_service_pb2.CompleteRequest, _fallback_service_pb2.CompleteResponse]  # type: ignore[assignment]
     """Complete streams a provider's completion.
 
-    With evidence, the prompt carries it numbered, and the answer may cite it as
-    [1]. A provider is tried once more on a connection error or a 5xx before the
-    first byte; then the next one is tried; a breaker skips providers that keep
+    With evidence, the prompt carries it numbered, and the answer must cite it as
+    [1], or say that it is not in the evidence. A provider is tried again on a
+    connection error or a 5xx before the first byte, within a budget of retries;
+    then the next one is tried; a breaker skips providers and models that keep
     failing. Errors: INVALID_ARGUMENT (INVALID_ARGUMENT; the provider refused the
-    request); NOT_FOUND (UNKNOWN_MODEL); FAILED_PRECONDITION (NO_PROVIDER);
-    UNAVAILABLE (PROVIDER_FAILED); RESOURCE_EXHAUSTED (OVERLOADED) when too many
-    completions are running; DEADLINE_EXCEEDED (DEADLINE).
+    request, or the request cannot be told to it); NOT_FOUND (UNKNOWN_MODEL);
+    FAILED_PRECONDITION (NO_PROVIDER), (MISSING_KEY) when a provider needs a key and
+    neither its settings nor the call has one; UNAVAILABLE (PROVIDER_FAILED);
+    RESOURCE_EXHAUSTED (OVERLOADED) when too many completions are running,
+    (SPEND_CAP) when the day's spending would pass its cap; DEADLINE_EXCEEDED
+    (DEADLINE).
     """
     ListProviders: _aio.UnaryUnaryMultiCallable[_fallback_service_pb2.ListProvidersRequest, _fallback_service_pb2.ListProvidersResponse]  # type: ignore[assignment]
     """ListProviders returns the configured providers and their state. Keys are never shown."""
 
 class FallbackServiceServicer(metaclass=_abc_1.ABCMeta):
-    """FallbackService asks OpenAI-compatible providers, by base URL and key."""
+    """FallbackService asks model providers: OpenAI, Anthropic, Google Gemini, and whatever
+    speaks the OpenAI API.
+    """
 
     @_abc_1.abstractmethod
     def Complete(
@@ -77,13 +91,17 @@ class FallbackServiceServicer(metaclass=_abc_1.ABCMeta):
     ) -> _typing.Union[_abc.Iterator[_fallback_service_pb2.CompleteResponse], _abc.AsyncIterator[_fallback_service_pb2.CompleteResponse]]:
         """Complete streams a provider's completion.
 
-        With evidence, the prompt carries it numbered, and the answer may cite it as
-        [1]. A provider is tried once more on a connection error or a 5xx before the
-        first byte; then the next one is tried; a breaker skips providers that keep
+        With evidence, the prompt carries it numbered, and the answer must cite it as
+        [1], or say that it is not in the evidence. A provider is tried again on a
+        connection error or a 5xx before the first byte, within a budget of retries;
+        then the next one is tried; a breaker skips providers and models that keep
         failing. Errors: INVALID_ARGUMENT (INVALID_ARGUMENT; the provider refused the
-        request); NOT_FOUND (UNKNOWN_MODEL); FAILED_PRECONDITION (NO_PROVIDER);
-        UNAVAILABLE (PROVIDER_FAILED); RESOURCE_EXHAUSTED (OVERLOADED) when too many
-        completions are running; DEADLINE_EXCEEDED (DEADLINE).
+        request, or the request cannot be told to it); NOT_FOUND (UNKNOWN_MODEL);
+        FAILED_PRECONDITION (NO_PROVIDER), (MISSING_KEY) when a provider needs a key and
+        neither its settings nor the call has one; UNAVAILABLE (PROVIDER_FAILED);
+        RESOURCE_EXHAUSTED (OVERLOADED) when too many completions are running,
+        (SPEND_CAP) when the day's spending would pass its cap; DEADLINE_EXCEEDED
+        (DEADLINE).
         """
 
     @_abc_1.abstractmethod

@@ -76,6 +76,7 @@ class PredictRequest(_message.Message):
     GUARANTEE_KIND_FIELD_NUMBER: _builtins.int
     GUARANTEE_SCOPE_FIELD_NUMBER: _builtins.int
     FRESH_AFTER_FIELD_NUMBER: _builtins.int
+    BYPASS_CACHE_FIELD_NUMBER: _builtins.int
     creature: _builtins.str
     """creature to ask. Empty means the one of the dataset published last."""
     action: _builtins.str
@@ -94,6 +95,8 @@ class PredictRequest(_message.Message):
     """guarantee_kind to decide by. UNSPECIFIED means HIGH_PROBABILITY."""
     guarantee_scope: _answer_pb2.GuaranteeScope.ValueType
     """guarantee_scope to decide by. UNSPECIFIED means ALL."""
+    bypass_cache: _builtins.bool
+    """bypass_cache: the output is computed, and not kept."""
     @_builtins.property
     def scope(self) -> _scope_pb2.Scope:
         """scope of the call."""
@@ -134,10 +137,11 @@ class PredictRequest(_message.Message):
         guarantee_kind: _answer_pb2.GuaranteeKind.ValueType = ...,
         guarantee_scope: _answer_pb2.GuaranteeScope.ValueType = ...,
         fresh_after: _timestamp_pb2.Timestamp | None = ...,
+        bypass_cache: _builtins.bool = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["context", b"context", "filter", b"filter", "fresh_after", b"fresh_after", "scope", b"scope"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["action", b"action", "alpha", b"alpha", "context", b"context", "creature", b"creature", "delta", b"delta", "filter", b"filter", "fresh_after", b"fresh_after", "guarantee_kind", b"guarantee_kind", "guarantee_scope", b"guarantee_scope", "max_evidence", b"max_evidence", "messages", b"messages", "scope", b"scope"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["action", b"action", "alpha", b"alpha", "bypass_cache", b"bypass_cache", "context", b"context", "creature", b"creature", "delta", b"delta", "filter", b"filter", "fresh_after", b"fresh_after", "guarantee_kind", b"guarantee_kind", "guarantee_scope", b"guarantee_scope", "max_evidence", b"max_evidence", "messages", b"messages", "scope", b"scope"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
@@ -191,6 +195,7 @@ class PredictResponse(_message.Message):
     CALIBRATION_FIELD_NUMBER: _builtins.int
     ADMISSIBLE_FIELD_NUMBER: _builtins.int
     MODEL_DIGEST_FIELD_NUMBER: _builtins.int
+    CACHE_LAYER_FIELD_NUMBER: _builtins.int
     output: _builtins.str
     """output is the outcome text. When `abstention` is set it is what memory would
     have said, and must not be served as an answer. May be empty.
@@ -225,6 +230,8 @@ class PredictResponse(_message.Message):
     """model_digest of the embedder that the version was built with, as EmbedResponse has
     it: what read the question.
     """
+    cache_layer: _answer_pb2.CacheLayer.ValueType
+    """cache_layer that the output came from. Its guarantee is the one of now."""
     @_builtins.property
     def sentences(self) -> _containers.RepeatedCompositeFieldContainer[_answer_pb2.Sentence]:
         """sentences of `output` in order, each with the spans that it is taken from; at
@@ -293,10 +300,11 @@ class PredictResponse(_message.Message):
         calibration: _builtins.str = ...,
         admissible: _builtins.bool = ...,
         model_digest: _builtins.str = ...,
+        cache_layer: _answer_pb2.CacheLayer.ValueType = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["abstention", b"abstention", "guarantee", b"guarantee", "inferred_context", b"inferred_context", "outcome_set", b"outcome_set", "plan", b"plan"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["abstention", b"abstention", "admissible", b"admissible", "alternatives", b"alternatives", "calibration", b"calibration", "confidence", b"confidence", "creature", b"creature", "dataset", b"dataset", "dataset_version", b"dataset_version", "evidence", b"evidence", "exact", b"exact", "features", b"features", "guarantee", b"guarantee", "inferred_context", b"inferred_context", "method", b"method", "model_digest", b"model_digest", "outcome_set", b"outcome_set", "output", b"output", "plan", b"plan", "query_tokens", b"query_tokens", "reasoning", b"reasoning", "sentences", b"sentences", "trajectories_used", b"trajectories_used"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["abstention", b"abstention", "admissible", b"admissible", "alternatives", b"alternatives", "cache_layer", b"cache_layer", "calibration", b"calibration", "confidence", b"confidence", "creature", b"creature", "dataset", b"dataset", "dataset_version", b"dataset_version", "evidence", b"evidence", "exact", b"exact", "features", b"features", "guarantee", b"guarantee", "inferred_context", b"inferred_context", "method", b"method", "model_digest", b"model_digest", "outcome_set", b"outcome_set", "output", b"output", "plan", b"plan", "query_tokens", b"query_tokens", "reasoning", b"reasoning", "sentences", b"sentences", "trajectories_used", b"trajectories_used"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
