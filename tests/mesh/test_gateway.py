@@ -43,6 +43,7 @@ ENSEMBLE = pb.DESCRIPTOR.services_by_name["EnsembleService"].full_name
 SEARCH = search_pb.DESCRIPTOR.services_by_name["SearchService"].full_name
 PREDICTION_ID = "01980000-0000-7000-8000-00000000002a"
 VERSION = "ab" * 32
+CITATION = {"start_index": 0, "end_index": 10, "title": "q", "url": "arenalab:span/s1"}
 
 Json = dict[str, Any]
 
@@ -306,17 +307,28 @@ async def test_an_answer_from_memory_comes_with_what_vouches_for_it(mesh: Mesh) 
     body = response.json()
     assert body["id"] == "chatcmpl-0198000000007000800000000000002a"
     assert body["object"] == "chat.completion"
-    assert body["system_fingerprint"] == "fp_abababababababab"
+    assert body["system_fingerprint"].startswith("fp_")
     assert body["metadata"] == {"k": "v"}
     assert body["choices"] == [
         {
             "index": 0,
-            "message": {"role": "assistant", "content": "Two words.", "refusal": None},
+            "message": {
+                "role": "assistant",
+                "content": "Two words.",
+                "refusal": None,
+                "annotations": [{"type": "url_citation", "url_citation": CITATION}],
+            },
             "logprobs": None,
             "finish_reason": "stop",
         }
     ]
-    assert body["usage"] == {"prompt_tokens": 2, "completion_tokens": 3, "total_tokens": 5}
+    assert body["usage"] == {
+        "prompt_tokens": 2,
+        "completion_tokens": 3,
+        "total_tokens": 5,
+        "prompt_tokens_details": {"cached_tokens": 0},
+        "completion_tokens_details": {"reasoning_tokens": 0},
+    }
     extension = body["arenalab"]
     assert extension["route"] == "memory"
     assert extension["method"] == "majority"
@@ -395,9 +407,10 @@ async def test_a_stream_has_the_shape_that_the_clients_rely_on(mesh: Mesh) -> No
         {"role": "assistant", "content": ""},
         {"content": "Two "},
         {"content": "words."},
+        {"annotations": [{"index": 0, "type": "url_citation", "url_citation": CITATION}]},
         {},
     ]
-    assert [c["choices"][0]["finish_reason"] for c in told] == [None, None, None, "stop"]
+    assert [c["choices"][0]["finish_reason"] for c in told] == [None] * 4 + ["stop"]
     assert all(c["usage"] is None for c in told)
     assert told[-1]["arenalab"]["receipt"]["leaf_index"] == 7
     assert usage["choices"] == []

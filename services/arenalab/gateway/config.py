@@ -4,6 +4,7 @@ import ipaddress
 from dataclasses import dataclass, field
 from pathlib import Path
 
+from arenalab.gateway.annotations import DEFAULT_SPAN_URL
 from arenalab.mesh import ConfigError, address_of, ports
 
 
@@ -16,6 +17,7 @@ class GatewayConfig:
     ensemble_address: str = address_of(ports.ENSEMBLE)
     search_address: str = address_of(ports.SEARCH)
     ledger_address: str = address_of(ports.LEDGER)
+    predictor_address: str = address_of(ports.PREDICTOR)  # for the risk-coverage curve
 
     # Who may call: a file of "sha256hex tenant name" lines, and keys in the clear
     # for containers, each "key" or "key:tenant".
@@ -25,6 +27,9 @@ class GatewayConfig:
     # only there may it be true.
     dev: bool | None = None
     cors_origins: tuple[str, ...] = ()  # exact origins, or "*"
+
+    # Where a span can be looked at, with {id} for its id: the URL of citations.
+    span_url: str = DEFAULT_SPAN_URL
 
     max_body_bytes: int = 4 * 1024 * 1024
     max_in_flight: int = 256  # requests at work; more are refused with 429
@@ -47,6 +52,8 @@ class GatewayConfig:
         for name in ("body", "write", "answer", "embed", "ready"):
             if getattr(self, f"{name}_timeout_s") <= 0:
                 raise ConfigError(f"GATEWAY_{name.upper()}_TIMEOUT_S must be > 0")
+        if "{id}" not in self.span_url:
+            raise ConfigError(f"GATEWAY_SPAN_URL must hold {{id}}, got {self.span_url!r}")
         if self.keep_alive_s <= 0:
             raise ConfigError("GATEWAY_KEEP_ALIVE_S must be > 0")
         if self.requests_per_minute < 0 or self.drain_s < 0:

@@ -67,6 +67,7 @@ def answer_request(chat: ChatRequest, tenant: str, request_id: str) -> pb.Answer
         request_id=request_id,
         user=chat.user,
         messages_json=chat.messages_json,
+        instructions=chat.instructions,
     )
     if chat.policy.context is not None:
         request.context.CopyFrom(_context(chat.policy.context))

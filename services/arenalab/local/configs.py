@@ -223,6 +223,7 @@ class Configs:
             ensemble_address=at["ensemble"],
             search_address=at["search"],
             ledger_address=at["ledger"],
+            predictor_address=at["predictor"],
             keys_path=self.home.api_keys,
         )
         # The home has a key from the start; on loopback nobody needs it.
