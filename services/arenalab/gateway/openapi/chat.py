@@ -48,18 +48,29 @@ CONTENT_PART: Final[Schema] = {
         asked({"type": const("file"), "file": OBJECT}, ("type", "file")),
     ]
 }
-MESSAGE: Final = asked(
-    {
-        "role": one_of(("developer", "system", "user", "assistant", "tool", "function")),
-        "content": _CONTENT,
-        "name": STRING,
-        "refusal": STRING,
-        "tool_calls": array(OBJECT),
-        "tool_call_id": STRING,
-        "function_call": OBJECT,
-    },
-    ("role",),
-)
+_CALLS: Final = array(OBJECT, least=1)
+_SAYING: Final[dict[str, Schema]] = {"content": _CONTENT, "name": STRING}
+MESSAGE: Final[Schema] = {
+    "anyOf": [
+        asked({"role": one_of(("developer", "system", "user")), **_SAYING}, ("role", "content")),
+        asked({"role": const("assistant"), "refusal": STRING, **_SAYING}, ("role", "content")),
+        described(
+            asked(
+                {"role": const("assistant"), "tool_calls": _CALLS, **_SAYING},
+                ("role", "tool_calls"),
+            ),
+            "An assistant that calls need say nothing.",
+        ),
+        asked({"role": const("assistant"), "refusal": text(1), **_SAYING}, ("role", "refusal")),
+        asked({"role": const("assistant"), "function_call": OBJECT}, ("role", "function_call")),
+        asked({"role": const("assistant"), "audio": OBJECT}, ("role", "audio")),
+        asked(
+            {"role": const("tool"), "tool_call_id": STRING, **_SAYING},
+            ("role", "content", "tool_call_id"),
+        ),
+        asked({"role": const("function"), **_SAYING}, ("role", "name")),
+    ]
+}
 _FORMAT: Final = asked(
     {
         "type": one_of(("text", "json_object", "json_schema")),

@@ -5,10 +5,9 @@ from importlib.metadata import version
 from typing import Any, Final
 
 from arenalab.gateway.feedback import MAX_SUBJECT
-from arenalab.gateway.ids import MAX_ID
 from arenalab.gateway.openai import MAX_MODEL
 from arenalab.gateway.openapi import chat, others, responses, vouching
-from arenalab.gateway.openapi.parts import STRING, Schema, ref, text
+from arenalab.gateway.openapi.parts import ID, STRING, Schema, ref, text
 
 OPENAPI: Final = "3.1.0"
 JSON: Final = "application/json"
@@ -167,7 +166,7 @@ def _paths() -> dict[str, Any]:
                 "retrieveReceipt",
                 "Show the receipt of an answer against the latest checkpoint",
                 found={JSON: ref("ReceiptFound")},
-                parameters=[_in_path("id", {**text(1, MAX_ID), "pattern": "^[!-~]+$"})],
+                parameters=[_in_path("id", ID)],
             )
         },
         "/v1/ledger/checkpoint": {

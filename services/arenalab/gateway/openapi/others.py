@@ -4,10 +4,11 @@ from typing import Final
 
 from arenalab.gateway import embeddings, feedback, policy, riskcoverage
 from arenalab.gateway import extension as names
-from arenalab.gateway.ids import MAX_ID
 from arenalab.gateway.openapi.parts import (
     BOOLEAN,
     COUNT,
+    ID,
+    NOT_BLANK,
     NUMBER,
     SHARE,
     STRING,
@@ -28,7 +29,7 @@ from arenalab.gateway.openapi.vouching import UNIX_SECONDS
 
 _MAX_INT32: Final = 2**31 - 1
 _TOKEN_IDS: Final = array(COUNT, 1, embeddings.MAX_TOKEN_IDS)
-_TEXT: Final = text(1, embeddings.MAX_TEXT_BYTES)
+_TEXT: Final = {**text(1, embeddings.MAX_TEXT_BYTES), "pattern": NOT_BLANK}
 EMBEDDINGS_REQUEST: Final = asked(
     {
         "input": {
@@ -83,9 +84,7 @@ FEEDBACK_REQUEST: Final[Schema] = described(
     {
         **asked(
             {
-                "prediction_id": described(
-                    text(1, MAX_ID), "Of an answer: its UUID, chatcmpl-… or resp_…"
-                ),
+                "prediction_id": described(ID, "Of an answer: its UUID, chatcmpl-… or resp_…"),
                 "rating": whole(1, feedback.MAX_RATING),
                 "helpful": BOOLEAN,
                 "actual_output": text(most=feedback.MAX_OUTPUT_BYTES),

@@ -3,7 +3,10 @@
 from collections.abc import Iterable, Mapping
 from typing import Any, Final
 
+from arenalab.gateway.ids import MAX_ID
+
 Schema = dict[str, Any]
+NOT_BLANK: Final = "\\S"
 
 STRING: Final[Schema] = {"type": "string"}
 INTEGER: Final[Schema] = {"type": "integer"}
@@ -12,6 +15,12 @@ BOOLEAN: Final[Schema] = {"type": "boolean"}
 OBJECT: Final[Schema] = {"type": "object"}
 SHARE: Final[Schema] = {"type": "number", "minimum": 0, "maximum": 1}
 COUNT: Final[Schema] = {"type": "integer", "minimum": 0}
+ID: Final[Schema] = {
+    "type": "string",
+    "minLength": 1,
+    "maxLength": MAX_ID,
+    "pattern": "^[ -~]+$",
+}
 
 
 def ref(name: str) -> Schema:

@@ -8,6 +8,7 @@ from arenalab.gateway.openapi.chat import METADATA, SAMPLING
 from arenalab.gateway.openapi.parts import (
     BOOLEAN,
     COUNT,
+    NOT_BLANK,
     NUMBER,
     OBJECT,
     STRING,
@@ -115,11 +116,13 @@ _FORMAT: Final[Schema] = {
 }
 REQUEST: Final = asked(
     {
-        "input": {"anyOf": [STRING, array(ref("InputItem"), 1, MAX_ITEMS)]},
+        "input": {
+            "anyOf": [{**STRING, "pattern": NOT_BLANK}, array(ref("InputItem"), 1, MAX_ITEMS)]
+        },
         "model": described(text(most=openai.MAX_MODEL), "arenalab unless given."),
         "instructions": described(STRING, "For this answer alone."),
         "previous_response_id": described(
-            text(1, MAX_ID), "Goes on with that conversation, as the ledger sealed it."
+            text(most=MAX_ID), "Goes on with that conversation, as the ledger sealed it."
         ),
         "stream": BOOLEAN,
         "stream_options": described(asked({"include_obfuscation": BOOLEAN}), "Only with stream."),
