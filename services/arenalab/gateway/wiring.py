@@ -19,9 +19,9 @@ from arenalab.gateway.keys import KeyRing, read_keys
 from arenalab.gateway.limits import Admission, RateLimit
 from arenalab.gateway.models import ModelsEndpoint
 from arenalab.gateway.server import serving
-from arenalab.gateway.tokens import Tokens
 from arenalab.mesh import PreconditionError, Reason, Telemetry, connect
 from arenalab.sharding import connect_search
+from arenalab.tokens import Tokens
 
 if TYPE_CHECKING:
     from arenalab.api.search.v1 import search_service_pb2_grpc as search_grpc
