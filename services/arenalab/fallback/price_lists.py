@@ -11,6 +11,7 @@ would be off by a millionth here and there.
 
 import json
 from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import replace
 from decimal import Decimal, InvalidOperation
 from typing import Any, Final
 
@@ -146,18 +147,24 @@ def _genai_price(prices: Any) -> Price | None:
         prices = prices[-1].get("prices") if prices and isinstance(prices[-1], dict) else None
     if not isinstance(prices, dict):
         return None
-    found = [prices.get(name) for name in ("input_mtok", "output_mtok", "cache_read_mtok")]
-    bare = [value.get("base") if isinstance(value, dict) else value for value in found]
-    price = _price(*bare, _PER_MILLION)
-    tiers = [value["tiers"][0] for value in found if isinstance(value, dict) and value.get("tiers")]
+    named = [prices.get(name) for name in ("input_mtok", "output_mtok", "cache_read_mtok")]
+    given, made, cached = (
+        value.get("base") if isinstance(value, dict) else value for value in named
+    )
+    price = _price(given, made, cached, _PER_MILLION)
+    tiers = [tier for value in named if (tier := _tier(value)) is not None]
     if price is None or not tiers:
         return price
-    long = [
-        value["tiers"][0].get("price") if isinstance(value, dict) and value.get("tiers") else value
-        for value in found
-    ]
-    above = _price(*long, _PER_MILLION)
-    return price if above is None else _lengthened(price, int(tiers[0].get("start", 0)), above)
+    given, made, cached = (
+        value if (tier := _tier(value)) is None else tier.get("price") for value in named
+    )
+    long = _price(given, made, cached, _PER_MILLION)
+    return price if long is None else _lengthened(price, int(tiers[0].get("start", 0)), long)
+
+
+def _tier(value: Any) -> Mapping[str, Any] | None:
+    tiers = value.get("tiers") if isinstance(value, dict) else None
+    return tiers[0] if isinstance(tiers, list) and tiers and isinstance(tiers[0], dict) else None
 
 
 def _patterns(match: Any) -> Iterator[str]:
@@ -181,13 +188,7 @@ _SHAPES: Final = {
 
 
 def _lengthened(price: Price, start: int, long: Price) -> Price:
-    return Price(
-        input=price.input,
-        output=price.output,
-        cached_input=price.cached_input,
-        long_from=start,
-        long=long,
-    )
+    return replace(price, long_from=start, long=long)
 
 
 def _price(given: Any, made: Any, cached: Any, unit: Decimal) -> Price | None:

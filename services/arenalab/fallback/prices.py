@@ -7,7 +7,7 @@ once, to whole millionths.
 
 import json
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from fnmatch import fnmatchcase
 from typing import Any, Final
 
@@ -153,19 +153,25 @@ def _entry(where: str, found: Any) -> Entry:
 
 
 def _price(where: str, found: Mapping[str, Any]) -> Price:
-    prices: dict[str, int] = {}
-    for name in _PRICES:
-        if (value := found.get(name + _UNIT)) is not None:
-            prices[name] = checked_price(value, f"{where}.{name}{_UNIT}")
-        elif name != "cached_input":
-            raise PriceError(f"{where} needs {name}{_UNIT}")
-    if (long := found.get("long")) is None:
-        return Price(**prices)
+    price = _flat_price(where, found)
+    long = found.get("long")
+    if long is None:
+        return price
     if not isinstance(long, dict):
         raise PriceError(f"{where}.long must be an object")
     start = checked_price(long.get("from_prompt_tokens", -1), f"{where}.long.from_prompt_tokens")
-    bare = {name: value for name, value in long.items() if name != "long"}
-    return Price(**prices, long_from=start, long=_price(f"{where}.long", bare))
+    return replace(price, long_from=start, long=_flat_price(f"{where}.long", long))
+
+
+def _flat_price(where: str, found: Mapping[str, Any]) -> Price:
+    def given(name: str) -> int | None:
+        value = found.get(name + _UNIT)
+        return None if value is None else checked_price(value, f"{where}.{name}{_UNIT}")
+
+    first, second = given("input"), given("output")
+    if first is None or second is None:
+        raise PriceError(f"{where} needs input{_UNIT} and output{_UNIT}")
+    return Price(input=first, output=second, cached_input=given("cached_input"))
 
 
 def _form(entry: Entry) -> dict[str, object]:

@@ -12,14 +12,13 @@ The caps are this process's own: two Fallbacks with one cap each may spend it tw
 import asyncio
 import json
 import logging
-from collections.abc import Callable
-from contextlib import suppress
+from collections.abc import AsyncGenerator, Callable, Mapping
+from contextlib import asynccontextmanager
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Any
 
+from arenalab.durable import replace
 from arenalab.fallback.spending import Reservation, Spending
-from arenalab.fallback.whole_file import write_whole
 from arenalab.mesh import BudgetSpentError, ConfigError, Reason
 
 _logger = logging.getLogger(__name__)
@@ -28,21 +27,26 @@ _logger = logging.getLogger(__name__)
 class Purse:
     """Sets money aside and settles it, durably."""
 
-    def __init__(self, spending: Spending, path: Path | None, now: Callable[[], datetime]) -> None:
-        """Starts from a state that was read.
+    def __init__(
+        self, caps: Mapping[str, int], path: Path | None, now: Callable[[], datetime]
+    ) -> None:
+        """Takes up the day where the file leaves it.
 
         Args:
-            spending: The day so far.
+            caps: As `Spending` has them.
             path: Of the file; None: nothing is kept.
             now: The time, with its zone.
+
+        Raises:
+            ConfigError: The file is there and cannot be read: to take it for an empty one
+                would give the day's money out again.
         """
-        self._spending = spending
+        self._spending = Spending(caps, *(_read(path) if path is not None else ("", {})))
         self._path = path
         self._now = now
-        self._changes = 0  # of the state
-        self._written = 0  # changes that the file holds
-        self._is_dirty = asyncio.Event()
-        self._was_written = asyncio.Condition()
+        self._is_changed = asyncio.Event()
+        self._is_closed = False
+        self._waiting: list[asyncio.Future[None]] = []
 
     def cap_of(self, provider: str) -> int:
         """Returns a provider's own cap in millionths of a US dollar; 0 means none."""
@@ -61,27 +65,81 @@ class Purse:
 
         Raises:
             CapReachedError: A cap has no room for it.
-            BudgetSpentError: The disk did not take it.
+            BudgetSpentError: It could not be written down.
         """
         reservation = self._spending.reserve(self._today(), provider, usd_micros)
-        wanted = self._change()
-        if self._path is not None and self._spending.is_capped(provider):
-            try:
-                async with self._was_written:
-                    await self._was_written.wait_for(lambda: abs(self._written) >= wanted)
-            except BaseException:
-                self.settle(reservation, 0)
-                raise
-            if self._written < 0:
-                self.settle(reservation, 0)
-                raise BudgetSpentError(
-                    "spending cannot be written down, so capped providers are not asked",
-                    Reason.STORAGE_FULL,
-                    path="spending",
-                )
+        self._is_changed.set()
+        if self._path is None or not self._spending.is_capped(provider):
+            return reservation
+        written = asyncio.get_running_loop().create_future()
+        self._waiting.append(written)
+        try:
+            await written
+        except BaseException:
+            self.settle(reservation, 0)
+            raise
         return reservation
 
     def settle(self, reservation: Reservation, usd_micros: int) -> None:
-        """Puts what the call did cost in the place of what was set aside."""
+        """Puts what a call did cost in the place of what was set aside for it."""
         self._spending.settle(reservation, usd_micros)
-        self._change()
+        self._is_changed.set()
+
+    @asynccontextmanager
+    async def kept(self) -> AsyncGenerator[None]:
+        """Writes changes down for the length of the block, and the last ones at its end."""
+        writing = asyncio.create_task(self._write_until_closed())
+        try:
+            yield
+        finally:
+            self._is_closed = True
+            self._is_changed.set()
+            await writing
+
+    async def _write_until_closed(self) -> None:
+        is_last = False
+        while not is_last:
+            await self._is_changed.wait()
+            is_last = self._is_closed
+            await self._write()
+
+    async def _write(self) -> None:
+        self._is_changed.clear()
+        waiting, self._waiting = self._waiting, []
+        error: BudgetSpentError | None = None
+        day, spent = self._spending.snapshot()
+        if self._path is not None and day:
+            form = json.dumps({"day": day, "spent_usd_micros": spent}) + "\n"
+            try:
+                await asyncio.to_thread(replace, self._path, form.encode())
+            except OSError as failed:
+                _logger.warning("cannot write %s: %s", self._path, failed.strerror)
+                error = BudgetSpentError(
+                    "spending cannot be written down, so providers with a cap are not asked",
+                    Reason.STORAGE_FULL,
+                    path="spending",
+                )
+        for written in waiting:
+            if written.done():  # its call was given up
+                continue
+            if error is None:
+                written.set_result(None)
+            else:
+                written.set_exception(error)
+
+    def _today(self) -> str:
+        return self._now().astimezone(UTC).date().isoformat()
+
+
+def _read(path: Path) -> tuple[str, dict[str, int]]:
+    if not path.exists():
+        return "", {}
+    try:
+        found = json.loads(path.read_text(encoding="utf-8"))
+        spent = {str(name): int(value) for name, value in found["spent_usd_micros"].items()}
+        day = datetime.strptime(found["day"], "%Y-%m-%d").replace(tzinfo=UTC).date().isoformat()
+    except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
+        raise ConfigError(
+            f"{path} is damaged: remove it to begin the day's spending at nothing"
+        ) from error
+    return day, spent
