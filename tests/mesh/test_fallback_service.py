@@ -150,6 +150,7 @@ async def test_providers_are_listed_without_their_keys() -> None:
             default_model="small",
             has_key=True,
             breaker=pb.BREAKER_STATE_CLOSED,
+            api=pb.PROVIDER_API_OPENAI,
         )
     ]
 
