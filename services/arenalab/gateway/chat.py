@@ -17,9 +17,9 @@ from arenalab.gateway.exchange import Exchange
 from arenalab.gateway.extension import ROUTES, name_of
 from arenalab.gateway.metered import metered
 from arenalab.gateway.openai import ChatRequest, parse_chat
-from arenalab.gateway.tokens import Tokens
 from arenalab.gateway.translate import answer_request
 from arenalab.mesh import MeshError
+from arenalab.tokens import Tokens
 
 if TYPE_CHECKING:
     from arenalab.api.ensemble.v1 import ensemble_service_pb2_grpc as pb_grpc

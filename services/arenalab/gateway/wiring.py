@@ -22,9 +22,9 @@ from arenalab.gateway.limits.admission import Admission
 from arenalab.gateway.limits.usage import UsageBook
 from arenalab.gateway.models import ModelsEndpoint
 from arenalab.gateway.server import Bounds, Certificate, serving
-from arenalab.gateway.tokens import Tokens
 from arenalab.mesh import Telemetry, connect
 from arenalab.sharding import connect_search
+from arenalab.tokens import Tokens
 
 if TYPE_CHECKING:
     from arenalab.api.search.v1 import search_service_pb2_grpc as search_grpc
