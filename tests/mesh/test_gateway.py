@@ -3,6 +3,7 @@
 import asyncio
 import base64
 import json
+import re
 import struct
 from collections.abc import AsyncIterator, Callable, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager
@@ -847,6 +848,16 @@ async def test_pages_of_listed_origins_may_read_the_response() -> None:
     assert allowed.headers["access-control-allow-origin"] == "https://app.example"
     assert "x-arenalab-route" in allowed.headers["access-control-expose-headers"]
     assert "access-control-allow-origin" not in other.headers
+
+
+async def test_a_request_without_a_trace_is_given_one_though_nothing_records_it(
+    mesh: Mesh,
+) -> None:
+    asked = [await mesh.ask(model="arenalab") for _ in range(2)]
+    ids = [response.headers["x-arenalab-trace-id"] for response in asked]
+    assert all(re.fullmatch("[0-9a-f]{32}", each) for each in ids)
+    assert ids[0] != ids[1]
+    assert f"00-{ids[1]}-" in mesh.ensemble.metadata["traceparent"]
 
 
 async def test_the_callers_trace_goes_on(mesh: Mesh) -> None:

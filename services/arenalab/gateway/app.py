@@ -20,7 +20,7 @@ from arenalab.gateway.exchange import ClientGoneError, Exchange, Receive, Scope,
 from arenalab.gateway.keys import ANONYMOUS, KeyRing, Principal
 from arenalab.gateway.limits import Admission, RateLimit
 from arenalab.mesh import MeshError, Telemetry
-from arenalab.mesh.telemetry import ERROR_TYPE, extract_headers
+from arenalab.mesh.telemetry import ERROR_TYPE
 
 _logger = logging.getLogger(__name__)
 
@@ -96,7 +96,7 @@ class Gateway:
             return
         with self.telemetry.tracer.start_as_current_span(
             f"{exchange.method} {name}",
-            extract_headers(exchange.headers),
+            self.telemetry.request_context(exchange.headers),
             trace.SpanKind.SERVER,
             attributes={_METHOD: exchange.method, _ROUTE: name, _PATH: exchange.path},
             record_exception=False,
