@@ -52,5 +52,7 @@ described = schemathesis.openapi.from_dict(document(), config=CONFIG)
     database=None,
     suppress_health_check=list(HealthCheck),
 )
-def test_every_answer_is_one_that_the_document_names(case: "schemathesis.Case[Any]", mesh: Any) -> None:
+def test_every_answer_is_one_that_the_document_names(
+    case: "schemathesis.Case[Any]", mesh: Any
+) -> None:
     case.call_and_validate(base_url=mesh.url, checks=CHECKS, timeout=20)

@@ -14,12 +14,13 @@ from arenalab.gateway.body import parse_object
 from arenalab.gateway.completion import Answer
 from arenalab.gateway.errors import ApiError
 from arenalab.gateway.exchange import Exchange
+from arenalab.gateway.metered import metered
 from arenalab.gateway.notices import warn_of_ignored
 from arenalab.gateway.openai import ChatRequest
-from arenalab.gateway.tokens import Tokens
 from arenalab.gateway.translate import answer_request
 from arenalab.gateway.usage import Usage, asked_text, reported, said_text
 from arenalab.mesh import MeshError
+from arenalab.tokens import Tokens
 
 if TYPE_CHECKING:
     from arenalab.api.ensemble.v1 import ensemble_service_pb2_grpc as pb_grpc
@@ -74,28 +75,22 @@ class Asking:
     async def ask(self, exchange: Exchange, chat: ChatRequest) -> AsyncGenerator["Asked"]:
         """Asks for the length of the block, which ends when the client goes away.
 
-        What was delivered by then is in `exchange.delivered` afterwards, also when the
-        block ends early: that is what a budget is settled with.
+        The key's limits are held before anything is asked, and settled with what was
+        delivered when the block ends, however it ends.
 
         Yields:
             The answer, once its route is known. Errors before that still have a status.
         """
         request = answer_request(chat, exchange.principal.tenant, exchange.request_id)
-        stream = self._ensemble.Answer(request, timeout=self._limits.answer_timeout_s)
-        asked: Asked | None = None
-        try:
+        async with metered(exchange.account, chat, request, self._tokens) as watched:
+            stream = self._ensemble.Answer(request, timeout=self._limits.answer_timeout_s)
             # The mesh's streams iterate as async generators: closing one ends the call.
-            async with (
-                aclosing(cast("AsyncGenerator[pb.AnswerResponse]", aiter(stream))) as events,
-                exchange.while_connected(),
-            ):
+            told = watched(cast("AsyncGenerator[pb.AnswerResponse]", aiter(stream)))
+            async with aclosing(told) as events, exchange.while_connected():
                 answer, rest = await self._open(chat, events)
                 asked = Asked(chat, answer, rest, self._tokens, self._annotator)
                 asked.keep_alive_s = self._limits.keep_alive_s
                 yield asked
-        finally:
-            if asked is not None:
-                exchange.delivered = await asked.usage()
 
     async def _open(self, chat: ChatRequest, events: _Events) -> tuple[Answer, _Events]:
         first = await anext(events, None)

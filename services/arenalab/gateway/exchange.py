@@ -12,7 +12,7 @@ from arenalab.gateway.errors import ApiError, Headers, bad_request
 from arenalab.gateway.keys import ANONYMOUS, Principal
 
 if TYPE_CHECKING:
-    from arenalab.gateway.usage import Usage
+    from arenalab.gateway.account import KeyAccount
 
 Scope = MutableMapping[str, Any]
 Receive = Callable[[], Awaitable[MutableMapping[str, Any]]]
@@ -62,12 +62,10 @@ class Exchange:
         given = self.headers.get("x-request-id", "")
         self.request_id = given if _REQUEST_ID.fullmatch(given) else f"req_{uuid.uuid4().hex}"
         self.principal: Principal = ANONYMOUS
+        self.account: KeyAccount  # set once it is known who calls, before the handler runs
         self.extra: list[tuple[str, str]] = []  # headers of whatever response there will be
         self.status = 0  # 0 until the response has begun
         self.is_gone = False
-        # The tokens of the answer that the client got, when it has ended or was cut
-        # off. None where nothing was asked. A budget is settled with this.
-        self.delivered: Usage | None = None
         # How a stream of named events says that it failed; None for plain frames.
         self.tell_failure: Callable[[ApiError], Sequence[Mapping[str, Any]]] | None = None
         self._is_read = False  # all of the body
