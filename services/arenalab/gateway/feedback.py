@@ -10,7 +10,7 @@ from arenalab.gateway.exchange import Exchange
 from arenalab.gateway.extension import name_of, names_of
 from arenalab.gateway.fields import Fields, missing
 from arenalab.gateway.ids import prediction_id
-from arenalab.gateway.notices import warn_of_unknown
+from arenalab.gateway.notices import take_unknown
 from arenalab.mesh import scope_for
 from arenalab.proof import receipt_to_json
 from arenalab.proof.proto_form import receipt_from_proto
@@ -78,11 +78,7 @@ class FeedbackEndpoint:
     async def __call__(self, exchange: Exchange) -> None:
         data = await exchange.read_json_bytes(self._max_body_bytes, self._body_timeout_s)
         body = parse_object(data)
-        unknown = Fields(body).unknown(KNOWN)
-        if unknown and exchange.is_strict:
-            name = unknown[0][:80]
-            raise bad_request(f"unknown field {name!r}", param=name, code="unknown_parameter")
-        warn_of_unknown(exchange, unknown)
+        take_unknown(exchange, Fields(body).unknown(KNOWN))
         request = parse_feedback(body, exchange.principal.tenant)
         response = await self._ensemble.Feedback(request)
         await exchange.respond_json(

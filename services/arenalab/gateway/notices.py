@@ -4,6 +4,7 @@ import json
 from collections.abc import Sequence
 from typing import Final
 
+from arenalab.gateway.errors import bad_request
 from arenalab.gateway.exchange import Exchange
 
 HEADER: Final = "x-arenalab-warning"
@@ -15,6 +16,18 @@ def warn_of_unknown(exchange: Exchange, names: Sequence[str]) -> None:
     # As JSON, so that no name can break out of the header.
     for name in names[:_MAX_WARNINGS]:
         warn(exchange, f"unknown field {json.dumps(name[:80])} ignored")
+
+
+def take_unknown(exchange: Exchange, names: Sequence[str]) -> None:
+    """Names unknown fields, or refuses them where the request is strict.
+
+    Raises:
+        ApiError: 400.
+    """
+    if names and exchange.is_strict:
+        name = names[0][:80]
+        raise bad_request(f"unknown field {name!r}", param=name, code="unknown_parameter")
+    warn_of_unknown(exchange, names)
 
 
 def warn_of_ignored(exchange: Exchange) -> None:

@@ -8,7 +8,7 @@ from urllib.parse import parse_qsl
 from arenalab.gateway.errors import bad_request
 from arenalab.gateway.exchange import Exchange
 from arenalab.gateway.fields import Fields
-from arenalab.gateway.notices import warn_of_unknown
+from arenalab.gateway.notices import take_unknown
 
 MAX_PARAMETERS: Final = 64
 _MAX_DIGITS: Final = 40
@@ -39,11 +39,7 @@ class Query:
         self._values: dict[str, list[str]] = {}
         for name, value in pairs:
             self._values.setdefault(name, []).append(value)
-        unknown = [name for name in self._values if name not in known]
-        if unknown and exchange.is_strict:
-            name = unknown[0][:80]
-            raise bad_request(f"unknown parameter {name!r}", param=name, code="unknown_parameter")
-        warn_of_unknown(exchange, unknown)
+        take_unknown(exchange, [name for name in self._values if name not in known])
 
     def fields(self, *, numbers: Collection[str] = (), booleans: Collection[str] = ()) -> Fields:
         """Returns the parameters that may come once, as a JSON object would have them.
