@@ -19,6 +19,7 @@ from arenalab.gateway.errors import ApiError, api_error
 from arenalab.gateway.exchange import ClientGoneError, Exchange, Receive, Scope, Send
 from arenalab.gateway.keys import ANONYMOUS, KeyRing, Principal
 from arenalab.gateway.limits import Admission, RateLimit
+from arenalab.gateway.provider_keys import ProviderKeys
 from arenalab.mesh import MeshError, Telemetry
 from arenalab.mesh.telemetry import ERROR_TYPE
 
@@ -53,6 +54,7 @@ class Access:
     keys: KeyRing
     needs_keys: bool
     cors_origins: Collection[str] = ()
+    provider_keys: ProviderKeys = field(default_factory=ProviderKeys)
 
 
 @dataclass(slots=True)
@@ -143,6 +145,9 @@ class Gateway:
             await handler(exchange)
             return
         exchange.principal = self._identify(exchange.headers)
+        exchange.credentials = self.access.provider_keys.of(
+            exchange.principal, exchange.provider_keys
+        )
         budget = self.rate_limit.take(f"{exchange.principal.tenant}/{exchange.principal.name}")
         if budget is not None:
             exchange.extra += budget.headers()

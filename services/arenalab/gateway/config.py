@@ -21,6 +21,8 @@ class GatewayConfig:
     # for containers, each "key" or "key:tenant".
     keys_path: Path | None = None
     api_keys: tuple[str, ...] = field(default=(), repr=False)
+    # Providers' keys of those who call, a JSON file that only its owner may read.
+    provider_keys_path: Path | None = None
     # Answers without a key, as the tenant "default". Unset: true on loopback, and
     # only there may it be true.
     dev: bool | None = None

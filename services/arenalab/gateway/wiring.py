@@ -18,6 +18,7 @@ from arenalab.gateway.health import MetricsEndpoint, Readiness, live
 from arenalab.gateway.keys import KeyRing, read_keys
 from arenalab.gateway.limits import Admission, RateLimit
 from arenalab.gateway.models import ModelsEndpoint
+from arenalab.gateway.provider_keys import read_provider_keys
 from arenalab.gateway.server import serving
 from arenalab.gateway.tokens import Tokens
 from arenalab.mesh import PreconditionError, Reason, Telemetry, connect
@@ -109,7 +110,12 @@ def _gateway(
     return Gateway(
         routes={route.name: route for route in routes},
         by_prefix={f"{_MODELS}/": Route(name=f"{_MODELS}/{{id}}", methods={"GET": models})},
-        access=Access(keys=keys, needs_keys=config.needs_keys, cors_origins=config.cors_origins),
+        access=Access(
+            keys=keys,
+            needs_keys=config.needs_keys,
+            cors_origins=config.cors_origins,
+            provider_keys=read_provider_keys(config.provider_keys_path),
+        ),
         admission=Admission(config.max_in_flight),
         rate_limit=RateLimit(config.requests_per_minute, time.monotonic),
         telemetry=telemetry,
