@@ -202,7 +202,7 @@ async def test_the_total_time_bounds_an_answer_that_goes_on_and_on() -> None:
 
 async def test_the_total_time_bounds_all_that_is_tried_before_an_answer() -> None:
     first, second = Provider([hanging()]), Provider([hanging()])
-    async with fallback(first, second, total_timeout_s=0.4, first_token_timeout_s=0.1) as case:
+    async with fallback(first, second, total_timeout_s=0.4, first_token_timeout_s=0.25) as case:
         with pytest.raises(NotReadyError, match="has begun to answer"):
             await case.complete()
         await first.left.wait()
