@@ -26,6 +26,7 @@ KEY = "sk-do-not-show"
 class Exchange:
     """One request that the provider got, and the connection to answer it on."""
 
+    path: str
     headers: dict[str, str]
     body: Any
     reader: asyncio.StreamReader
@@ -59,6 +60,7 @@ class Provider:
     """An HTTP server on a free port: a play for each request, and the last one for all others."""
 
     plays: Sequence[Play]
+    settings: dict[str, Any] = field(default_factory=dict)  # of its ProviderConfig
     base_url: str = ""
     got: list[Exchange] = field(default_factory=list)
     asked: asyncio.Event = field(default_factory=asyncio.Event)
@@ -73,10 +75,11 @@ class Provider:
 
     async def _serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         head = (await reader.readuntil(b"\r\n\r\n")).decode().split("\r\n")
-        assert head[0] == "POST /v1/chat/completions HTTP/1.1"
+        method, path, _ = head[0].split(" ")
+        assert method == "POST"
         headers = dict(line.lower().split(": ", 1) for line in head[1:] if line)
         body = json.loads(await reader.readexactly(int(headers["content-length"])))
-        exchange = Exchange(headers, body, reader, writer, self.left)
+        exchange = Exchange(path, headers, body, reader, writer, self.left)
         self.got.append(exchange)
         self.asked.set()
         try:
@@ -189,10 +192,8 @@ async def fallback(
             await stack.enter_async_context(provider.running())
         configs = tuple(
             ProviderConfig(
-                name=name,
+                **{"name": name, "default_model": "small", "api_key": KEY} | p.settings,
                 base_url=p.base_url,
-                default_model="small",
-                api_key=KEY,
                 terms=(terms or {}).get(name, ProviderTerms()),
             )
             for name, p in zip("abc", providers, strict=False)

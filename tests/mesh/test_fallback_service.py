@@ -69,6 +69,7 @@ async def test_the_request_reaches_the_provider_as_it_was_meant() -> None:
             passthrough=passthrough,
         )
     (got,) = provider.got
+    assert got.path == "/v1/chat/completions"
     assert got.headers["authorization"] == f"bearer {KEY}"
     assert got.body == {
         "model": "big",
