@@ -20,16 +20,16 @@ from arenalab.fallback.spending import Reservation
 # and rarely more than one token: the count is rather too high than too low, and needs no
 # vocabulary.
 BYTES_PER_TOKEN: Final = 3
-# What a message has beside its text.
-_PER_MESSAGE: Final = 8
 # A picture of 1024 by 1024 at high detail has 765 tokens with GPT-4o, and up to 1,600 with
 # Claude; a picture's bytes, which may be in the request, say nothing of that.
 _PER_ATTACHMENT: Final = 1_600
+_ATTACHMENTS: Final = ("image_url", "input_audio", "file")
 
 
 def prompt_tokens(messages: Sequence[Mapping[str, Any]], fields: Mapping[str, Any]) -> int:
     """Returns about how many tokens a prompt has: the messages, and tools among the fields."""
-    count = sum(_PER_MESSAGE + _tokens_of(message) for message in messages)
+    # Names count too: they stand for what a format puts around each message.
+    count = sum(_tokens_of(message) for message in messages)
     return count + sum(
         _tokens_of(fields[name]) for name in ("tools", "response_format") if fields.get(name)
     )
@@ -37,15 +37,22 @@ def prompt_tokens(messages: Sequence[Mapping[str, Any]], fields: Mapping[str, An
 
 def _tokens_of(value: Any) -> int:
     """Returns the tokens of the strings in a JSON value."""
-    if isinstance(value, str):
-        return -(-len(value.encode(errors="replace")) // BYTES_PER_TOKEN)
-    if isinstance(value, Mapping):
-        if value.get("type") in ("image_url", "input_audio", "file"):
-            return _PER_ATTACHMENT
-        return sum(_tokens_of(name) + _tokens_of(item) for name, item in value.items())
-    if isinstance(value, list | tuple):
-        return sum(_tokens_of(item) for item in value)
-    return 1
+    count = 0
+    left = [value]  # not by recursion: a caller's JSON may be nested as deeply as it likes
+    while left:
+        item = left.pop()
+        if isinstance(item, str):
+            count += -(-len(item.encode(errors="replace")) // BYTES_PER_TOKEN)
+        elif isinstance(item, Mapping):
+            if item.get("type") in _ATTACHMENTS:
+                count += _PER_ATTACHMENT
+            else:
+                left += [*item, *item.values()]
+        elif isinstance(item, list | tuple):
+            left += item
+        else:
+            count += 1
+    return count
 
 
 @dataclass(frozen=True, slots=True)
