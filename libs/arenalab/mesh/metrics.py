@@ -112,6 +112,24 @@ class Metrics:
             ("provider", "outcome"),
             registry=self.registry,
         )
+        self.provider_tokens = Counter(
+            "arenalab_provider_tokens_total",
+            "Tokens that fallback providers counted; cached_input is a part of input.",
+            ("provider", "model", "kind"),
+            registry=self.registry,
+        )
+        self.provider_cost = Counter(
+            "arenalab_provider_cost_usd_micros_total",
+            "Cost of calls to fallback providers, in millionths of a US dollar.",
+            ("provider", "model"),
+            registry=self.registry,
+        )
+        self.provider_hedges = Counter(
+            "arenalab_provider_hedges_total",
+            "Completions for which a second provider was asked, by whether it was faster.",
+            ("outcome",),
+            registry=self.registry,
+        )
 
 
 def serve_metrics(metrics: Metrics, host: str, port: int) -> None:
