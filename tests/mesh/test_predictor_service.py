@@ -23,6 +23,7 @@ from arenalab.mesh import (
     Reason,
     Telemetry,
     connect,
+    scope_for,
 )
 from arenalab.planner.config import PlannerConfig
 from arenalab.planner.wiring import running_planner
@@ -96,15 +97,17 @@ class Mesh:
         spans: Sequence[Span],
         dataset: str = "hobby",
         change: Callable[[TrainedFiles], TrainedFiles] = lambda files: files,
+        *,
+        tenant: str = "default",
     ) -> str:
         """Stages, trains, seals and publishes, as the curator does; returns the version."""
-        with self.datasets.staging("default", dataset) as staging:
+        with self.datasets.staging(tenant, dataset) as staging:
             staging.write_spans(spans)
             vectors = self.embedder.embed_many([span.this for span in spans])
             staging.write_embeddings([vectors], rows=len(spans), dimension=vectors.shape[1])
             root = str(self.config.datasets_dir)
             # In this process: a new one takes seconds to start, and has a test of its own.
-            job = TrainingJob(root, "default", dataset, staging.name, 0.1, 0.1)
+            job = TrainingJob(root, tenant, dataset, staging.name, 0.1, 0.1)
             files = change(run_job(job))
             staging.write_calibration(files.artefact, files.views)
             sealed = staging.seal(
@@ -117,7 +120,9 @@ class Mesh:
             )
         version = sealed.manifest.version
         await self.search.Publish(
-            search_pb.PublishRequest(dataset=dataset, dataset_version=version)
+            search_pb.PublishRequest(
+                scope=scope_for(tenant), dataset=dataset, dataset_version=version
+            )
         )
         return version
 
