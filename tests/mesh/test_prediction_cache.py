@@ -147,18 +147,21 @@ def changes(mesh: Mesh) -> list[Callable[[], Awaitable[Any]]]:
     knot = next(span for span in SPANS if span.context.environment == "hobby/knot")
     added = make_span("How is a bowline tied?", "Guide: knot", domain="hobby/knot")
     updated = to_proto(replace(knot, this="How do I tie the bowline?"))
-    dataset = {"dataset": "hobby"}
     weights = [search_pb.SpanWeight(span_id=knot.id, weight=3.0)]
     search = mesh.search
     return [
-        lambda: search.AddSpans(search_pb.AddSpansRequest(**dataset, spans=[to_proto(added)])),
-        lambda: search.UpdateSpans(search_pb.UpdateSpansRequest(**dataset, spans=[updated])),
-        lambda: search.ReweightSpans(search_pb.ReweightSpansRequest(**dataset, weights=weights)),
+        lambda: search.AddSpans(
+            search_pb.AddSpansRequest(dataset="hobby", spans=[to_proto(added)])
+        ),
+        lambda: search.UpdateSpans(search_pb.UpdateSpansRequest(dataset="hobby", spans=[updated])),
+        lambda: search.ReweightSpans(
+            search_pb.ReweightSpansRequest(dataset="hobby", weights=weights)
+        ),
         lambda: search.QuarantineSpans(
-            search_pb.QuarantineSpansRequest(**dataset, span_ids=[knot.id])
+            search_pb.QuarantineSpansRequest(dataset="hobby", span_ids=[knot.id])
         ),
         lambda: search.DeleteSpans(
-            search_pb.DeleteSpansRequest(**dataset, span_ids=[knot.id, added.id])
+            search_pb.DeleteSpansRequest(dataset="hobby", span_ids=[knot.id, added.id])
         ),
         lambda: publish(mesh, without="hobby/knot"),
     ]

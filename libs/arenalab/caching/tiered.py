@@ -80,18 +80,45 @@ class Cache:
         self._flights: Flights[Computed] = Flights()
         self._writing: set[asyncio.Task[None]] = set()
 
+    @property
+    def near(self) -> MemoryLayer:
+        """The memory, for other threads: this cache's own methods belong to its event loop."""
+        return self._memory
+
     async def get(self, key: bytes) -> Hit | None:
         """Returns a value; None where no layer has it."""
-        value = self._near(key)
+        value = self.get_near(key)
         if value is not None:
             return Hit(value, self._memory.name)
-        return (await self._far([key])).get(key)
+        return (await self.get_far([key])).get(key)
 
     async def get_many(self, keys: Sequence[bytes]) -> dict[bytes, Hit]:
         """Returns the values that some layer has; each layer is asked once."""
-        near = {key: value for key in keys if (value := self._near(key)) is not None}
+        near = {key: value for key in keys if (value := self.get_near(key)) is not None}
         found = {key: Hit(value, self._memory.name) for key, value in near.items()}
-        return found | await self._far([key for key in keys if key not in near])
+        return found | await self.get_far([key for key in keys if key not in near])
+
+    def get_near(self, key: bytes) -> bytes | None:
+        """Returns a value that memory has, without waiting."""
+        value = self._memory.get(key)
+        is_hit = value is not None
+        self._memory_statistics.looked(hits=is_hit, misses=not is_hit)
+        return value
+
+    async def get_far(self, keys: Sequence[bytes]) -> dict[bytes, Hit]:
+        """Returns the values that shared layers have, which memory has from now on."""
+        found: dict[bytes, Hit] = {}
+        missing = list(keys)
+        for number, one in enumerate(self._shared):
+            if not missing:
+                break
+            sealed = await one.layer.get_many(missing)
+            opened = self._opened(one, sealed)
+            one.statistics.looked(hits=len(opened), misses=len(missing) - len(opened))
+            self._fill(number, opened, sealed)
+            found |= {key: Hit(entry.value, one.layer.name) for key, entry in opened.items()}
+            missing = [key for key in missing if key not in opened]
+        return found
 
     def set(self, key: bytes, value: bytes) -> None:
         """Keeps a value."""
@@ -101,18 +128,11 @@ class Cache:
         """Keeps values; those of shared layers are written in the background."""
         for key, value in values.items():
             self._memory.put(key, value, self._ttl_s)
-        if not self._shared or not values:
-            return
-        if len(self._writing) >= _MAX_WRITING:
-            for one in self._shared:
-                one.statistics.failed()
-            return
-        expires_at_s = self._now() + self._ttl_s
-        sealed = {
-            key: Entry(self._seal.close(key, value, expires_at_s), self._ttl_s)
-            for key, value in values.items()
-        }
-        self._write([one.layer for one in self._shared], sealed)
+        self._share(values)
+
+    def share(self, key: bytes, value: bytes) -> None:
+        """Writes a value that memory has to the shared layers, in the background."""
+        self._share({key: value})
 
     async def get_or_compute(
         self, key: bytes, compute: Callable[[], Coroutine[Any, Any, Computed]]
@@ -173,26 +193,6 @@ class Cache:
         for one in self._shared:
             await one.layer.close()
 
-    def _near(self, key: bytes) -> bytes | None:
-        value = self._memory.get(key)
-        is_hit = value is not None
-        self._memory_statistics.looked(hits=is_hit, misses=not is_hit)
-        return value
-
-    async def _far(self, keys: Sequence[bytes]) -> dict[bytes, Hit]:
-        found: dict[bytes, Hit] = {}
-        missing = list(keys)
-        for number, one in enumerate(self._shared):
-            if not missing:
-                break
-            sealed = await one.layer.get_many(missing)
-            opened = self._opened(one, sealed)
-            one.statistics.looked(hits=len(opened), misses=len(missing) - len(opened))
-            self._fill(number, opened, sealed)
-            found |= {key: Hit(entry.value, one.layer.name) for key, entry in opened.items()}
-            missing = [key for key in missing if key not in opened]
-        return found
-
     def _opened(self, one: Shared, sealed: Mapping[bytes, bytes]) -> dict[bytes, Entry]:
         """Returns what was sealed for its key and has time left; the rest is as if not there."""
         now_s = self._now()
@@ -217,6 +217,20 @@ class Cache:
             self._write(
                 nearer, {key: Entry(sealed[key], entry.ttl_s) for key, entry in opened.items()}
             )
+
+    def _share(self, values: Mapping[bytes, bytes]) -> None:
+        if not self._shared or not values:
+            return
+        if len(self._writing) >= _MAX_WRITING:
+            for one in self._shared:
+                one.statistics.failed()
+            return
+        expires_at_s = self._now() + self._ttl_s
+        sealed = {
+            key: Entry(self._seal.close(key, value, expires_at_s), self._ttl_s)
+            for key, value in values.items()
+        }
+        self._write([one.layer for one in self._shared], sealed)
 
     def _write(self, layers: Sequence[Layer], entries: Mapping[bytes, Entry]) -> None:
         async def write() -> None:

@@ -33,7 +33,7 @@ async def begun(
     tasks = [asyncio.ensure_future(now(tenant, "d")) for _ in range(count)]
     for _ in range(3):
         await asyncio.sleep(0)
-    return tasks  # type: ignore[return-value]
+    return tasks
 
 
 async def test_a_change_before_a_lookup_is_seen_by_it_though_a_question_is_under_way() -> None:
