@@ -189,6 +189,7 @@ class Answering:
         finished.reasoning = said.reasoning
         finished.creature = said.creature or chosen.creature
         finished.dataset_version = said.dataset_version
+        finished.cache_layer = said.cache_layer
         finished.guarantee.CopyFrom(guarantee_of_choice(chosen, asked))
         if (outcomes := outcome_set_of_choice(chosen, asked)) is not None:
             finished.outcome_set.CopyFrom(outcomes)
