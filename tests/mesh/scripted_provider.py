@@ -25,6 +25,7 @@ KEY = "sk-do-not-show"
 class Exchange:
     """One request that the provider got, and the connection to answer it on."""
 
+    path: str
     headers: dict[str, str]
     body: Any
     reader: asyncio.StreamReader
@@ -58,6 +59,7 @@ class Provider:
     """An HTTP server on a free port: a play for each request, and the last one for all others."""
 
     plays: Sequence[Play]
+    settings: dict[str, Any] = field(default_factory=dict)  # of its ProviderConfig
     base_url: str = ""
     got: list[Exchange] = field(default_factory=list)
     asked: asyncio.Event = field(default_factory=asyncio.Event)
@@ -72,10 +74,11 @@ class Provider:
 
     async def _serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         head = (await reader.readuntil(b"\r\n\r\n")).decode().split("\r\n")
-        assert head[0] == "POST /v1/chat/completions HTTP/1.1"
+        method, path, _ = head[0].split(" ")
+        assert method == "POST"
         headers = dict(line.lower().split(": ", 1) for line in head[1:] if line)
         body = json.loads(await reader.readexactly(int(headers["content-length"])))
-        exchange = Exchange(headers, body, reader, writer, self.left)
+        exchange = Exchange(path, headers, body, reader, writer, self.left)
         self.got.append(exchange)
         self.asked.set()
         try:
@@ -174,7 +177,10 @@ async def fallback(*providers: Provider, **settings: Any) -> AsyncIterator[Case]
         for provider in providers:
             await stack.enter_async_context(provider.running())
         configs = tuple(
-            ProviderConfig(name=name, base_url=p.base_url, default_model="small", api_key=KEY)
+            ProviderConfig(
+                **{"name": name, "default_model": "small", "api_key": KEY} | p.settings,
+                base_url=p.base_url,
+            )
             for name, p in zip("abc", providers, strict=False)
         )
         telemetry = Telemetry("fallback")

@@ -1,6 +1,6 @@
 """One request to one provider: its span, its count, and what its breaker learns of it."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from types import TracebackType
 from typing import Final, Self
 from urllib.parse import urlsplit
@@ -104,6 +104,7 @@ class Attempt:
                 "gen_ai.response.finish_reasons": [finished.finish_reason],
                 "gen_ai.usage.input_tokens": finished.prompt_tokens,
                 "gen_ai.usage.output_tokens": finished.completion_tokens,
+                **{name: count for name, count in _parts_of(finished) if count},
             }
         )
         self._end("ok")
@@ -113,9 +114,12 @@ class Attempt:
         self._breaker.succeeded(self._ticket)
         self._end(outcome, outcome)
 
-    def failed(self, status: str) -> None:
-        """Records that the provider does not do its work."""
-        self._breaker.failed(self._ticket)
+    def failed(self, status: str, *, is_at_fault: bool = True) -> None:
+        """Records that the provider did not answer, and whether that says how it works."""
+        if is_at_fault:
+            self._breaker.failed(self._ticket)
+        else:
+            self._breaker.abandoned(self._ticket)
         self._end("broken" if self._has_begun else "failed", status)
 
     def error(self, message: str, status: str) -> ProviderError:
@@ -129,3 +133,10 @@ class Attempt:
             self._span.set_attribute(telemetry.ERROR_TYPE, error_type)
             self._span.set_status(trace.StatusCode.ERROR)
         self._span.end()
+
+
+def _parts_of(finished: Finished) -> Sequence[tuple[str, int]]:
+    return (
+        ("gen_ai.usage.cache_read.input_tokens", finished.cached_prompt_tokens),
+        ("gen_ai.usage.reasoning.output_tokens", finished.reasoning_tokens),
+    )

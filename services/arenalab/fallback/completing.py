@@ -12,7 +12,7 @@ from typing import Final
 
 from arenalab.fallback.attempt import Attempt
 from arenalab.fallback.breaker import Breaker
-from arenalab.fallback.chunks import Chunk, TextJoiner
+from arenalab.fallback.chunks import Chunk, TextJoiner, Usage
 from arenalab.fallback.citations import cited_span_ids
 from arenalab.fallback.events import Delta, Event, Finished, Started
 from arenalab.fallback.order import Order, body_of
@@ -159,12 +159,14 @@ class Completing:
         Raises:
             MeshError: No provider can do better.
         """
-        body = body_of(order, messages, attempt.model, provider.config.base_url)
+        body = body_of(order, messages, attempt.model)
         with attempt:
             try:
-                first, rest = await provider.first_and_rest(body)
+                first, rest = await provider.first_and_rest(
+                    body, order.credentials.get(provider.config.name)
+                )
             except ProviderError as error:
-                attempt.failed(error.status)
+                attempt.failed(error.status, is_at_fault=error.is_at_fault)
                 return error
             except NotFoundError as error:
                 attempt.refused("unknown_model")
@@ -212,35 +214,38 @@ async def _events(
 ) -> AsyncGenerator[Event]:
     attempt = opened.attempt
     said: list[str] = []
-    joiner = TextJoiner()
-    finish_reason, prompt_tokens, completion_tokens = "", 0, 0
+    joiner, refusing = TextJoiner(), TextJoiner()
+    usage = Usage()
+    finish_reason = ""
     model = opened.first.model or attempt.model
     with attempt:
         try:
             yield Started(attempt.name, model, opened.attempts)
             size = 0
             async for chunk in chunks:
-                text = joiner.feed(chunk.text)
-                size += len(text) + len(chunk.tool_calls_json)
+                text, refusal = joiner.feed(chunk.text), refusing.feed(chunk.refusal)
+                size += len(text) + len(refusal) + len(chunk.tool_calls_json)
                 if size > MAX_COMPLETION_CHARS:
                     raise attempt.error("its answer does not end", "endless")
-                if text or chunk.tool_calls_json:
+                if text or refusal or chunk.tool_calls_json:
                     said.append(text)
-                    yield Delta(text, chunk.tool_calls_json)
+                    yield Delta(text, chunk.tool_calls_json, refusal)
                 finish_reason = chunk.finish_reason or finish_reason
-                prompt_tokens = chunk.prompt_tokens or prompt_tokens
-                completion_tokens = chunk.completion_tokens or completion_tokens
-            if rest := joiner.finish():
-                said.append(rest)
-                yield Delta(rest, "")
+                usage = usage.with_counts_of(chunk)
+            text, refusal = joiner.finish(), refusing.finish()
+            if text or refusal:
+                said.append(text)
+                yield Delta(text, "", refusal)
         except ProviderError as error:
             attempt.failed(error.status)
             raise error.as_mesh_error() from error
         finished = Finished(
             finish_reason or "stop",
-            prompt_tokens,
-            completion_tokens,
+            usage.prompt_tokens,
+            usage.completion_tokens,
             tuple(cited_span_ids("".join(said), span_ids)),
+            usage.cached_prompt_tokens,
+            usage.reasoning_tokens,
         )
         attempt.succeeded(opened.first.completion_id, model, finished)
     yield finished

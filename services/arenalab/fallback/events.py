@@ -18,6 +18,7 @@ class Delta:
 
     text: str
     tool_calls_json: str
+    refusal: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -28,6 +29,8 @@ class Finished:
     prompt_tokens: int
     completion_tokens: int
     cited_span_ids: tuple[str, ...]
+    cached_prompt_tokens: int = 0
+    reasoning_tokens: int = 0
 
 
 Event = Started | Delta | Finished

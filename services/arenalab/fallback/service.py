@@ -1,6 +1,6 @@
 """FallbackService: protobuf to an order, the events of its completion to protobuf."""
 
-from collections.abc import AsyncIterator, Mapping
+from collections.abc import AsyncIterator, Collection, Mapping
 from contextlib import aclosing
 from typing import Any, Final
 
@@ -12,6 +12,8 @@ from arenalab.api.fallback.v1 import fallback_service_pb2 as pb
 from arenalab.api.fallback.v1 import fallback_service_pb2_grpc as pb_grpc
 from arenalab.fallback.breaker import State
 from arenalab.fallback.completing import Completing, Endpoint
+from arenalab.fallback.config import Api
+from arenalab.fallback.credentials import credentials_of
 from arenalab.fallback.events import Delta, Event, Started
 from arenalab.fallback.order import (
     Order,
@@ -38,6 +40,12 @@ _STATES: Final = {
     State.HALF_OPEN: pb.BREAKER_STATE_HALF_OPEN,
 }
 
+_APIS: Final = {
+    Api.OPENAI: pb.PROVIDER_API_OPENAI,
+    Api.ANTHROPIC: pb.PROVIDER_API_ANTHROPIC,
+    Api.GEMINI: pb.PROVIDER_API_GEMINI,
+}
+
 
 class FallbackService(pb_grpc.FallbackServiceServicer):
     """Completes over the configured providers."""
@@ -49,7 +57,9 @@ class FallbackService(pb_grpc.FallbackServiceServicer):
         self, request: pb.CompleteRequest, context: grpc.ServicerContext
     ) -> AsyncIterator[pb.CompleteResponse]:
         tenant_of(request.scope)  # checked, though no provider learns of it
-        async with aclosing(self._completing.complete(order_of(request))) as events:
+        names = {endpoint.name for endpoint in self._completing.endpoints}
+        order = order_of(request, names)
+        async with aclosing(self._completing.complete(order)) as events:
             async for event in events:
                 yield _response(event)
 
@@ -65,8 +75,12 @@ class FallbackService(pb_grpc.FallbackServiceServicer):
         pb_grpc.add_FallbackServiceServicer_to_server(self, server)
 
 
-def order_of(request: pb.CompleteRequest) -> Order:
+def order_of(request: pb.CompleteRequest, providers: Collection[str] = ()) -> Order:
     """Returns the request in the domain's terms.
+
+    Args:
+        request: As it came.
+        providers: Names of the configured ones.
 
     Raises:
         InvalidInputError: A field is outside its documented range.
@@ -86,6 +100,11 @@ def order_of(request: pb.CompleteRequest) -> Order:
         evidence=[Record(e.span_id, e.question, e.outcome) for e in request.evidence],
         sampling=sampling,
         passthrough=plain_fields(_object(request.passthrough)),
+        credentials=credentials_of(
+            [(each.provider, each.api_key) for each in request.credentials],
+            request.provider,
+            providers,
+        ),
     )
 
 
@@ -126,13 +145,17 @@ def _response(event: Event) -> pb.CompleteResponse:
         )
         return pb.CompleteResponse(started=started)
     if isinstance(event, Delta):
-        delta = pb.CompletionDelta(text=event.text, tool_calls_json=event.tool_calls_json)
+        delta = pb.CompletionDelta(
+            text=event.text, tool_calls_json=event.tool_calls_json, refusal=event.refusal
+        )
         return pb.CompleteResponse(delta=delta)
     finished = pb.CompletionFinished(
         finish_reason=event.finish_reason,
         prompt_tokens=event.prompt_tokens,
         completion_tokens=event.completion_tokens,
         cited_span_ids=event.cited_span_ids,
+        cached_prompt_tokens=event.cached_prompt_tokens,
+        reasoning_tokens=event.reasoning_tokens,
     )
     return pb.CompleteResponse(finished=finished)
 
@@ -145,4 +168,5 @@ def _provider(endpoint: Endpoint) -> pb.Provider:
         default_model=config.default_model,
         has_key=config.api_key is not None,
         breaker=_STATES[endpoint.breaker.state],
+        api=_APIS[config.api],
     )

@@ -12,6 +12,7 @@ from arenalab.fallback.config import FallbackConfig, ProviderConfig
 from arenalab.fallback.provider import Patience, Provider, http_client
 from arenalab.fallback.retries import RetryBudget
 from arenalab.fallback.service import SERVICE_NAME, FallbackService
+from arenalab.fallback.wire.choosing import adapter_of
 from arenalab.mesh import Telemetry, running_server
 
 
@@ -41,7 +42,7 @@ def _endpoint(
     provider: ProviderConfig, config: FallbackConfig, client: httpx.AsyncClient, patience: Patience
 ) -> Endpoint:
     return Endpoint(
-        provider=Provider(provider, client, patience),
+        provider=Provider(provider, client, patience, adapter_of(provider)),
         breaker=Breaker(
             failures=config.breaker_failures,
             pause_s=config.breaker_pause_s,

@@ -6,10 +6,13 @@ import re
 import uuid
 from collections.abc import AsyncGenerator, Awaitable, Callable, MutableMapping
 from contextlib import asynccontextmanager, suppress
-from typing import Any, Final
+from typing import TYPE_CHECKING, Any, Final
 
 from arenalab.gateway.errors import ApiError, Headers, bad_request
 from arenalab.gateway.keys import ANONYMOUS, Principal
+
+if TYPE_CHECKING:
+    from arenalab.gateway.account import KeyAccount
 
 Scope = MutableMapping[str, Any]
 Receive = Callable[[], Awaitable[MutableMapping[str, Any]]]
@@ -58,6 +61,7 @@ class Exchange:
         given = self.headers.get("x-request-id", "")
         self.request_id = given if _REQUEST_ID.fullmatch(given) else f"req_{uuid.uuid4().hex}"
         self.principal: Principal = ANONYMOUS
+        self.account: KeyAccount  # set once it is known who calls, before the handler runs
         self.extra: list[tuple[str, str]] = []  # headers of whatever response there will be
         self.status = 0  # 0 until the response has begun
         self.is_gone = False
