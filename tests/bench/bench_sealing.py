@@ -33,8 +33,8 @@ from rich.table import Table
 from arenalab.api.curator.v1 import curator_service_pb2 as curator_pb
 from arenalab.atomic import uuid7
 from arenalab.ensemble.answering import Answering
-from arenalab.ensemble.draft import Draft
 from arenalab.ensemble.auditing import Draw, read_key
+from arenalab.ensemble.draft import Draft
 from arenalab.ensemble.erasure import Erasure
 from arenalab.ensemble.feedback import Feedbacks
 from arenalab.ensemble.journal import Journal
