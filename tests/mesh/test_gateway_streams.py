@@ -110,6 +110,14 @@ async def test_an_error_before_a_response_begins_has_its_status(mesh: Mesh) -> N
         check("Error", refused.json())
 
 
+async def test_a_format_that_nobody_meets_is_refused_by_the_name_of_its_field(mesh: Mesh) -> None:
+    schema = {"type": "json_schema", "name": "s", "schema": {}}
+    for stream in (False, True):
+        refused = await _respond(mesh, model="cannot", text={"format": schema}, stream=stream)
+        assert refused.status_code == 400
+        assert refused.json()["error"]["param"] == "text.format"
+
+
 async def test_a_silent_response_is_kept_alive() -> None:
     body = {"model": "waits", "input": "q", "stream": True}
     async with (

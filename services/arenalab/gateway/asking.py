@@ -81,7 +81,9 @@ class Asking:
         Yields:
             The answer, once its route is known. Errors before that still have a status.
         """
-        request = answer_request(chat, exchange.principal.tenant, exchange.request_id)
+        request = answer_request(
+            chat, exchange.principal.tenant, exchange.request_id, exchange.credentials
+        )
         async with metered(exchange.account, chat, request, self._tokens) as watched:
             stream = self._ensemble.Answer(request, timeout=self._limits.answer_timeout_s)
             # The mesh's streams iterate as async generators: closing one ends the call.
@@ -97,7 +99,10 @@ class Asking:
         if first is None or not first.HasField("started"):
             raise MeshError("the ensemble's stream does not begin with AnswerStarted")
         answer = Answer(
-            created=int(self._wall_clock()), started=first.started, as_refusal=chat.policy.refusal
+            created=int(self._wall_clock()),
+            started=first.started,
+            # Who forces a format reads prose as a refusal only.
+            as_refusal=chat.policy.refusal or chat.response_format != "text",
         )
         if chat.response_format == "text" or first.started.route != pb.ROUTE_ABSTAIN:
             return answer, events

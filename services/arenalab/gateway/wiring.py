@@ -31,6 +31,7 @@ from arenalab.gateway.limits.admission import Admission
 from arenalab.gateway.limits.usage import UsageBook
 from arenalab.gateway.models import ModelsEndpoint
 from arenalab.gateway.openapi.endpoints import description_routes
+from arenalab.gateway.provider_keys import read_provider_keys
 from arenalab.gateway.responses.endpoint import ResponsesEndpoint
 from arenalab.gateway.responses.history import Histories
 from arenalab.gateway.riskcoverage import RiskCoverageEndpoint
@@ -128,7 +129,12 @@ def _gateway(
     return Gateway(
         routes={route.name: route for route in exact},
         by_prefix=by_prefix,
-        access=Access(keys=keys, needs_keys=config.needs_keys, cors_origins=config.cors_origins),
+        access=Access(
+            keys=keys,
+            needs_keys=config.needs_keys,
+            cors_origins=config.cors_origins,
+            provider_keys=read_provider_keys(config.provider_keys_path),
+        ),
         admission=Admission(config.max_in_flight),
         meter=meter,
         telemetry=telemetry,

@@ -11,7 +11,9 @@ from arenalab.gateway.errors import ApiError
 from arenalab.gateway.responses.history import history_of
 
 
-def _sealed(text: str = "Like this.", user: str = "", **members: Any) -> ledger_pb.GetResponse:
+def _sealed(
+    text: str = "Like this.", user: str = "", tool_calls: str = "", **members: Any
+) -> ledger_pb.GetResponse:
     """What the ledger gives of an answer that the ensemble sealed."""
     request = pb.AnswerRequest(
         messages=[
@@ -23,7 +25,9 @@ def _sealed(text: str = "Like this.", user: str = "", **members: Any) -> ledger_
     )
     request.MergeFrom(pb.AnswerRequest(**members))
     finished = pb.AnswerFinished(prediction_id="p1", route=pb.ROUTE_MEMORY, finish_reason="stop")
-    entry = answer_entry("acme", Said(request=request, finished=finished, text=text), "")
+    entry = answer_entry(
+        "acme", Said(request=request, finished=finished, text=text, tool_calls=tool_calls), ""
+    )
     return ledger_pb.GetResponse(
         content=entry.content,
         content_state=ledger_pb.CONTENT_STATE_PRESENT,
@@ -52,8 +56,7 @@ def test_the_callers_own_messages_come_back_as_they_were() -> None:
 
 def test_tool_calls_come_back_with_their_ids() -> None:
     calls = [{"id": "c1", "type": "function", "function": {"name": "f", "arguments": "{}"}}]
-    sealed = _sealed(text="")
-    sealed.content["tool_calls"] = json.dumps(calls)
+    sealed = _sealed(text="", tool_calls=json.dumps(calls))
     assert history_of(sealed, "").messages[-1] == {
         "role": "assistant",
         "content": None,

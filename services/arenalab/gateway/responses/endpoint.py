@@ -2,14 +2,21 @@
 
 from arenalab.gateway.asking import Asking
 from arenalab.gateway.completion import answer_headers
+from arenalab.gateway.errors import ApiError, api_error
 from arenalab.gateway.exchange import Exchange
 from arenalab.gateway.extension import ROUTES, name_of
 from arenalab.gateway.notices import warn_of_ignored_fields, warn_of_store, warn_of_unknown
 from arenalab.gateway.openai import ChatRequest
 from arenalab.gateway.responses.events import Events
 from arenalab.gateway.responses.history import Histories
-from arenalab.gateway.responses.request import ResponsesRequest, chat_of, parse_responses
+from arenalab.gateway.responses.request import (
+    ResponsesRequest,
+    chat_of,
+    own_param,
+    parse_responses,
+)
 from arenalab.gateway.responses.response import response
+from arenalab.mesh import MeshError
 
 
 class ResponsesEndpoint:
@@ -30,9 +37,14 @@ class ResponsesEndpoint:
         tenant = exchange.principal.tenant
         history = await self._histories.read(request.previous, tenant, user)
         chat = chat_of(request, history.messages, history.user)
-        await (self._tell_as_it_comes if request.stream else self._tell_whole)(
-            exchange, request, chat
-        )
+        try:
+            await (self._tell_as_it_comes if request.stream else self._tell_whole)(
+                exchange, request, chat
+            )
+        except (ApiError, MeshError) as error:
+            told = error if isinstance(error, ApiError) else api_error(error)
+            told.param = own_param(told.param)
+            raise told from error
 
     async def _tell_whole(
         self, exchange: Exchange, request: ResponsesRequest, chat: ChatRequest

@@ -206,11 +206,12 @@ def chat_of(request: ResponsesRequest, history: Sequence[Message], user: str) ->
     try:
         return replace(parse_chat(chat), instructions=len(first))
     except ApiError as error:
-        error.param = _param(error.param)
+        error.param = own_param(error.param)
         raise
 
 
-def _param(param: str | None) -> str | None:
+def own_param(param: str | None) -> str | None:
+    """Returns what a Responses request calls a field of the chat request that it stands for."""
     # An item's number is not known: several items may be one message.
     for chat, ours in _PARAMS:
         if param is not None and (param == chat or param.startswith((f"{chat}.", f"{chat}["))):
