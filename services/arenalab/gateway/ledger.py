@@ -6,6 +6,7 @@ from arenalab.api.ledger.v1 import ledger_service_pb2 as pb
 from arenalab.gateway.errors import ApiError
 from arenalab.gateway.exchange import JSON, Exchange
 from arenalab.gateway.ids import prediction_id
+from arenalab.gateway.logs import from_any_log
 from arenalab.mesh import scope_for
 from arenalab.proof import receipt_to_json
 from arenalab.proof.proto_form import receipt_from_proto
@@ -26,9 +27,14 @@ class ReceiptsEndpoint:
 
     async def __call__(self, exchange: Exchange) -> None:
         entry_id = prediction_id(exchange.path.removeprefix(self._prefix), param="id")
-        found = await self._ledger.GetReceipt(
-            pb.GetReceiptRequest(scope=scope_for(exchange.principal.tenant), entry_id=entry_id)
-        )
+        scope = scope_for(exchange.principal.tenant)
+
+        async def ask(log: str) -> pb.GetReceiptResponse:
+            return await self._ledger.GetReceipt(
+                pb.GetReceiptRequest(scope=scope, entry_id=entry_id, log=log)
+            )
+
+        found = await from_any_log(self._ledger, ask)
         await exchange.respond_json(
             200,
             {

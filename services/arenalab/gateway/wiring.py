@@ -45,7 +45,9 @@ if TYPE_CHECKING:
 
 _ENSEMBLE: Final = ensemble_pb.DESCRIPTOR.services_by_name["EnsembleService"].full_name
 _LEDGER: Final = ledger_pb.DESCRIPTOR.services_by_name["LedgerService"].full_name
-_LEDGER_READS: Final = [f"{_LEDGER}/{name}" for name in ("Get", "GetReceipt", "GetCheckpoint")]
+_LEDGER_READS: Final = [
+    f"{_LEDGER}/{name}" for name in ("Get", "GetReceipt", "GetCheckpoint", "ListLogs")
+]
 _PREDICTOR: Final = predictor_pb.DESCRIPTOR.services_by_name["PredictorService"].full_name
 _MODELS: Final = "/v1/models"
 _RECEIPTS: Final = "/v1/receipts/"
@@ -125,7 +127,7 @@ def _gateway(
     tokens: Tokens,
     peers: Peers,
 ) -> Gateway:
-    exact, by_prefix = _routes(config, telemetry, tokens, peers)
+    exact, by_prefix = routes_of(config, telemetry, tokens, peers)
     return Gateway(
         routes={route.name: route for route in exact},
         by_prefix=by_prefix,
@@ -142,7 +144,7 @@ def _gateway(
     )
 
 
-def _routes(
+def routes_of(
     config: GatewayConfig, telemetry: Telemetry, tokens: Tokens, peers: Peers
 ) -> tuple[list[Route], dict[str, Route]]:
     """Returns the routes of exact paths, and those of all paths that begin alike."""

@@ -73,6 +73,22 @@ _HEADERS: Final = {
     "x-request-id": "Of the caller, or made; in every log and in the ledger.",
     "openai-processing-ms": "Time until the response began.",
     "openai-version": "Of the API whose form this is.",
+    "x-arenalab-trace-id": "Of the request's trace, where requests are traced.",
+}
+# Of an error, besides: what the SDKs go by.
+_ERROR_HEADERS: Final = {
+    401: {"www-authenticate": "How to show a key."},
+    405: {"allow": "The methods that the path has."},
+    429: {
+        "retry-after": "Seconds after which the same request may work.",
+        "retry-after-ms": "The same in milliseconds.",
+        "x-should-retry": "Whether trying again can help; overrules the status.",
+    },
+    503: {
+        "retry-after": "Seconds after which the same request may work.",
+        "retry-after-ms": "The same in milliseconds.",
+        "x-should-retry": "Whether trying again can help; overrules the status.",
+    },
 }
 _ANSWER_HEADERS: Final = {
     "x-arenalab-route": "Who answered.",
@@ -233,7 +249,9 @@ def _operation(
         "responses": {
             "200": _response("Found.", found, _HEADERS | dict(headers or {})),
             **{
-                str(status): _response(meaning, {JSON: ref("Error")}, _HEADERS)
+                str(status): _response(
+                    meaning, {JSON: ref("Error")}, _HEADERS | _ERROR_HEADERS.get(status, {})
+                )
                 for status, meaning in _ERRORS.items()
                 if status not in left_out
             },

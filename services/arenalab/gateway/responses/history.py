@@ -11,6 +11,7 @@ from arenalab.api.ensemble.v1 import ensemble_service_pb2 as pb
 from arenalab.api.ledger.v1 import ledger_service_pb2 as ledger_pb
 from arenalab.gateway.errors import ApiError
 from arenalab.gateway.ids import prediction_id
+from arenalab.gateway.logs import from_any_log
 from arenalab.gateway.messages import MAX_MESSAGES
 from arenalab.gateway.responses.items import Message
 from arenalab.mesh import MeshError, Reason, scope_for
@@ -52,12 +53,15 @@ class Histories:
         """
         if previous is None:
             return History(user=user)
-        try:
-            found = await self._ledger.Get(
-                ledger_pb.GetRequest(
-                    scope=scope_for(tenant), entry_id=prediction_id(previous, param=PARAM)
-                )
+        entry_id = prediction_id(previous, param=PARAM)
+
+        async def ask(log: str) -> ledger_pb.GetResponse:
+            return await self._ledger.Get(
+                ledger_pb.GetRequest(scope=scope_for(tenant), entry_id=entry_id, log=log)
             )
+
+        try:
+            found = await from_any_log(self._ledger, ask)
         except MeshError as error:
             if error.reason is Reason.UNKNOWN_LEAF:
                 raise _refused("no response of this id is known", "response_not_found") from error
