@@ -13,8 +13,8 @@ from arenalab.gateway.body import parse_object
 from arenalab.gateway.errors import ApiError, bad_request
 from arenalab.gateway.exchange import Exchange
 from arenalab.gateway.fields import Fields, missing, wrong_type
-from arenalab.gateway.tokens import Tokens
 from arenalab.mesh import MeshError
+from arenalab.tokens import Tokens
 
 if TYPE_CHECKING:
     from arenalab.api.search.v1 import search_service_pb2_grpc as pb_grpc

@@ -8,8 +8,8 @@ from typing import Final
 from arenalab.api.ensemble.v1 import ensemble_service_pb2 as pb
 from arenalab.gateway.account import Hold, KeyAccount
 from arenalab.gateway.openai import ChatRequest
-from arenalab.gateway.tokens import Tokens
 from arenalab.mesh import MeshError
+from arenalab.tokens import Tokens
 
 Events = AsyncGenerator[pb.AnswerResponse]
 
