@@ -59,13 +59,20 @@ class ToolCalls:
             call.arguments += str(value)
         return fresh | ({"function": fresh_function} if fresh_function else {})
 
+    @property
+    def indexes(self) -> list[int]:
+        """The index of each call, in order."""
+        return sorted(self._calls)
+
+    def call(self, index: int) -> dict[str, Any]:
+        """Returns one call as a message carries it, as far as it has come."""
+        call = self._calls[index]
+        return {
+            "id": call.id,
+            "type": call.type or "function",
+            "function": {"name": call.name, "arguments": call.arguments},
+        }
+
     def whole(self) -> list[dict[str, Any]]:
         """Returns the calls as a message carries them."""
-        return [
-            {
-                "id": call.id,
-                "type": call.type or "function",
-                "function": {"name": call.name, "arguments": call.arguments},
-            }
-            for _, call in sorted(self._calls.items())
-        ]
+        return [self.call(index) for index in self.indexes]

@@ -223,6 +223,7 @@ class Configs:
             ensemble_address=at["ensemble"],
             search_address=at["search"],
             ledger_address=at["ledger"],
+            predictor_address=at["predictor"],
             keys_url=self.home.api_keys_url,
             key_pepper_path=self.home.api_key_pepper,
         )
