@@ -93,9 +93,10 @@ class _Answer:
         )
         return answer_entry(self.tenant, said, telemetry.current_trace_id())
 
-    def say(self, text: str, tool_calls_json: str = "") -> pb.AnswerResponse:
-        self.text.append(text)
-        return pb.AnswerResponse(delta=pb.TextDelta(text=text, tool_calls_json=tool_calls_json))
+    def say(self, text: str, tool_calls_json: str = "", refusal: str = "") -> pb.AnswerResponse:
+        self.text.append(text + refusal)
+        delta = pb.TextDelta(text=text, tool_calls_json=tool_calls_json, refusal=refusal)
+        return pb.AnswerResponse(delta=delta)
 
 
 class Answering:
@@ -267,7 +268,9 @@ class Answering:
                     answer.finished.method = answer_pb2.ANSWER_METHOD_LLM
                     yield answer.start(route)
                 elif event.HasField("delta"):
-                    yield answer.say(event.delta.text, event.delta.tool_calls_json)
+                    yield answer.say(
+                        event.delta.text, event.delta.tool_calls_json, event.delta.refusal
+                    )
                 else:
                     _close(answer.finished, event.finished)
         except _PROVIDER_TROUBLE as error:

@@ -1,9 +1,11 @@
 import json
 from pathlib import Path
+from typing import Any
 
 import pytest
 
 from arenalab.gateway.errors import ApiError, api_error
+from arenalab.gateway.exchange import Exchange
 from arenalab.gateway.keys import Principal
 from arenalab.gateway.provider_keys import HEADER, ProviderKeys, read_provider_keys
 from arenalab.mesh import ConfigError, InvalidInputError, NotReadyError, PreconditionError, Reason
@@ -98,6 +100,21 @@ def test_a_file_that_is_not_there_is_named(tmp_path: Path) -> None:
     with pytest.raises(NotReadyError, match=r"absent\.json"):
         read_provider_keys(tmp_path / "absent.json")
     assert keys_of(read_provider_keys(None)) == {}
+
+
+def test_a_request_keeps_them_apart_from_its_headers() -> None:
+    scope: dict[str, Any] = {
+        "method": "POST",
+        "path": "/",
+        "headers": [(HEADER.encode(), b"a=sk-1"), (HEADER.encode(), b"b=sk-2"), (b"x", b"y")],
+    }
+
+    async def unused(*_: Any) -> Any:
+        raise NotImplementedError
+
+    exchange = Exchange(scope, unused, unused, now=lambda: 0.0, write_timeout_s=1)
+    assert exchange.headers == {"x": "y"}
+    assert exchange.provider_keys == ["a=sk-1", "b=sk-2"]
 
 
 def test_a_client_learns_that_a_key_is_missing_or_not_good() -> None:

@@ -1,0 +1,40 @@
+"""Callers' provider keys pass through the ensemble, and stay nowhere in it."""
+
+from pathlib import Path
+
+import pytest
+
+from arenalab.api.common.v1.credential_pb2 import ProviderCredential
+from arenalab.api.ensemble.v1 import ensemble_service_pb2 as pb
+from arenalab.mesh import InvalidInputError
+from tests.mesh.test_ensemble_service import World, _abstains, traced, world
+
+__all__ = ["traced", "world"]  # fixtures
+
+BROUGHT = [ProviderCredential(provider="local", api_key="sk-brought")]
+
+
+async def test_they_reach_the_fallback_and_not_the_ledger(world: World, tmp_path: Path) -> None:
+    world.predictor.says["faq"] = _abstains()
+    for model in ("arenalab", "local/tiny"):
+        await world.ask(model=model, credentials=BROUGHT)
+    assert [list(asked.credentials) for asked in world.fallback.requests] == [BROUGHT, BROUGHT]
+    sealed = [str(entry) for entry in world.ledger.entries]
+    assert len(sealed) == 2
+    assert not [entry for entry in sealed if "sk-brought" in entry]
+    files = [path.read_bytes() for path in tmp_path.rglob("*") if path.is_file()]
+    assert not [data for data in files if b"sk-brought" in data]
+    assert "sk-brought" not in str(world.predictor.requests)
+
+
+async def test_who_rewords_an_answer_is_paid_with_them_too(traced: World) -> None:
+    await traced.ask(credentials=BROUGHT, policy=pb.AnswerPolicy(rephrase=pb.REPHRASE_POLICY_LLM))
+    [asked] = traced.fallback.requests
+    assert list(asked.credentials) == BROUGHT
+
+
+async def test_too_many_are_refused(world: World) -> None:
+    with pytest.raises(InvalidInputError) as caught:
+        await world.ask(credentials=BROUGHT * 17)
+    assert caught.value.metadata["field"] == "credentials"
+    assert "sk-brought" not in str(caught.value)
