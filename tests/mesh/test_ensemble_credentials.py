@@ -22,9 +22,12 @@ async def test_they_reach_the_fallback_and_not_the_ledger(world: World, tmp_path
     sealed = [str(entry) for entry in world.ledger.entries]
     assert len(sealed) == 2
     assert not [entry for entry in sealed if "sk-brought" in entry]
-    files = [path.read_bytes() for path in tmp_path.rglob("*") if path.is_file()]
-    assert not [data for data in files if b"sk-brought" in data]
+    assert not _files_with(tmp_path, b"sk-brought")
     assert "sk-brought" not in str(world.predictor.requests)
+
+
+def _files_with(folder: Path, data: bytes) -> list[Path]:
+    return [path for path in folder.rglob("*") if path.is_file() and data in path.read_bytes()]
 
 
 async def test_who_rewords_an_answer_is_paid_with_them_too(traced: World) -> None:
