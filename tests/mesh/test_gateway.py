@@ -787,7 +787,7 @@ async def test_a_key_has_a_rate() -> None:
         refused = await mesh.ask(model="arenalab")
     assert refused.status_code == 429
     assert _error(refused)["type"] == "rate_limit_error"
-    assert 1 <= int(refused.headers["retry-after"]) <= 30
+    assert 1 <= int(refused.headers["retry-after"]) <= 60
     assert refused.headers["x-ratelimit-remaining-requests"] == "0"
     assert len(mesh.ensemble.asked) == 2
 
@@ -907,7 +907,7 @@ async def test_a_taken_port_is_an_error(mesh: Mesh) -> None:
 
 @pytest.mark.parametrize("settings", [{"host": "0.0.0.0"}, {"dev": False}])  # noqa: S104
 async def test_without_keys_only_dev_mode_on_loopback_starts(settings: Json) -> None:
-    with pytest.raises(PreconditionError, match="GATEWAY_KEYS_PATH") as caught:
+    with pytest.raises(PreconditionError, match="GATEWAY_KEYS_URL") as caught:
         async with running_gateway(GatewayConfig(port=0, **settings), Telemetry("gateway")):
             pass
     assert caught.value.reason is Reason.MISSING_KEY

@@ -15,6 +15,9 @@ from arenalab.gateway.provider_keys import HEADER as PROVIDER_KEY_HEADER
 if TYPE_CHECKING:
     from arenalab.api.common.v1.credential_pb2 import ProviderCredential
 
+if TYPE_CHECKING:
+    from arenalab.gateway.account import KeyAccount
+
 Scope = MutableMapping[str, Any]
 Receive = Callable[[], Awaitable[MutableMapping[str, Any]]]
 Send = Callable[[MutableMapping[str, Any]], Awaitable[None]]
@@ -70,6 +73,7 @@ class Exchange:
         given = self.headers.get("x-request-id", "")
         self.request_id = given if _REQUEST_ID.fullmatch(given) else f"req_{uuid.uuid4().hex}"
         self.principal: Principal = ANONYMOUS
+        self.account: KeyAccount  # set once it is known who calls, before the handler runs
         self.extra: list[tuple[str, str]] = []  # headers of whatever response there will be
         self.status = 0  # 0 until the response has begun
         self.is_gone = False

@@ -11,7 +11,11 @@ from arenalab.gateway.provider_keys import HEADER, ProviderKeys, read_provider_k
 from arenalab.mesh import ConfigError, InvalidInputError, NotReadyError, PreconditionError, Reason
 
 WHO = Principal("acme", "ci")
-KEPT = {"acme": {"openai": "sk-a", "gemini": "sk-b"}, "acme/ci": {"openai": "sk-c"}}
+KEPT = {
+    "ak1": {"openai": "sk-e"},
+    "acme": {"openai": "sk-a", "gemini": "sk-b"},
+    "acme/ci": {"openai": "sk-c"},
+}
 
 
 def keys_of(keys: ProviderKeys, *headers: str, who: Principal = WHO) -> dict[str, str]:
@@ -59,6 +63,8 @@ def test_the_most_particular_key_is_taken(tmp_path: Path) -> None:
     keys = read_provider_keys(path)
     assert keys_of(keys) == {"openai": "sk-c", "gemini": "sk-b"}
     assert keys_of(keys, who=Principal("acme", "web")) == KEPT["acme"]
+    by_id = Principal("acme", "ci", key_id="ak1")
+    assert keys_of(keys, who=by_id) == {"openai": "sk-e", "gemini": "sk-b"}
     assert keys_of(keys, who=Principal("beta", "ci")) == {}
     assert keys_of(keys, "gemini=sk-d") == {"openai": "sk-c", "gemini": "sk-d"}
     assert "sk-" not in repr(keys)
