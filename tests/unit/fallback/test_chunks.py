@@ -69,7 +69,7 @@ def test_tool_calls_keep_their_parts_and_have_an_index() -> None:
     ],
 )
 def test_why_an_answer_ends_is_told_in_openais_words(said: str | None, told: str) -> None:
-    data = {"choices": [{"delta": {}, "finish_reason": said}]}
+    data: dict[str, Any] = {"choices": [{"delta": {}, "finish_reason": said}]}
     assert read_chunk(json.dumps(data)).finish_reason == told
 
 
