@@ -2,7 +2,7 @@
 
 import asyncio
 import json
-from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass, field
 from typing import Any
@@ -15,6 +15,7 @@ from arenalab.api.common.v1 import message_pb2
 from arenalab.api.fallback.v1 import fallback_service_pb2 as pb
 from arenalab.api.fallback.v1 import fallback_service_pb2_grpc as pb_grpc
 from arenalab.fallback.config import FallbackConfig, ProviderConfig
+from arenalab.fallback.terms import ProviderTerms
 from arenalab.fallback.wiring import running_fallback
 from arenalab.mesh import Telemetry, connect
 
@@ -174,6 +175,14 @@ class Case:
         registry = self.telemetry.metrics.registry
         return registry.get_sample_value("arenalab_provider_calls_total", labels) or 0.0
 
+    def sample(self, name: str, **labels: str) -> float:
+        registry = self.telemetry.metrics.registry
+        return registry.get_sample_value(name, labels) or 0.0
+
+    async def listed(self) -> dict[str, pb.Provider]:
+        response = await self.stub.ListProviders(pb.ListProvidersRequest())
+        return {provider.name: provider for provider in response.providers}
+
     def chats(self) -> list[ReadableSpan]:
         return [s for s in self.spans.get_finished_spans() if s.name.startswith("chat ")]
 
@@ -187,8 +196,13 @@ def text_of(events: Sequence[pb.CompleteResponse]) -> str:
 
 
 @asynccontextmanager
-async def fallback(*providers: Provider, **settings: Any) -> AsyncIterator[Case]:
-    """Runs the providers "a", "b" … and a Fallback that asks them in this order."""
+async def fallback(
+    *providers: Provider, terms: Mapping[str, ProviderTerms] | None = None, **settings: Any
+) -> AsyncIterator[Case]:
+    """Runs the providers "a", "b" … and a Fallback that asks them in this order.
+
+    `terms` are those of the providers, by name.
+    """
     async with AsyncExitStack() as stack:
         for provider in providers:
             await stack.enter_async_context(provider.running())
@@ -196,6 +210,7 @@ async def fallback(*providers: Provider, **settings: Any) -> AsyncIterator[Case]
             ProviderConfig(
                 **{"name": name, "default_model": "small", "api_key": KEY} | p.settings,
                 base_url=p.base_url,
+                terms=(terms or {}).get(name, ProviderTerms()),
             )
             for name, p in zip("abc", providers, strict=False)
         )
@@ -205,7 +220,7 @@ async def fallback(*providers: Provider, **settings: Any) -> AsyncIterator[Case]
         telemetry.tracer = tracing.get_tracer("test")
         stack.callback(tracing.shutdown)
         config = FallbackConfig(
-            address="127.0.0.1:0", providers=configs, retry_pause_s=0, **settings
+            address="127.0.0.1:0", providers=configs, **{"retry_pause_s": 0, **settings}
         )
         port = await stack.enter_async_context(running_fallback(config, telemetry))
         channel = await stack.enter_async_context(connect(f"127.0.0.1:{port}", Telemetry("test")))

@@ -147,11 +147,11 @@ class Gateway:
             await handler(exchange)
             return
         exchange.principal = self._identify(exchange.headers)
+        exchange.account = self.meter.account(exchange.principal, exchange.extra)
+        await exchange.account.count_request()
         exchange.credentials = self.access.provider_keys.of(
             exchange.principal, exchange.provider_keys
         )
-        exchange.account = self.meter.account(exchange.principal, exchange.extra)
-        await exchange.account.count_request()
         with self.admission.slot():
             await handler(exchange)
 
