@@ -30,6 +30,15 @@ def _files_with(folder: Path, data: bytes) -> list[Path]:
     return [path for path in folder.rglob("*") if path.is_file() and data in path.read_bytes()]
 
 
+async def test_what_waits_to_be_sealed_is_without_them(world: World, tmp_path: Path) -> None:
+    world.ledger.down = True
+    await world.ask(
+        credentials=BROUGHT, policy=pb.AnswerPolicy(ledger=pb.LEDGER_POLICY_BEST_EFFORT)
+    )
+    assert _files_with(tmp_path, b"How?")
+    assert not _files_with(tmp_path, b"sk-brought")
+
+
 async def test_who_rewords_an_answer_is_paid_with_them_too(traced: World) -> None:
     await traced.ask(credentials=BROUGHT, policy=pb.AnswerPolicy(rephrase=pb.REPHRASE_POLICY_LLM))
     [asked] = traced.fallback.requests
