@@ -51,6 +51,12 @@ class Exchange:
             *pieces,
         )
 
+    async def stream_and_keep(self, data: bytes, *headers: str) -> None:
+        """Sends a whole event stream, after which the connection serves on."""
+        lines = ["HTTP/1.1 200 OK", "content-type: text/event-stream", *headers]
+        lines += [f"content-length: {len(data)}", "", ""]
+        await self.send("\r\n".join(lines), data)
+
 
 Play = Callable[[Exchange], Awaitable[None]]
 
@@ -61,7 +67,9 @@ class Provider:
 
     plays: Sequence[Play]
     settings: dict[str, Any] = field(default_factory=dict)  # of its ProviderConfig
+    keeps_alive: bool = False  # a play says how long its answer is, and the next one follows
     base_url: str = ""
+    connections: int = 0
     got: list[Exchange] = field(default_factory=list)
     asked: asyncio.Event = field(default_factory=asyncio.Event)
     left: asyncio.Event = field(default_factory=asyncio.Event)
@@ -74,6 +82,17 @@ class Provider:
             yield self
 
     async def _serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        self.connections += 1
+        try:
+            await self._answer(reader, writer)
+            while self.keeps_alive:
+                await self._answer(reader, writer)
+        except asyncio.IncompleteReadError:
+            pass  # the client has closed the connection
+        finally:
+            writer.close()
+
+    async def _answer(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         head = (await reader.readuntil(b"\r\n\r\n")).decode().split("\r\n")
         method, path, _ = head[0].split(" ")
         assert method == "POST"
@@ -82,10 +101,7 @@ class Provider:
         exchange = Exchange(path, headers, body, reader, writer, self.left)
         self.got.append(exchange)
         self.asked.set()
-        try:
-            await self.plays[min(len(self.got), len(self.plays)) - 1](exchange)
-        finally:
-            writer.close()
+        await self.plays[min(len(self.got), len(self.plays)) - 1](exchange)
 
 
 def frame(**chunk: Any) -> str:
