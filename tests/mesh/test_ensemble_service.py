@@ -150,6 +150,8 @@ class _Fallback(fallback_grpc.FallbackServiceServicer):
         self.hangs = False
         self.writes: tuple[str, ...] = ("from ", "the LLM")
         self.finish_reason = "stop"
+        self.cost_usd_micros: int | None = 42
+        self.grounding = answer_pb2.GROUNDING_CITED
 
     async def Complete(
         self, request: fallback_pb.CompleteRequest, context: object
@@ -168,13 +170,17 @@ class _Fallback(fallback_grpc.FallbackServiceServicer):
             prompt_tokens=7,
             completion_tokens=2,
             cited_span_ids=["s1"],
+            cost_usd_micros=self.cost_usd_micros,
+            grounding=self.grounding,
         )
         yield fallback_pb.CompleteResponse(finished=finished)
 
     async def ListProviders(
         self, request: fallback_pb.ListProvidersRequest, context: object
     ) -> fallback_pb.ListProvidersResponse:
-        provider = fallback_pb.Provider(name="local", default_model="tiny")
+        provider = fallback_pb.Provider(
+            name="local", default_model="tiny", model_patterns=["gpt-4*", "lab/*"]
+        )
         return fallback_pb.ListProvidersResponse(providers=[provider])
 
 
@@ -614,7 +620,9 @@ async def test_a_rephrasing_that_the_spans_support_is_served_without_a_proven_bo
     }
     [entry] = traced.ledger.entries
     assert entry.content["answer"] == text
-    assert json.loads(entry.facts_json)["rephrasing"]["status"] == "served"
+    facts = json.loads(entry.facts_json)
+    assert facts["rephrasing"]["status"] == "served"
+    assert facts["cost_usd_micros"] == finished.cost_usd_micros == 42
 
 
 async def test_a_sentence_without_support_brings_back_the_words_of_the_spans(

@@ -136,6 +136,7 @@ class Answering:
                 prediction_id=self._new_id(),
                 model=selection.model,
                 content_salt=self._random(SALT_BYTES),
+                cost_usd_micros=0,  # until a provider is asked
             ),
             started_s=time.perf_counter(),
         )
@@ -149,7 +150,7 @@ class Answering:
             self._observe(answer)
 
     async def _events(self, answer: _Answer) -> AsyncIterator[pb.AnswerResponse]:
-        if answer.selection.provider:
+        if answer.selection.is_direct:
             async for event in self._from_provider(answer, pb.ROUTE_PROVIDER):
                 yield event
         else:
@@ -221,6 +222,10 @@ class Answering:
             finished.sentences.extend(worded.sentences)
             finished.rephrasing.CopyFrom(worded.rephrasing)
             finished.reasoning = f"{finished.reasoning} {worded.rephrasing.explanation}".strip()
+            if worded.cost_usd_micros is None:
+                finished.ClearField("cost_usd_micros")
+            else:
+                finished.cost_usd_micros = worded.cost_usd_micros
             if worded.is_rephrased:
                 answer.own_words = _cut(output, request.sampling.stop)
                 degrade(finished.guarantee)
@@ -257,6 +262,7 @@ class Answering:
         """Streams a provider's answer; if none can be had, memory's abstention is the answer."""
         await self._sealer.check(answer.selection.ledger)
         answer.finished.guarantee.Clear()
+        answer.finished.ClearField("cost_usd_micros")  # not known until it says so
         before_s = time.perf_counter()
         begun = False
         try:
@@ -331,6 +337,7 @@ class Answering:
                 telemetry.EVIDENCE_COUNT: len(finished.evidence),
                 telemetry.DATASET_VERSION: finished.dataset_version,
                 telemetry.LEDGER_INDEX: finished.receipt.leaf_index,
+                telemetry.COST_USD_MICROS: finished.cost_usd_micros,
             }
         )
 
@@ -347,6 +354,8 @@ def _completion_for(answer: _Answer) -> fallback_pb.CompleteRequest:
         stop=sampling.stop,
         passthrough=request.passthrough,
         credentials=request.credentials,
+        routing=request.policy.routing,
+        max_cost_usd_micros=request.max_cost_usd_micros,
     )
     for name in ("temperature", "top_p", "max_tokens", "seed"):
         if sampling.HasField(name):
@@ -361,6 +370,9 @@ def _close(finished: pb.AnswerFinished, event: fallback_pb.CompletionFinished) -
         finished.usage.completion_tokens = event.completion_tokens
         finished.usage.cached_prompt_tokens = event.cached_prompt_tokens
         finished.usage.reasoning_tokens = event.reasoning_tokens
+    if event.HasField("cost_usd_micros"):
+        finished.cost_usd_micros = event.cost_usd_micros
+    finished.grounding = event.grounding
     cited = set(event.cited_span_ids)
     for item in finished.evidence:
         item.supports = item.span_id in cited

@@ -182,6 +182,13 @@ def _facts(said: Said) -> dict[str, object]:
             "provider": told.provider,
             "provider_model": told.provider_model,
         }
+    if (finished.provider or finished.HasField("rephrasing")) and finished.HasField(
+        "cost_usd_micros"
+    ):
+        facts["cost_usd_micros"] = finished.cost_usd_micros
+    if finished.grounding:
+        grounding = answer_pb2.Grounding.Name(finished.grounding)
+        facts["grounding"] = grounding.removeprefix("GROUNDING_").lower()
     if finished.provider:
         facts["provider"] = finished.provider
         facts["provider_model"] = finished.provider_model

@@ -60,20 +60,21 @@ class EnsembleService(pb_grpc.EnsembleServiceServicer):
 
     async def _select(self, request: pb.AnswerRequest, tenant: str) -> Selection:
         try:
-            return select(
-                request.model,
-                request.policy,
-                [c.name for c in await _known(self._creatures, tenant)],
-                {p.name for p in await _known(self._providers, "")},
-            )
+            return await self._look_up(request, tenant, refresh=False)
         except NotFoundError:
             # Published or configured a moment ago, perhaps: look once more.
-            return select(
-                request.model,
-                request.policy,
-                [c.name for c in await _known(self._creatures, tenant, refresh=True)],
-                {p.name for p in await _known(self._providers, "", refresh=True)},
-            )
+            return await self._look_up(request, tenant, refresh=True)
+
+    async def _look_up(self, request: pb.AnswerRequest, tenant: str, *, refresh: bool) -> Selection:
+        creatures = await _known(self._creatures, tenant, refresh=refresh)
+        providers = await _known(self._providers, "", refresh=refresh)
+        return select(
+            request.model,
+            request.policy,
+            [creature.name for creature in creatures],
+            {provider.name for provider in providers},
+            [pattern for provider in providers for pattern in provider.model_patterns],
+        )
 
     async def ListModels(
         self, request: pb.ListModelsRequest, context: grpc.ServicerContext
