@@ -44,6 +44,12 @@ class Metrics:
             ("route", "abstain_reason"),
             registry=self.registry,
         )
+        self.guardrails = Counter(
+            "arenalab_guardrails_total",
+            "Verdicts of guardrails: pass, redact or block, on an input or an output.",
+            ("guardrail", "stage", "action"),
+            registry=self.registry,
+        )
         self.confidence = Histogram(
             "arenalab_confidence",
             "Calibrated confidence of memory's output, served or not.",

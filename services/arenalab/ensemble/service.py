@@ -15,6 +15,7 @@ from arenalab.ensemble.erasure import Erasure
 from arenalab.ensemble.feedback import Feedbacks
 from arenalab.ensemble.registry import Remembered
 from arenalab.ensemble.selection import ENSEMBLE, MEMORY_ONLY, OURS, Selection, select
+from arenalab.ensemble.tool_turns import has_late_results
 from arenalab.mesh import InvalidInputError, MeshError, NotFoundError, Reason, tenant_of
 
 _T = TypeVar("_T")
@@ -192,7 +193,8 @@ def _check_messages(request: pb.AnswerRequest) -> None:
                 limit=str(MAX_CONTENT_BYTES),
             )
     asked = [m.content for m in messages if m.role == message_pb2.ROLE_USER]
-    if not request.unsupported and (not asked or not asked[-1].strip()):
+    has_more = request.unsupported or has_late_results(messages)
+    if not has_more and (not asked or not asked[-1].strip()):
         raise InvalidInputError(
             "the last user message must not be blank", Reason.EMPTY_TEXT, field="messages"
         )

@@ -115,7 +115,10 @@ class ChatEndpoint:
         if first is None or not first.HasField("started"):
             raise MeshError("the ensemble's stream does not begin with AnswerStarted")
         answer = Answer(
-            created=int(self._wall_clock()), started=first.started, as_refusal=chat.policy.refusal
+            created=int(self._wall_clock()),
+            started=first.started,
+            # Who forces a format reads prose as a refusal only.
+            as_refusal=chat.policy.refusal or chat.response_format != "text",
         )
         if chat.response_format == "text" or first.started.route != pb.ROUTE_ABSTAIN:
             return answer, events
