@@ -114,7 +114,10 @@ class _Predictor(predictor_grpc.PredictorServiceServicer):
         said = self.says[request.creature]
         if isinstance(said, MeshError):
             raise said
-        return said
+        told = predictor_pb.PredictResponse()
+        told.CopyFrom(said)
+        del told.evidence[request.max_evidence or 5 :]
+        return told
 
     async def CheckSupport(
         self, request: predictor_pb.CheckSupportRequest, context: object

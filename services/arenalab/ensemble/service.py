@@ -11,6 +11,7 @@ from arenalab.api.ensemble.v1 import ensemble_service_pb2_grpc as pb_grpc
 from arenalab.api.fallback.v1 import fallback_service_pb2 as fallback_pb
 from arenalab.api.predictor.v1 import predictor_service_pb2 as predictor_pb
 from arenalab.ensemble.answering import Answering
+from arenalab.ensemble.config import MAX_EVIDENCE
 from arenalab.ensemble.erasure import Erasure
 from arenalab.ensemble.feedback import Feedbacks
 from arenalab.ensemble.registry import Remembered
@@ -27,7 +28,7 @@ MAX_REQUEST_ID: Final = 128
 MAX_USER: Final = 256
 MAX_STOPS: Final = 4
 MAX_CREDENTIALS: Final = 16
-MAX_EVIDENCE: Final = 50
+
 MAX_ALPHA: Final = 0.5
 
 
