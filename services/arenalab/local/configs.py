@@ -11,6 +11,7 @@ from typing import Any, Final
 
 from arenalab.curator.config import CuratorConfig
 from arenalab.ensemble.config import EnsembleConfig
+from arenalab.fallback import terms
 from arenalab.fallback.config import FallbackConfig, ProviderConfig, fallback_config
 from arenalab.gateway.config import GatewayConfig
 from arenalab.ledger.config import LedgerConfig
@@ -41,9 +42,10 @@ _NAMES: Final[Mapping[str, frozenset[str]]] = {
     "gateway": frozenset({"host", "port"}),
     "search": frozenset({"embedder", "graph"}),
     "guarantee": frozenset({"alpha", "delta", "audit_rate", "recalibrate_every_h"}),
+    "fallback": frozenset({"routing", "hedge_after_s", "daily_cap_usd"}),
     "telemetry": frozenset({"otlp_endpoint"}),
 }
-_PROVIDER_NAMES: Final = frozenset({"base_url", "model", "key_env"})
+_PROVIDER_NAMES: Final = frozenset({"base_url", "model", "key_env"}) | terms.NAMES
 
 
 @dataclass(frozen=True, slots=True)
@@ -58,6 +60,9 @@ class Settings:
     delta: float
     audit_rate: float
     recalibrate_every_h: float
+    routing: str
+    hedge_after_s: float
+    daily_cap_usd: float
     otlp_endpoint: str | None
     providers: tuple[ProviderConfig, ...]
 
@@ -80,6 +85,9 @@ class Settings:
             delta=read.get("guarantee", "delta", 0.05),
             audit_rate=read.get("guarantee", "audit_rate", 0.01),
             recalibrate_every_h=read.get("guarantee", "recalibrate_every_h", 24.0),
+            routing=read.get("fallback", "routing", "ordered"),
+            hedge_after_s=read.get("fallback", "hedge_after_s", 0.0),
+            daily_cap_usd=read.get("fallback", "daily_cap_usd", 0.0),
             otlp_endpoint=env.get("OTEL_EXPORTER_OTLP_ENDPOINT")
             or read.get("telemetry", "otlp_endpoint", "")
             or None,
@@ -129,8 +137,8 @@ class _Reader:
                 raise ConfigError(f"{place} needs base_url and model")
             if unknown := set(section) - _PROVIDER_NAMES:
                 raise ConfigError(f"{place} has the unknown setting {min(unknown)!r}")
-            for setting, value in section.items():
-                if not isinstance(value, str):
+            for setting in set(section) - terms.NAMES:
+                if not isinstance(value := section[setting], str):
                     raise ConfigError(f"{place}.{setting} must be str, got {value!r}")
             found.append(
                 ProviderConfig(
@@ -138,6 +146,7 @@ class _Reader:
                     base_url=section["base_url"],
                     default_model=section["model"],
                     api_key=self._key(place, section.get("key_env"), env),
+                    terms=_terms(place, section),
                 )
             )
         return tuple(found)
@@ -150,6 +159,26 @@ class _Reader:
             # Memory answers without it, so that this is no reason not to start.
             _logger.warning("%s: the environment has no %s: asked without a key", place, variable)
         return env.get(variable)
+
+
+def _terms(place: str, section: Mapping[str, Any]) -> terms.ProviderTerms:
+    texts = {}
+    for name in terms.NAMES & set(section):
+        value = section[name]
+        kinds = _TERM_KINDS.get(name, (str,))
+        if not isinstance(value, kinds) or isinstance(value, bool):
+            wanted = " or ".join(kind.__name__ for kind in kinds)
+            raise ConfigError(f"{place}.{name} must be {wanted}, got {value!r}")
+        texts[name] = ",".join(map(str, value)) if isinstance(value, list) else str(value)
+    return terms.read_terms(texts, lambda name: f"{place}.{name}")
+
+
+_TERM_KINDS: Final[Mapping[str, tuple[type, ...]]] = {
+    "weight": (int, float),
+    "max_concurrent": (int,),
+    "daily_cap_usd": (int, float),
+    "models": (list,),
+}
 
 
 @dataclass(frozen=True, slots=True)
@@ -192,7 +221,16 @@ class Configs:
         )
 
     def fallback(self, at: Mapping[str, str]) -> FallbackConfig:
-        return FallbackConfig(address=at["fallback"], providers=self.settings.providers)
+        cap = self.settings.daily_cap_usd
+        return FallbackConfig(
+            address=at["fallback"],
+            providers=self.settings.providers,
+            routing=self.settings.routing,
+            hedge_after_s=self.settings.hedge_after_s,
+            daily_cap_usd=str(cap) if cap else "",
+            spending_path=self.home.path / "fallback" / "spending.json",
+            prices_path=self.home.prices,
+        )
 
     def ensemble(self, at: Mapping[str, str]) -> EnsembleConfig:
         return EnsembleConfig(

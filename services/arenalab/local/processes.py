@@ -12,6 +12,7 @@ from functools import partial
 from importlib.metadata import version
 from typing import Final
 
+from arenalab.fallback.terms import environment_of_terms
 from arenalab.local.configs import DEFAULT_ADDRESSES, Configs, environment_of
 from arenalab.local.home import Running
 from arenalab.mesh import NotReadyError, ports
@@ -96,6 +97,7 @@ def _providers_environment(configs: Configs) -> dict[str, str]:
         variables[f"{prefix}_MODEL"] = provider.default_model
         if provider.api_key:
             variables[f"{prefix}_API_KEY"] = provider.api_key
+        variables |= environment_of_terms(prefix, provider.terms)
     return variables if providers else {}
 
 
