@@ -11,7 +11,7 @@ from typing import Any, Final
 
 from arenalab.curator.config import CuratorConfig
 from arenalab.ensemble.config import EnsembleConfig
-from arenalab.fallback import terms
+from arenalab.fallback import provider_config, terms
 from arenalab.fallback.config import FallbackConfig, ProviderConfig, fallback_config
 from arenalab.gateway.config import GatewayConfig
 from arenalab.ledger.config import LedgerConfig
@@ -45,7 +45,17 @@ _NAMES: Final[Mapping[str, frozenset[str]]] = {
     "fallback": frozenset({"routing", "hedge_after_s", "daily_cap_usd"}),
     "telemetry": frozenset({"otlp_endpoint"}),
 }
-_PROVIDER_NAMES: Final = frozenset({"base_url", "model", "key_env"}) | terms.NAMES
+_PROVIDER_NAMES: Final = provider_config.NAMES | terms.NAMES | {"key_env"}
+# Of what type a setting of a provider is, where it is not a str.
+_PROVIDER_TYPES: Final[Mapping[str, tuple[type, ...]]] = {
+    "daily_cap_usd": (int, float),
+    "drop": (list,),
+    "max_concurrent": (int,),
+    "max_tokens": (int,),
+    "models": (list,),
+    "needs_key": (bool,),
+    "weight": (int, float),
+}
 
 
 @dataclass(frozen=True, slots=True)
@@ -133,20 +143,23 @@ class _Reader:
         found = []
         for name, section in self.given.get("providers", {}).items():
             place = f"{self.path}: providers.{name}"
-            if not isinstance(section, dict) or not section.keys() >= {"base_url", "model"}:
-                raise ConfigError(f"{place} needs base_url and model")
+            if not isinstance(section, dict):
+                raise ConfigError(f"{place} must be a section")
             if unknown := set(section) - _PROVIDER_NAMES:
                 raise ConfigError(f"{place} has the unknown setting {min(unknown)!r}")
-            for setting in set(section) - terms.NAMES:
-                if not isinstance(value := section[setting], str):
-                    raise ConfigError(f"{place}.{setting} must be str, got {value!r}")
+            texts = {setting: _text_of(place, setting, section[setting]) for setting in section}
+
+            def named(setting: str, place: str = place) -> str:
+                return f"{place}.{setting}"
+
             found.append(
-                ProviderConfig(
-                    name=name,
-                    base_url=section["base_url"],
-                    default_model=section["model"],
-                    api_key=self._key(place, section.get("key_env"), env),
-                    terms=_terms(place, section),
+                provider_config.read_provider(
+                    name,
+                    texts,
+                    named,
+                    env,
+                    key=self._key(place, texts.get("key_env"), env),
+                    terms=terms.read_terms(texts, named),
                 )
             )
         return tuple(found)
@@ -161,24 +174,13 @@ class _Reader:
         return env.get(variable)
 
 
-def _terms(place: str, section: Mapping[str, Any]) -> terms.ProviderTerms:
-    texts = {}
-    for name in terms.NAMES & set(section):
-        value = section[name]
-        kinds = _TERM_KINDS.get(name, (str,))
-        if not isinstance(value, kinds) or isinstance(value, bool):
-            wanted = " or ".join(kind.__name__ for kind in kinds)
-            raise ConfigError(f"{place}.{name} must be {wanted}, got {value!r}")
-        texts[name] = ",".join(map(str, value)) if isinstance(value, list) else str(value)
-    return terms.read_terms(texts, lambda name: f"{place}.{name}")
-
-
-_TERM_KINDS: Final[Mapping[str, tuple[type, ...]]] = {
-    "weight": (int, float),
-    "max_concurrent": (int,),
-    "daily_cap_usd": (int, float),
-    "models": (list,),
-}
+def _text_of(place: str, setting: str, value: object) -> str:
+    kinds = _PROVIDER_TYPES.get(setting, (str,))
+    # True is an int, too.
+    if not isinstance(value, kinds) or (isinstance(value, bool) and bool not in kinds):
+        wanted = " or ".join(kind.__name__ for kind in kinds)
+        raise ConfigError(f"{place}.{setting} must be {wanted}, got {value!r}")
+    return ",".join(map(str, value)) if isinstance(value, list) else str(value)
 
 
 @dataclass(frozen=True, slots=True)
