@@ -81,8 +81,9 @@ class ProviderConfig:
     api: Api = Api.OPENAI
     needs_key: bool = False  # without one, here or with the call, it is not asked
     api_version: str = ""  # of the wire format, where it has versions; empty: the newest
-    # To generate at most, for a format that must be told when the call does not say.
-    max_tokens: int = 4096
+    # To generate at most, thoughts included, for a format that must be told when the call
+    # does not say.
+    max_tokens: int = 8192
     # Request fields that are left out for this provider, which it would refuse.
     drop: frozenset[str] = frozenset()
     terms: ProviderTerms = field(default_factory=ProviderTerms)
