@@ -172,6 +172,8 @@ class _Fallback(fallback_grpc.FallbackServiceServicer):
             finish_reason=self.finish_reason,
             prompt_tokens=7,
             completion_tokens=2,
+            cached_prompt_tokens=3,
+            reasoning_tokens=1,
             cited_span_ids=["s1"],
             cost_usd_micros=self.cost_usd_micros,
             grounding=self.grounding,
@@ -334,7 +336,9 @@ async def test_the_llm_answers_where_memory_abstains(world: World) -> None:
     assert finished.route == pb.ROUTE_FALLBACK
     assert finished.abstention.reason == answer_pb2.ABSTAIN_REASON_OUT_OF_SCOPE
     assert finished.guarantee.status == answer_pb2.GUARANTEE_STATUS_UNSPECIFIED
-    assert finished.usage.prompt_tokens == 7
+    assert finished.usage == pb.Usage(
+        prompt_tokens=7, completion_tokens=2, cached_prompt_tokens=3, reasoning_tokens=1
+    )
     [request] = world.fallback.requests
     assert [item.span_id for item in request.evidence] == ["s1"]
     assert finished.evidence[0].supports
