@@ -1,6 +1,8 @@
 """The whole mesh for a test session, as `arenalab up` runs it, on free ports."""
 
 import asyncio
+import fcntl
+import os
 import shutil
 import socket
 import threading
@@ -9,6 +11,7 @@ from concurrent.futures import Future
 from contextlib import AbstractContextManager, AsyncExitStack
 from dataclasses import dataclass, replace
 from importlib import resources
+from pathlib import Path
 
 import pytest
 
@@ -86,18 +89,32 @@ def _publish_builtin(curator: str) -> curator_pb.PublishResult:
     return asyncio.run(publish())
 
 
+def _published_once(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Returns a home with the built-in dataset, which the processes of a test run share."""
+    shared = tmp_path_factory.getbasetemp()
+    if "PYTEST_XDIST_WORKER" in os.environ:
+        shared = shared.parent  # each worker has a folder of its own below it
+    path, done = shared / "published", shared / "published.done"
+    with (shared / "published.lock").open("w") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        if not done.exists():
+            home, _ = Home.create(path)
+            with _MeshThread(home, replace(Settings.of(home, {}), otlp_endpoint=None)) as running:
+                _publish_builtin(running.addresses["curator"])
+            done.touch()
+    return path
+
+
 @pytest.fixture(scope="session")
 def published_home(
     tmp_path_factory: pytest.TempPathFactory,
 ) -> Callable[[str], Home]:
     """Makes homes that hold the built-in dataset: published once, then copied."""
-    first, _ = Home.create(tmp_path_factory.mktemp("published"))
-    with _MeshThread(first, replace(Settings.of(first, {}), otlp_endpoint=None)) as running:
-        _publish_builtin(running.addresses["curator"])
+    path = _published_once(tmp_path_factory)
 
     def make(name: str) -> Home:
         copied = tmp_path_factory.mktemp(name) / "home"
-        shutil.copytree(first.path, copied)
+        shutil.copytree(path, copied)
         return Home.open(copied)
 
     return make

@@ -38,7 +38,7 @@ def published(tmp_path_factory: pytest.TempPathFactory) -> Path:
     home = tmp_path_factory.mktemp("cli") / "home"
     made = _run(home, "init", str(home), env={"XDG_STATE_HOME": str(home.parent)})
     assert made.returncode == 0, made.stderr
-    assert "sk-arenalab-" in made.stdout
+    assert "al_" in made.stdout
     read = _run(home, "ingest", str(BUILTIN), "--format", "spans", "--dataset", "help")
     assert read.returncode == 0, read.stderr
     assert "0 rejected" in read.stdout
@@ -71,7 +71,7 @@ def test_init_keeps_what_is_there(published: Path) -> None:
     key = (published / "keys" / "ledger.ed25519").read_bytes()
     again = _run(published, "init", str(published), env={"XDG_STATE_HOME": str(published.parent)})
     assert again.returncode == 0
-    assert "sk-arenalab-" not in again.stdout
+    assert "al_" not in again.stdout
     assert (published / "keys" / "ledger.ed25519").read_bytes() == key
 
 

@@ -69,6 +69,7 @@ async def test_the_request_reaches_the_provider_as_it_was_meant() -> None:
             passthrough=passthrough,
         )
     (got,) = provider.got
+    assert got.path == "/v1/chat/completions"
     assert got.headers["authorization"] == f"bearer {KEY}"
     assert got.body == {
         "model": "big",
@@ -150,6 +151,9 @@ async def test_providers_are_listed_without_their_keys() -> None:
             default_model="small",
             has_key=True,
             breaker=pb.BREAKER_STATE_CLOSED,
+            api=pb.PROVIDER_API_OPENAI,
+            models=[pb.ProviderModel(name="small", breaker=pb.BREAKER_STATE_CLOSED)],
+            weight=1.0,
         )
     ]
 

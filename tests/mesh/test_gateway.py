@@ -3,6 +3,7 @@
 import asyncio
 import base64
 import json
+import re
 import struct
 from collections.abc import AsyncIterator, Callable, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager
@@ -453,7 +454,6 @@ async def test_a_forced_format_that_nobody_meets_is_refused(mesh: Mesh, stream: 
     error = _error(response)
     wanted = "'response_format' of type 'json_schema' is not supported with this model"
     assert wanted in error["message"]
-    assert mesh.ensemble.asked[-1].unsupported == ["response_format"]
     assert MessageToDict(mesh.ensemble.asked[-1].passthrough) == {"response_format": schema}
 
 
@@ -786,7 +786,7 @@ async def test_a_key_has_a_rate() -> None:
         refused = await mesh.ask(model="arenalab")
     assert refused.status_code == 429
     assert _error(refused)["type"] == "rate_limit_error"
-    assert 1 <= int(refused.headers["retry-after"]) <= 30
+    assert 1 <= int(refused.headers["retry-after"]) <= 60
     assert refused.headers["x-ratelimit-remaining-requests"] == "0"
     assert len(mesh.ensemble.asked) == 2
 
@@ -849,6 +849,16 @@ async def test_pages_of_listed_origins_may_read_the_response() -> None:
     assert "access-control-allow-origin" not in other.headers
 
 
+async def test_a_request_without_a_trace_is_given_one_though_nothing_records_it(
+    mesh: Mesh,
+) -> None:
+    asked = [await mesh.ask(model="arenalab") for _ in range(2)]
+    ids = [response.headers["x-arenalab-trace-id"] for response in asked]
+    assert all(re.fullmatch("[0-9a-f]{32}", each) for each in ids)
+    assert ids[0] != ids[1]
+    assert f"00-{ids[1]}-" in mesh.ensemble.metadata["traceparent"]
+
+
 async def test_the_callers_trace_goes_on(mesh: Mesh) -> None:
     trace_id = "4bf92f3577b34da6a3ce929d0e0e4736"
     response = await mesh.http.post(
@@ -896,7 +906,7 @@ async def test_a_taken_port_is_an_error(mesh: Mesh) -> None:
 
 @pytest.mark.parametrize("settings", [{"host": "0.0.0.0"}, {"dev": False}])  # noqa: S104
 async def test_without_keys_only_dev_mode_on_loopback_starts(settings: Json) -> None:
-    with pytest.raises(PreconditionError, match="GATEWAY_KEYS_PATH") as caught:
+    with pytest.raises(PreconditionError, match="GATEWAY_KEYS_URL") as caught:
         async with running_gateway(GatewayConfig(port=0, **settings), Telemetry("gateway")):
             pass
     assert caught.value.reason is Reason.MISSING_KEY

@@ -44,6 +44,12 @@ class Metrics:
             ("route", "abstain_reason"),
             registry=self.registry,
         )
+        self.guardrails = Counter(
+            "arenalab_guardrails_total",
+            "Verdicts of guardrails: pass, redact or block, on an input or an output.",
+            ("guardrail", "stage", "action"),
+            registry=self.registry,
+        )
         self.confidence = Histogram(
             "arenalab_confidence",
             "Calibrated confidence of memory's output, served or not.",
@@ -110,6 +116,24 @@ class Metrics:
             "arenalab_provider_calls_total",
             "Calls to fallback providers by outcome.",
             ("provider", "outcome"),
+            registry=self.registry,
+        )
+        self.provider_tokens = Counter(
+            "arenalab_provider_tokens_total",
+            "Tokens that fallback providers counted; cached_input is a part of input.",
+            ("provider", "model", "kind"),
+            registry=self.registry,
+        )
+        self.provider_cost = Counter(
+            "arenalab_provider_cost_usd_micros_total",
+            "Cost of calls to fallback providers, in millionths of a US dollar.",
+            ("provider", "model"),
+            registry=self.registry,
+        )
+        self.provider_hedges = Counter(
+            "arenalab_provider_hedges_total",
+            "Completions for which a second provider was asked, by whether it was faster.",
+            ("outcome",),
             registry=self.registry,
         )
         self.cache_requests = Counter(

@@ -17,6 +17,7 @@ from opentelemetry.exporter.otlp.proto.grpc.trace_exporter import OTLPSpanExport
 from opentelemetry.sdk.resources import SERVICE_NAME, Resource
 from opentelemetry.sdk.trace import TracerProvider
 from opentelemetry.sdk.trace.export import BatchSpanProcessor
+from opentelemetry.sdk.trace.id_generator import RandomIdGenerator
 from opentelemetry.trace.propagation.tracecontext import TraceContextTextMapPropagator
 from opentelemetry.util.types import AttributeValue
 
@@ -33,6 +34,7 @@ ABSTAIN_REASON: Final = "arenalab.abstain.reason"
 CONFIDENCE: Final = "arenalab.confidence"
 GUARANTEE_STATUS: Final = "arenalab.guarantee.status"
 ALPHA: Final = "arenalab.alpha"
+COST_USD_MICROS: Final = "arenalab.cost_usd_micros"
 EVIDENCE_COUNT: Final = "arenalab.evidence.count"
 DATASET: Final = "gen_ai.data_source.id"
 DATASET_VERSION: Final = "arenalab.dataset.version"
@@ -52,6 +54,7 @@ _SERVER_ERRORS: Final = frozenset(
     {"UNKNOWN", "DEADLINE_EXCEEDED", "UNIMPLEMENTED", "INTERNAL", "UNAVAILABLE", "DATA_LOSS"}
 )
 _PROPAGATOR: Final = TraceContextTextMapPropagator()
+_IDS: Final = RandomIdGenerator()
 
 
 class Telemetry:
@@ -102,6 +105,19 @@ class Telemetry:
             context = trace.set_span_in_context(span, context)
         attach(context)
         return span
+
+    def request_context(self, headers: Mapping[str, str]) -> Context:
+        """Returns the trace context of an HTTP request: the caller's, else one of its own.
+
+        Where spans are recorded, the span that is opened in it begins the trace. Where
+        they are not, the context itself names one, marked as not sampled: logs and ledger
+        entries of one request can still be told to belong together.
+        """
+        context = _PROPAGATOR.extract(headers)
+        if self._records or trace.get_current_span(context).get_span_context().is_valid:
+            return context
+        own = trace.SpanContext(_IDS.generate_trace_id(), _IDS.generate_span_id(), is_remote=False)
+        return trace.set_span_in_context(trace.NonRecordingSpan(own), context)
 
     def call_span(self, method: str) -> tuple[trace.Span, list[tuple[str, str]]]:
         """Opens the span of a call to a peer; returns the metadata that hands it on."""
@@ -163,11 +179,6 @@ def extract(metadata: Sequence[tuple[str, str | bytes]] | None) -> Context:
     """Returns the trace context that a caller sent."""
     carrier = {key: value for key, value in metadata or () if isinstance(value, str)}
     return _PROPAGATOR.extract(carrier)
-
-
-def extract_headers(headers: Mapping[str, str]) -> Context:
-    """Returns the trace context of an HTTP request."""
-    return _PROPAGATOR.extract(headers)
 
 
 def inject(context: Context | None = None) -> list[tuple[str, str]]:

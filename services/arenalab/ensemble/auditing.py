@@ -11,6 +11,7 @@ from typing import Final
 
 import blake3
 
+from arenalab.durable import replace
 from arenalab.mesh import ConfigError
 
 KEY_BYTES: Final = 32
@@ -40,14 +41,7 @@ def read_key(path: Path) -> bytes:
         ConfigError: It does not hold 32 bytes.
     """
     if not path.exists():
-        path.parent.mkdir(parents=True, exist_ok=True)
-        aside = path.with_name(path.name + ".new")
-        aside.unlink(missing_ok=True)
-        with os.fdopen(os.open(aside, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "wb") as file:
-            file.write(os.urandom(KEY_BYTES))
-            file.flush()
-            os.fsync(file.fileno())
-        aside.replace(path)
+        replace(path, os.urandom(KEY_BYTES), mode=0o600)
     key = path.read_bytes()
     if len(key) != KEY_BYTES:
         raise ConfigError(f"{path} must hold {KEY_BYTES} bytes, got {len(key)}")

@@ -7,14 +7,13 @@ fsync. A torn last line was never acknowledged and is dropped.
 import base64
 import binascii
 import contextlib
-import os
 from collections.abc import Sequence
 from pathlib import Path
 
 from google.protobuf.message import DecodeError
 
 from arenalab.api.ledger.v1 import ledger_service_pb2 as ledger_pb
-from arenalab.ensemble.rewriting import remove_left_over, rewrite
+from arenalab.durable import append, remove_left_over, replace
 from arenalab.mesh import BudgetSpentError, tenant_of
 
 
@@ -46,17 +45,7 @@ class Journal:
             raise BudgetSpentError(
                 f"{self._limit} answers wait to be sealed already", queue="unsealed"
             )
-        line = _line(entry)
-        with self._path.open("ab") as file:
-            start = file.tell()
-            try:
-                file.write(line)
-                file.flush()
-                os.fsync(file.fileno())
-            except OSError:
-                with contextlib.suppress(OSError):
-                    file.truncate(start)
-                raise
+        append(self._path, _line(entry))
         self._entries.append(entry)
 
     def remove_first(self, count: int) -> None:
@@ -85,7 +74,7 @@ class Journal:
         return sum(theirs)
 
     def _rewrite(self, left: list[ledger_pb.AppendRequest]) -> None:
-        rewrite(self._path, b"".join(map(_line, left)))
+        replace(self._path, b"".join(map(_line, left)))
         self._entries = left
 
     def _read(self) -> list[ledger_pb.AppendRequest]:

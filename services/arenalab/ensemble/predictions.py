@@ -16,7 +16,7 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any, Final
 
-from arenalab.ensemble.rewriting import remove_left_over, rewrite
+from arenalab.durable import remove_left_over, replace
 from arenalab.mesh import BudgetSpentError, Reason
 
 _logger = logging.getLogger(__name__)
@@ -95,7 +95,7 @@ class _Segment:
             return
         kept = [line for line in lines if _id_of(line) not in {None, *prediction_ids}]
         data = b"".join(line + b"\n" for line in kept)
-        rewrite(self.path, data)
+        replace(self.path, data)
         self.size = len(data)
         for prediction_id in prediction_ids:
             self.predictions.pop(prediction_id, None)

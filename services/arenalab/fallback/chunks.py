@@ -1,8 +1,7 @@
-"""What a provider streams, read: `chat.completion.chunk` objects, or one whole completion.
+"""Pieces of a completion, and what reads them out of JSON.
 
-Tolerant where providers differ (fields absent or null, usage with or without
-choices, tool calls without an index), strict where a reader would be misled: an
-object of another shape is an error, never an empty answer.
+Tolerant where providers differ (fields absent or null), strict where a reader would be
+misled: an object of another shape is an error, never an empty answer.
 """
 
 import json
@@ -19,7 +18,7 @@ class MalformedError(ValueError):
 
 
 class ReportedError(ValueError):
-    """The provider says, inside a stream, that it failed."""
+    """The provider says, inside a stream, that it failed. The message is its own, uncut."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -29,10 +28,32 @@ class Chunk:
     completion_id: str = ""
     model: str = ""
     text: str = ""
-    tool_calls_json: str = ""  # a JSON array, or empty
-    finish_reason: str = ""
+    tool_calls_json: str = ""  # a JSON array of OpenAI tool-call deltas, or empty
+    finish_reason: str = ""  # of the OpenAI API
     prompt_tokens: int = 0
     completion_tokens: int = 0
+    refusal: str = ""
+    cached_prompt_tokens: int = 0  # of prompt_tokens
+    reasoning_tokens: int = 0  # of completion_tokens
+
+
+@dataclass(frozen=True, slots=True)
+class Usage:
+    """The tokens of a completion, as far as its chunks have counted them."""
+
+    prompt_tokens: int = 0
+    completion_tokens: int = 0
+    cached_prompt_tokens: int = 0
+    reasoning_tokens: int = 0
+
+    def with_counts_of(self, chunk: Chunk) -> "Usage":
+        """Returns it with the counts that a chunk has: each is of the whole so far."""
+        return Usage(
+            chunk.prompt_tokens or self.prompt_tokens,
+            chunk.completion_tokens or self.completion_tokens,
+            chunk.cached_prompt_tokens or self.cached_prompt_tokens,
+            chunk.reasoning_tokens or self.reasoning_tokens,
+        )
 
 
 class TextJoiner:
@@ -59,61 +80,82 @@ class TextJoiner:
         return "\ufffd" if held else ""
 
 
-def read_chunk(data: str) -> Chunk:
-    """Returns what one JSON object of a completion says.
-
-    Args:
-        data: A `chat.completion.chunk`, or a whole `chat.completion`.
+def parse_object(data: str) -> Mapping[str, Any]:
+    """Returns one JSON object.
 
     Raises:
-        MalformedError: It is not such an object.
-        ReportedError: It is an error object.
+        MalformedError: It is none.
     """
-    try:
-        found = json.loads(data)
-    except (ValueError, RecursionError) as error:
-        raise MalformedError("not JSON") from error
+    found = parse_json(data)
     if not isinstance(found, dict):
         raise MalformedError("not a JSON object")
-    if found.get("error"):
-        raise ReportedError(error_message(found))
-    choices = found.get("choices", [])
-    if not isinstance(choices, list) or ("choices" not in found and "usage" not in found):
-        raise MalformedError("no choices")
-    choice = _object(choices[0], "choice") if choices else {}
-    # A whole completion has a message where a chunk has a delta.
-    delta = _object(choice.get("delta") or choice.get("message") or {}, "delta")
-    usage = _object(found.get("usage") or {}, "usage")
-    return Chunk(
-        completion_id=_text(found, "id"),
-        model=_text(found, "model"),
-        # A refusal is what the model says, too.
-        text=_text(delta, "content") + _text(delta, "refusal"),
-        tool_calls_json=_tool_calls(delta.get("tool_calls") or []),
-        finish_reason=_text(choice, "finish_reason"),
-        prompt_tokens=_count(usage, "prompt_tokens"),
-        completion_tokens=_count(usage, "completion_tokens"),
-    )
+    return found
 
 
-def error_message(found: object) -> str:
-    """Returns the message of an error object, at most 500 characters; "" when it has none."""
+def parse_json(data: str) -> Any:
+    """Returns the value of a JSON text.
+
+    Raises:
+        MalformedError: It is none.
+    """
+    try:
+        return json.loads(data)
+    except (ValueError, RecursionError) as error:
+        raise MalformedError("not JSON") from error
+
+
+def reported(found: object) -> str:
+    """Returns the message of an error object in the provider's own words; "" without one.
+
+    Every provider has `{"error": {"message": …}}`; a few have `{"error": "…"}`, and
+    Gemini may put the object into an array.
+    """
+    if isinstance(found, list) and found:
+        found = found[0]
     error = found.get("error") if isinstance(found, Mapping) else None
     message = error.get("message") if isinstance(error, Mapping) else error
-    if not isinstance(message, str):
-        return ""
-    # Printable, and in UTF-8: it goes into a gRPC status.
+    return message if isinstance(message, str) else ""
+
+
+def presentable(message: str) -> str:
+    """Returns a provider's message as a caller may see it: printable, at most 500 characters."""
+    # In UTF-8 too: it goes into a gRPC status.
     clean = "".join(c if c.isprintable() else " " for c in message).strip()
     return clean[:_MAX_MESSAGE_CHARS]
 
 
-def _object(value: object, name: str) -> Mapping[str, Any]:
+def object_of(value: object, name: str) -> Mapping[str, Any]:
+    """Returns a value that must be an object; absent and null are empty ones.
+
+    Raises:
+        MalformedError: It is something else.
+    """
+    if value is None:
+        return {}
     if not isinstance(value, dict):
         raise MalformedError(f"{name} is not an object")
     return value
 
 
-def _text(found: Mapping[str, Any], name: str) -> str:
+def objects_of(value: object, name: str) -> list[Mapping[str, Any]]:
+    """Returns a value that must be an array of objects; absent and null are empty ones.
+
+    Raises:
+        MalformedError: It is something else.
+    """
+    if value is None:
+        return []
+    if not isinstance(value, list) or not all(isinstance(item, dict) for item in value):
+        raise MalformedError(f"{name} is not an array of objects")
+    return value
+
+
+def text_of(found: Mapping[str, Any], name: str) -> str:
+    """Returns a member that must be a string; absent and null are empty ones.
+
+    Raises:
+        MalformedError: It is something else.
+    """
     value = found.get(name)
     if value is None:
         return ""
@@ -122,16 +164,9 @@ def _text(found: Mapping[str, Any], name: str) -> str:
     return value
 
 
-def _count(found: Mapping[str, Any], name: str) -> int:
+def count_of(found: Mapping[str, Any], name: str) -> int:
+    """Returns a member that counts something, in [0, 2^32); 0 for one that is no count."""
     value = found.get(name)
     if isinstance(value, bool) or not isinstance(value, int):
         return 0
     return min(max(value, 0), _MAX_UINT32)
-
-
-def _tool_calls(calls: object) -> str:
-    if not isinstance(calls, list) or not all(isinstance(call, dict) for call in calls):
-        raise MalformedError("tool_calls is not an array of objects")
-    # A whole completion has no index, but the deltas of a stream must have one.
-    indexed = [{"index": n, **call} for n, call in enumerate(calls)]
-    return json.dumps(indexed) if indexed else ""

@@ -2,14 +2,17 @@
 
 from dataclasses import dataclass
 
+from arenalab.fallback.citations import Grounding
+
 
 @dataclass(frozen=True, slots=True)
 class Started:
-    """The provider has sent its first byte."""
+    """The provider has sent its first token."""
 
     provider: str
     model: str
     attempts: int
+    is_hedged: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -18,6 +21,7 @@ class Delta:
 
     text: str
     tool_calls_json: str
+    refusal: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -28,6 +32,10 @@ class Finished:
     prompt_tokens: int
     completion_tokens: int
     cited_span_ids: tuple[str, ...]
+    cached_prompt_tokens: int = 0
+    reasoning_tokens: int = 0
+    cost_usd_micros: int | None = None  # None: not known
+    grounding: Grounding = Grounding.NONE
 
 
 Event = Started | Delta | Finished

@@ -5,9 +5,10 @@ import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Final
-from urllib.parse import urlsplit
 
-from arenalab.fallback.prompt import Message, Record
+from arenalab.fallback.evidence import Record
+from arenalab.fallback.prompt import Message
+from arenalab.fallback.routing import Strategy
 from arenalab.mesh import InvalidInputError, Reason
 
 MAX_MESSAGES: Final = 256
@@ -40,8 +41,6 @@ PASSTHROUGH: Final = frozenset(
 )
 # Beyond it a double no longer holds every integer.
 _MAX_EXACT: Final = 2.0**53
-# OpenAI's own models since o1 refuse `max_tokens`; other servers know only that.
-_NEW_MAX_TOKENS_HOSTS: Final = ("api.openai.com", ".openai.azure.com")
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,22 +53,15 @@ class Order:
     evidence: Sequence[Record] = ()  # best first
     sampling: Mapping[str, Any] = field(default_factory=dict)
     passthrough: Mapping[str, Any] = field(default_factory=dict)
+    # Keys that the caller brings, by provider. Never in a repr, a span or a log.
+    credentials: Mapping[str, str] = field(default_factory=dict, repr=False)
+    routing: Strategy | None = None  # None: the configured one
+    max_cost_usd_micros: int = 0  # that the call may be expected to cost; 0: no limit
 
 
-def body_of(order: Order, messages: Sequence[Message], model: str, base_url: str) -> dict[str, Any]:
-    """Returns the body of the request to one provider."""
-    body = {
-        **order.passthrough,
-        **order.sampling,
-        "model": model,
-        "messages": list(messages),
-        "stream": True,
-        "stream_options": {"include_usage": True},
-    }
-    host = urlsplit(base_url).hostname or ""
-    if "max_tokens" in body and host.endswith(_NEW_MAX_TOKENS_HOSTS):
-        body["max_completion_tokens"] = body.pop("max_tokens")
-    return body
+def body_of(order: Order, messages: Sequence[Message], model: str) -> dict[str, Any]:
+    """Returns the request in the terms of the OpenAI API; an adapter makes it a provider's."""
+    return {**order.passthrough, **order.sampling, "model": model, "messages": list(messages)}
 
 
 def parse_messages(text: str) -> list[Message]:

@@ -1,25 +1,30 @@
-"""One OpenAI-compatible provider over HTTP: a request, and the chunks of its answer."""
+"""One provider over HTTP: a request, and the chunks of its answer.
+
+Whatever format it speaks, the connection, the bounds, the errors and the key are dealt
+with here; an adapter only says what to send and what the answer says.
+"""
 
 import asyncio
 import json
 from collections.abc import AsyncGenerator, AsyncIterator, Mapping
 from contextlib import aclosing, asynccontextmanager, suppress
 from dataclasses import dataclass
+from http.cookiejar import CookieJar, DefaultCookiePolicy
 from typing import Any, Final
 
 import httpx
 
-from arenalab.fallback.chunks import Chunk, MalformedError, ReportedError, read_chunk
+from arenalab.fallback.chunks import Chunk, MalformedError, ReportedError, presentable
 from arenalab.fallback.config import ProviderConfig
-from arenalab.fallback.refusals import ProviderError, refusal
+from arenalab.fallback.refusals import ProviderError, Refusing, missing_key, untellable
 from arenalab.fallback.sse import SseError, SseEvent, SseReader
+from arenalab.fallback.wire.adapter import Adapter, UntellableError
 from arenalab.mesh import MeshError
 
 MAX_BODY_BYTES: Final = 4 * 1024 * 1024  # of an answer that is not a stream
 MAX_ERROR_BYTES: Final = 64 * 1024
-_DONE: Final = "[DONE]"
-# How long the end of the body is waited for after [DONE]: reading it keeps the
-# connection for the next call.
+# How long the end of the body is waited for after the last event that matters: reading it
+# keeps the connection for the next call.
 _DRAIN_S: Final = 0.1
 
 
@@ -41,7 +46,12 @@ async def http_client(
     limits = httpx.Limits(max_connections=max_connections, max_keepalive_connections=16)
     # A proxy of the environment is for the world, not for a model server on this host.
     direct = {f"all://{host}": None for host in ("127.0.0.1", "localhost", "[::1]")}
-    async with httpx.AsyncClient(timeout=timeout, limits=limits, mounts=direct) as client:
+    # Callers share the connections, so nothing that one of them is given may be sent for
+    # another: a cookie could tie both to one session.
+    no_cookies = CookieJar(DefaultCookiePolicy(allowed_domains=()))
+    async with httpx.AsyncClient(
+        timeout=timeout, limits=limits, mounts=direct, cookies=no_cookies
+    ) as client:
         yield client
 
 
@@ -49,56 +59,88 @@ class Provider:
     """Asks one endpoint; knows nothing of retries, breakers or other providers."""
 
     def __init__(
-        self, config: ProviderConfig, client: httpx.AsyncClient, patience: Patience
+        self,
+        config: ProviderConfig,
+        client: httpx.AsyncClient,
+        patience: Patience,
+        adapter: Adapter,
     ) -> None:
         self.config = config
         self._client = client
         self._patience = patience
-        self._url = config.base_url.rstrip("/") + "/chat/completions"
-        self._headers = {
-            "content-type": "application/json",
-            "accept": "text/event-stream, application/json",
-            "accept-encoding": "identity",  # compression holds tokens back
-            "user-agent": "arenalab",
-        }
-        if config.api_key:
-            self._headers["authorization"] = f"Bearer {config.api_key}"
+        self._adapter = adapter
+        self._base_url = config.base_url.rstrip("/")
 
-    async def chunks(self, body: Mapping[str, Any]) -> AsyncGenerator[Chunk]:
+    async def chunks(
+        self, body: Mapping[str, Any], callers_key: str | None = None
+    ) -> AsyncGenerator[Chunk]:
         """Yields the completion, piece by piece; closing it ends the request.
+
+        Args:
+            body: Of a chat completion of the OpenAI API.
+            callers_key: Replaces the configured key for this call, and is kept nowhere.
 
         Raises:
             ProviderError: The provider cannot be reached, failed, was too slow, or
-                broke off.
+                broke off; it lacks a key; or the request cannot be told to it.
             InvalidInputError: It refused the request.
             NotFoundError: It does not know the model.
         """
+        refusing = Refusing(
+            self.config.name, str(body["model"]), self._adapter, is_callers=bool(callers_key)
+        )
+        key = callers_key or self.config.api_key
+        if key is None and self.config.needs_key:
+            raise missing_key(self.config.name)
+        redact = _Redacting(key, self.config.api_key)
         try:
-            # ASCII escapes, because a caller's JSON may hold half characters.
-            content = json.dumps(body).encode()
             async with (
-                self._client.stream(
-                    "POST", self._url, content=content, headers=self._headers
-                ) as response,
-                aclosing(self._read(response, str(body["model"]))) as chunks,
+                self._opened(body, key) as response,
+                aclosing(self._read(response, refusing, redact)) as chunks,
             ):
                 async for chunk in chunks:
                     yield chunk
+        except UntellableError as error:
+            raise untellable(self.config.name, error) from error
         except httpx.HTTPError as error:
             raise self._transport_error(error) from error
         except (MalformedError, SseError) as error:
             raise self._error(f"its answer is malformed: {error}", "malformed") from error
         except ReportedError as error:
-            raise self._error(str(error) or "it reported an error", "error") from error
+            said = presentable(redact(str(error)))
+            raise self._error(said or "it reported an error", "error") from error
 
-    async def first_and_rest(self, body: Mapping[str, Any]) -> tuple[Chunk, AsyncGenerator[Chunk]]:
+    @asynccontextmanager
+    async def _opened(
+        self, body: Mapping[str, Any], key: str | None
+    ) -> AsyncGenerator[httpx.Response]:
+        told = self._adapter.request(
+            {name: value for name, value in body.items() if name not in self.config.drop}
+        )
+        headers = {
+            "content-type": "application/json",
+            "accept": "text/event-stream, application/json",
+            "accept-encoding": "identity",  # compression holds tokens back
+            "user-agent": "arenalab",
+            **told.headers,
+            **(self._adapter.key_headers(key) if key else {}),
+        }
+        # ASCII escapes, because a caller's JSON may hold half characters.
+        content = json.dumps(told.body).encode()
+        url = self._base_url + told.path
+        async with self._client.stream("POST", url, content=content, headers=headers) as response:
+            yield response
+
+    async def first_and_rest(
+        self, body: Mapping[str, Any], callers_key: str | None = None
+    ) -> tuple[Chunk, AsyncGenerator[Chunk]]:
         """Returns the first chunk, and the ones after it, which the caller must close.
 
         Raises:
             ProviderError: Also when the first chunk does not come in time.
             MeshError: As `chunks`.
         """
-        chunks = self.chunks(body)
+        chunks = self.chunks(body, callers_key)
         try:
             async with asyncio.timeout(self._patience.first_byte_s) as timer:
                 return await anext(chunks), chunks
@@ -110,43 +152,29 @@ class Provider:
                 raise self._error("its answer is empty", "malformed") from error
             raise
 
-    async def _read(self, response: httpx.Response, model: str) -> AsyncGenerator[Chunk]:
+    async def _read(
+        self, response: httpx.Response, refusing: Refusing, redact: "_Redacting"
+    ) -> AsyncGenerator[Chunk]:
         if response.status_code != httpx.codes.OK:
-            raise await self._refusal(response, model)
+            raise await _refusal(response, refusing, redact)
         kind = response.headers.get("content-type", "").partition(";")[0].strip().lower()
         if kind == "application/json":  # it does not stream
-            yield self._chunk((await _body(response, MAX_BODY_BYTES)).decode(errors="replace"))
+            data = (await _body(response, MAX_BODY_BYTES)).decode(errors="replace")
+            for chunk in self._adapter.whole(data):
+                yield chunk
             return
         if kind != "text/event-stream":
             raise MalformedError(f"it is {kind[:80] or 'of no type'}, not an event stream")
-        finished = False
+        reader = self._adapter.reader()
         async with aclosing(_events(response)) as events:
             async for event in events:
-                if event.data == _DONE:
+                if (found := reader.read(event)) is not None:
+                    yield found
+                if reader.is_done:
                     await _drain(events)
                     return
-                chunk = self._chunk(event.data)
-                finished = finished or bool(chunk.finish_reason)
-                yield chunk
-        if not finished:
+        if not reader.may_end:
             raise self._error("its answer broke off", "broken")
-
-    def _chunk(self, data: str) -> Chunk:
-        # Before it is cut to length: half a key is still a secret.
-        return read_chunk(self._redact(data) if '"error"' in data else data)
-
-    async def _refusal(self, response: httpx.Response, model: str) -> ProviderError | MeshError:
-        try:
-            body = await _body(response, MAX_ERROR_BYTES)
-        except MalformedError:  # too long to be a message: the status alone must do
-            body = b""
-        return refusal(
-            response.status_code,
-            response.headers,
-            self._redact(body.decode(errors="replace")).encode(),
-            name=self.config.name,
-            model=model,
-        )
 
     def _transport_error(self, error: httpx.HTTPError) -> ProviderError:
         if isinstance(error, httpx.ConnectError | httpx.ConnectTimeout):
@@ -162,9 +190,27 @@ class Provider:
             message, name=self.config.name, status=status, retry_after_s=retry_after_s
         )
 
-    def _redact(self, text: str) -> str:
-        key = self.config.api_key
-        return text.replace(key, "[key]") if key else text
+
+class _Redacting:
+    """Takes keys out of what a provider says, before it is cut: half a key is still a secret."""
+
+    def __init__(self, *keys: str | None) -> None:
+        self._keys = [key for key in keys if key]
+
+    def __call__(self, text: str) -> str:
+        for key in self._keys:
+            text = text.replace(key, "[key]")
+        return text
+
+
+async def _refusal(
+    response: httpx.Response, refusing: Refusing, redact: _Redacting
+) -> ProviderError | MeshError:
+    try:
+        body = await _body(response, MAX_ERROR_BYTES)
+    except MalformedError:  # too long to be a message: the status alone must do
+        body = b""
+    return refusing.refusal(response.status_code, response.headers, body, redact)
 
 
 async def _events(response: httpx.Response) -> AsyncGenerator[SseEvent]:

@@ -14,13 +14,16 @@ from typing import Final
 
 from opentelemetry import trace
 
+from arenalab.gateway.account import Meter
 from arenalab.gateway.cors import cors_headers, is_preflight, preflight_headers
 from arenalab.gateway.errors import ApiError, api_error
 from arenalab.gateway.exchange import ClientGoneError, Exchange, Receive, Scope, Send
-from arenalab.gateway.keys import ANONYMOUS, KeyRing, Principal
-from arenalab.gateway.limits import Admission, RateLimit
+from arenalab.gateway.keys import ANONYMOUS, Principal, Refusal
+from arenalab.gateway.keys.watch import StaticKeys
+from arenalab.gateway.limits.admission import Admission
+from arenalab.gateway.provider_keys import ProviderKeys
 from arenalab.mesh import MeshError, Telemetry
-from arenalab.mesh.telemetry import ERROR_TYPE, extract_headers
+from arenalab.mesh.telemetry import ERROR_TYPE
 
 _logger = logging.getLogger(__name__)
 
@@ -50,9 +53,10 @@ class Route:
 class Access:
     """Who may call."""
 
-    keys: KeyRing
+    keys: StaticKeys
     needs_keys: bool
     cors_origins: Collection[str] = ()
+    provider_keys: ProviderKeys = field(default_factory=ProviderKeys)
 
 
 @dataclass(slots=True)
@@ -63,7 +67,7 @@ class Gateway:
     by_prefix: Mapping[str, Route]  # by what a path begins with
     access: Access
     admission: Admission
-    rate_limit: RateLimit
+    meter: Meter
     telemetry: Telemetry
     write_timeout_s: float
     now: Callable[[], float] = field(default=time.perf_counter)
@@ -96,7 +100,7 @@ class Gateway:
             return
         with self.telemetry.tracer.start_as_current_span(
             f"{exchange.method} {name}",
-            extract_headers(exchange.headers),
+            self.telemetry.request_context(exchange.headers),
             trace.SpanKind.SERVER,
             attributes={_METHOD: exchange.method, _ROUTE: name, _PATH: exchange.path},
             record_exception=False,
@@ -143,9 +147,11 @@ class Gateway:
             await handler(exchange)
             return
         exchange.principal = self._identify(exchange.headers)
-        budget = self.rate_limit.take(f"{exchange.principal.tenant}/{exchange.principal.name}")
-        if budget is not None:
-            exchange.extra += budget.headers()
+        exchange.account = self.meter.account(exchange.principal, exchange.extra)
+        await exchange.account.count_request()
+        exchange.credentials = self.access.provider_keys.of(
+            exchange.principal, exchange.provider_keys
+        )
         with self.admission.slot():
             await handler(exchange)
 
@@ -157,10 +163,11 @@ class Gateway:
         """
         scheme, _, key = headers.get("authorization", "").partition(" ")
         key = key.strip() if scheme.lower() == "bearer" else ""
-        principal = self.access.keys.find(key) if key else None
-        if principal is not None:
-            return principal
-        if not self.access.needs_keys:
+        found = self.access.keys.find(key) if key else Refusal.UNKNOWN
+        if isinstance(found, Principal):
+            return found
+        # Who shows a key that works no more should learn of it even where none is needed.
+        if not self.access.needs_keys and found is Refusal.UNKNOWN:
             # A page elsewhere can have its name resolve to this machine, and would
             # then be of the same origin; the Host header still tells.
             if _host_name(headers.get("host", "")) not in _LOOPBACK_NAMES:
@@ -171,9 +178,8 @@ class Gateway:
         raise ApiError(
             401,
             "invalid_api_key",
-            "the API key is not known"
-            if key
-            else "an API key is needed, as 'Authorization: Bearer KEY'",
+            found.value if key else "an API key is needed, as 'Authorization: Bearer KEY'",
+            should_retry=False,
             headers=[("www-authenticate", "Bearer")],
         )
 

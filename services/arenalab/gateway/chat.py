@@ -15,10 +15,11 @@ from arenalab.gateway.completion import Answer, Chunks, answer_headers, completi
 from arenalab.gateway.errors import ApiError
 from arenalab.gateway.exchange import Exchange
 from arenalab.gateway.extension import ROUTES, name_of
+from arenalab.gateway.metered import metered
 from arenalab.gateway.openai import ChatRequest, parse_chat
-from arenalab.gateway.tokens import Tokens
 from arenalab.gateway.translate import answer_request
 from arenalab.mesh import MeshError
+from arenalab.tokens import Tokens
 
 if TYPE_CHECKING:
     from arenalab.api.ensemble.v1 import ensemble_service_pb2_grpc as pb_grpc
@@ -63,12 +64,16 @@ class ChatEndpoint:
         strict = exchange.headers.get("x-arenalab-strict", "").lower() in ("1", "true")
         chat = parse_chat(parse_object(body), strict=strict)
         exchange.extra += _warnings(chat.unknown)
-        request = answer_request(chat, exchange.principal.tenant, exchange.request_id)
-        stream = self._ensemble.Answer(request, timeout=limits.answer_timeout_s)
-        # The mesh's streams iterate as async generators: closing one ends the call.
-        async with aclosing(cast("AsyncGenerator[pb.AnswerResponse]", aiter(stream))) as events:
-            tell = self._tell_as_it_comes if chat.stream else self._tell_whole
-            await tell(exchange, chat, events)
+        request = answer_request(
+            chat, exchange.principal.tenant, exchange.request_id, exchange.credentials
+        )
+        async with metered(exchange.account, chat, request, self._tokens) as watched:
+            stream = self._ensemble.Answer(request, timeout=limits.answer_timeout_s)
+            # The mesh's streams iterate as async generators: closing one ends the call.
+            told = watched(cast("AsyncGenerator[pb.AnswerResponse]", aiter(stream)))
+            async with aclosing(told) as events:
+                tell = self._tell_as_it_comes if chat.stream else self._tell_whole
+                await tell(exchange, chat, events)
 
     async def _tell_whole(self, exchange: Exchange, chat: ChatRequest, events: _Events) -> None:
         async with exchange.while_connected():
@@ -110,7 +115,10 @@ class ChatEndpoint:
         if first is None or not first.HasField("started"):
             raise MeshError("the ensemble's stream does not begin with AnswerStarted")
         answer = Answer(
-            created=int(self._wall_clock()), started=first.started, as_refusal=chat.policy.refusal
+            created=int(self._wall_clock()),
+            started=first.started,
+            # Who forces a format reads prose as a refusal only.
+            as_refusal=chat.policy.refusal or chat.response_format != "text",
         )
         if chat.response_format == "text" or first.started.route != pb.ROUTE_ABSTAIN:
             return answer, events

@@ -9,8 +9,9 @@ EXPOSED: Final = (
     "openai-processing-ms, openai-version, retry-after, retry-after-ms, server-timing, "
     "x-arenalab-confidence, x-arenalab-cost, x-arenalab-guarantee, x-arenalab-ledger-index, "
     "x-arenalab-overhead-ms, x-arenalab-route, x-arenalab-trace-id, x-arenalab-warning, "
-    "x-ratelimit-limit-requests, x-ratelimit-remaining-requests, "
-    "x-ratelimit-reset-requests, x-request-id, x-should-retry"
+    "x-ratelimit-limit-requests, x-ratelimit-limit-tokens, x-ratelimit-remaining-requests, "
+    "x-ratelimit-remaining-tokens, x-ratelimit-reset-requests, x-ratelimit-reset-tokens, "
+    "x-request-id, x-should-retry"
 )
 
 

@@ -8,11 +8,13 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Final
 
 from arenalab.api.search.v1 import search_service_pb2 as pb
+from arenalab.gateway.account import Hold, KeyAccount
 from arenalab.gateway.body import parse_object
 from arenalab.gateway.errors import ApiError, bad_request
 from arenalab.gateway.exchange import Exchange
 from arenalab.gateway.fields import Fields, missing, wrong_type
-from arenalab.gateway.tokens import Tokens
+from arenalab.mesh import MeshError
+from arenalab.tokens import Tokens
 
 if TYPE_CHECKING:
     from arenalab.api.search.v1 import search_service_pb2_grpc as pb_grpc
@@ -119,14 +121,31 @@ class EmbeddingsEndpoint:
     async def __call__(self, exchange: Exchange) -> None:
         body = await exchange.read_json_bytes(self._max_body_bytes, self._body_timeout_s)
         request = parse_embeddings(parse_object(body))
+        account = exchange.account
+        account.check_model(request.model)
         async with exchange.while_connected():
-            response = await self._search.Embed(
-                pb.EmbedRequest(texts=await self._texts(request.inputs)),
-                timeout=self._embed_timeout_s,
-            )
+            texts = await self._texts(request.inputs)
+            tokens = await asyncio.to_thread(self._most_tokens, texts, account)
+            async with account.hold(tokens, may_cost=False) as hold:
+                hold.used(tokens=tokens, usd_micros=0)  # unless it fails, see below
+                response = await self._embed(texts, hold)
             _check_fit(request, response)
             answer = await asyncio.to_thread(_answer, request, response)
         await exchange.respond_json(200, answer)
+
+    async def _embed(self, texts: Sequence[str], hold: Hold) -> pb.EmbedResponse:
+        try:
+            response = await self._search.Embed(
+                pb.EmbedRequest(texts=texts), timeout=self._embed_timeout_s
+            )
+        except MeshError:
+            hold.used(tokens=0, usd_micros=0)
+            raise
+        hold.used(tokens=sum(response.token_counts), usd_micros=0)
+        return response
+
+    def _most_tokens(self, texts: Sequence[str], account: KeyAccount) -> int:
+        return sum(map(self._tokens.count, texts)) if account.counts_tokens else 0
 
     async def _texts(self, inputs: Sequence[str | TokenIds]) -> list[str]:
         if all(isinstance(item, str) for item in inputs):

@@ -21,11 +21,12 @@ class ModelsEndpoint:
 
     async def __call__(self, exchange: Exchange) -> None:
         request = pb.ListModelsRequest(scope=scope_for(exchange.principal.tenant))
-        models = (await self._ensemble.ListModels(request)).models
+        listed = (await self._ensemble.ListModels(request)).models
+        models = [model for model in listed if exchange.principal.allows(model.id)]
         name = exchange.path.removeprefix(self._prefix).removeprefix("/")
         if not name:
-            listed = {"object": "list", "data": [_model(model) for model in models]}
-            await exchange.respond_json(200, listed)
+            data = [_model(model) for model in models]
+            await exchange.respond_json(200, {"object": "list", "data": data})
             return
         for model in models:
             if model.id == name:

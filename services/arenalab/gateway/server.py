@@ -3,9 +3,13 @@
 import asyncio
 import errno
 import socket
+import ssl
 from collections.abc import AsyncGenerator, Iterator
 from contextlib import asynccontextmanager, contextmanager, suppress
-from typing import Any, Final
+from dataclasses import dataclass
+from functools import partial
+from pathlib import Path
+from typing import Any, Final, cast
 
 import uvicorn
 from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
@@ -22,13 +26,73 @@ _TICK_S: Final = 1.0  # the Date header is this old at most
 _IDLE_S: Final = 75
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Bounds:
+    """What connections may take."""
+
+    head_timeout_s: float = 10.0  # from its first moment to the end of its headers
+    max_connections: int = 2048
+    drain_s: int = 5  # for requests at work when the server stops
+
+
+@dataclass(frozen=True, slots=True)
+class Certificate:
+    """What proves the server's name, in PEM."""
+
+    chain_path: Path
+    key_path: Path
+
+    def check(self) -> None:
+        """Raises NotReadyError where a server could not start with it."""
+        try:
+            ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER).load_cert_chain(self.chain_path, self.key_path)
+        except OSError as error:  # what ssl raises too
+            raise NotReadyError(
+                f"cannot use the certificate {self.chain_path} with the key {self.key_path}: "
+                f"{error.strerror or type(error).__name__}"
+            ) from error
+
+
 class GatewayProtocol(HttpToolsProtocol):
     """HTTP/1.1 with bounded heads, and with JSON for what is no HTTP at all."""
 
-    def __init__(self, *args: Any, **kwargs: Any) -> None:
+    def __init__(self, *args: Any, bounds: Bounds, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
+        self._bounds = bounds
         self._head_bytes = 0
         self._in_head = True
+        self._head_timer: asyncio.TimerHandle | None = None
+
+    def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
+        super().connection_made(transport)
+        if len(self.connections) > self._bounds.max_connections:
+            error = ApiError(503, "overloaded", "too many open connections", retry_after_s=1)
+            self._refuse(b"503 Service Unavailable", error)
+            return
+        # From here on, not from the first byte: who sends nothing holds a place too.
+        self._expect_head()
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        self._stop_head_timer()
+        super().connection_lost(exc)
+
+    def _expect_head(self) -> None:
+        self._stop_head_timer()
+        self._head_timer = self.loop.call_later(self._bounds.head_timeout_s, self._cut_head)
+
+    def _stop_head_timer(self) -> None:
+        if self._head_timer is not None:
+            self._head_timer.cancel()
+            self._head_timer = None
+
+    def _cut_head(self) -> None:
+        """Ends a connection whose request line and headers do not come: a slow loris.
+
+        Not a timeout between bytes, which one byte now and then would renew.
+        """
+        seconds = self._bounds.head_timeout_s
+        error = ApiError(408, "timeout", f"the headers did not arrive within {seconds:g} s")
+        self._refuse(b"408 Request Timeout", error)
 
     def data_received(self, data: bytes) -> None:
         # The parser keeps a head of any size. Counted per read, so that a body that
@@ -45,9 +109,12 @@ class GatewayProtocol(HttpToolsProtocol):
 
     def on_message_begin(self) -> None:
         self._in_head = True
+        if self._head_timer is None:  # a further request on the connection
+            self._expect_head()
         super().on_message_begin()
 
     def on_headers_complete(self) -> None:
+        self._stop_head_timer()
         self._in_head = False
         self._head_bytes = 0
         super().on_headers_complete()
@@ -62,9 +129,10 @@ class GatewayProtocol(HttpToolsProtocol):
 
     def _refuse(self, status: bytes, error: ApiError) -> None:
         body = to_json(error.body())
+        headers = b"".join(f"{name}: {value}\r\n".encode() for name, value in error.headers)
         self.transport.write(
-            b"HTTP/1.1 %b\r\ncontent-type: application/json\r\ncontent-length: %d\r\n"
-            b"connection: close\r\n\r\n%b" % (status, len(body), body)
+            b"HTTP/1.1 %b\r\ncontent-type: application/json\r\ncontent-length: %d\r\n%b"
+            b"connection: close\r\n\r\n%b" % (status, len(body), headers, body)
         )
         self.transport.close()
 
@@ -97,22 +165,36 @@ class _Server(uvicorn.Server):
 
 
 @asynccontextmanager
-async def serving(app: Any, host: str, port: int, drain_s: int) -> AsyncGenerator[int]:
+async def serving(
+    app: Any, host: str, port: int, bounds: Bounds, certificate: Certificate | None = None
+) -> AsyncGenerator[int]:
     """Serves an ASGI application for the length of the block.
 
     Leaving it stops listening, then waits up to `drain_s` for requests at work.
+
+    Args:
+        app: The application.
+        host: Where to listen.
+        port: 0 picks a free one.
+        bounds: Of connections.
+        certificate: Serves HTTPS with it; None serves HTTP.
 
     Yields:
         The port it listens on.
 
     Raises:
-        NotReadyError: The address cannot be bound, e.g. it is taken.
+        NotReadyError: The address cannot be bound, e.g. it is taken; or the certificate
+            cannot be used.
     """
+    if certificate is not None:
+        certificate.check()
     listener = bind(host, port)
     server = _Server(
         uvicorn.Config(
             app,
-            http=GatewayProtocol,
+            http=cast("type[asyncio.Protocol]", partial(GatewayProtocol, bounds=bounds)),
+            ssl_certfile=None if certificate is None else certificate.chain_path,
+            ssl_keyfile=None if certificate is None else certificate.key_path,
             ws="none",
             lifespan="off",
             access_log=False,
@@ -120,7 +202,7 @@ async def serving(app: Any, host: str, port: int, drain_s: int) -> AsyncGenerato
             log_level="error",
             server_header=False,
             timeout_keep_alive=_IDLE_S,
-            timeout_graceful_shutdown=drain_s,
+            timeout_graceful_shutdown=bounds.drain_s,
             backlog=_BACKLOG,
         )
     )

@@ -2,7 +2,7 @@
 
 import asyncio
 import time
-from collections.abc import AsyncGenerator
+from collections.abc import AsyncGenerator, Callable
 from contextlib import asynccontextmanager
 from typing import TYPE_CHECKING, Final
 
@@ -10,18 +10,22 @@ import grpc
 
 from arenalab.api.ensemble.v1 import ensemble_service_pb2 as ensemble_pb
 from arenalab.api.ensemble.v1 import ensemble_service_pb2_grpc as ensemble_grpc
+from arenalab.gateway.access import opened_keys, opened_meter
+from arenalab.gateway.account import Meter
 from arenalab.gateway.app import Access, Gateway, Route
 from arenalab.gateway.chat import ChatEndpoint, ChatLimits
 from arenalab.gateway.config import GatewayConfig
 from arenalab.gateway.embeddings import EmbeddingsEndpoint
 from arenalab.gateway.health import MetricsEndpoint, Readiness, live
-from arenalab.gateway.keys import KeyRing, read_keys
-from arenalab.gateway.limits import Admission, RateLimit
+from arenalab.gateway.keys.watch import StaticKeys
+from arenalab.gateway.limits.admission import Admission
+from arenalab.gateway.limits.usage import UsageBook
 from arenalab.gateway.models import ModelsEndpoint
-from arenalab.gateway.server import serving
-from arenalab.gateway.tokens import Tokens
-from arenalab.mesh import PreconditionError, Reason, Telemetry, connect
+from arenalab.gateway.provider_keys import read_provider_keys
+from arenalab.gateway.server import Bounds, Certificate, serving
+from arenalab.mesh import Telemetry, connect
 from arenalab.sharding import connect_search
+from arenalab.tokens import Tokens
 
 if TYPE_CHECKING:
     from arenalab.api.search.v1 import search_service_pb2_grpc as search_grpc
@@ -31,19 +35,36 @@ _MODELS: Final = "/v1/models"
 
 
 @asynccontextmanager
-async def running_gateway(config: GatewayConfig, telemetry: Telemetry) -> AsyncGenerator[int]:
+async def running_gateway(
+    config: GatewayConfig, telemetry: Telemetry, now: Callable[[], float] = time.time
+) -> AsyncGenerator[int]:
     """Runs the gateway for the length of the block.
+
+    Args:
+        config: Its settings.
+        telemetry: Where it reports to.
+        now: Unix time in seconds: what the windows of limits in process go by.
 
     Yields:
         The port it listens on.
 
     Raises:
-        PreconditionError: MISSING_KEY; keys are needed and none is configured.
-        NotReadyError: The key file cannot be read, or the port is taken.
-        ConfigError: The key file is malformed.
+        PreconditionError: MISSING_KEY; keys are needed and none is configured, or the
+            pepper is missing.
+        NotReadyError: The key store does not answer, the port is taken, or the
+            certificate cannot be used.
+        ConfigError: A setting is malformed.
     """
-    keys = _keys(config)
+    usage = UsageBook()
+    bounds = Bounds(
+        head_timeout_s=config.head_timeout_s,
+        max_connections=config.max_connections,
+        drain_s=config.drain_s,
+    )
     async with (
+        # The first to open is the last to close: it writes what the last answers used.
+        opened_keys(config, usage) as keys,
+        opened_meter(config, usage, now) as meter,
         connect(
             config.ensemble_address, telemetry, idempotent=[f"{_ENSEMBLE}/ListModels"]
         ) as ensemble,
@@ -52,27 +73,23 @@ async def running_gateway(config: GatewayConfig, telemetry: Telemetry) -> AsyncG
     ):
         tokens = Tokens()
         await asyncio.to_thread(tokens.warm)
-        app = _gateway(config, telemetry, keys, tokens, ensemble, search, ledger)
-        async with serving(app, config.host, config.port, config.drain_s) as port:
+        app = _gateway(config, telemetry, keys, meter, tokens, ensemble, search, ledger)
+        certificate = _certificate(config)
+        async with serving(app, config.host, config.port, bounds, certificate) as port:
             yield port
 
 
-def _keys(config: GatewayConfig) -> KeyRing:
-    keys = read_keys(config.keys_path, config.api_keys)
-    if config.needs_keys and not keys:
-        raise PreconditionError(
-            f"gateway: listening on {config.host} needs API keys: set GATEWAY_KEYS_PATH or "
-            "GATEWAY_API_KEYS",
-            Reason.MISSING_KEY,
-            key="GATEWAY_KEYS_PATH",
-        )
-    return keys
+def _certificate(config: GatewayConfig) -> Certificate | None:
+    if config.tls_cert_path is None or config.tls_key_path is None:
+        return None
+    return Certificate(config.tls_cert_path, config.tls_key_path)
 
 
 def _gateway(
     config: GatewayConfig,
     telemetry: Telemetry,
-    keys: KeyRing,
+    keys: StaticKeys,
+    meter: Meter,
     tokens: Tokens,
     ensemble: grpc.aio.Channel,
     search: "search_grpc.SearchServiceAsyncStub",
@@ -109,9 +126,14 @@ def _gateway(
     return Gateway(
         routes={route.name: route for route in routes},
         by_prefix={f"{_MODELS}/": Route(name=f"{_MODELS}/{{id}}", methods={"GET": models})},
-        access=Access(keys=keys, needs_keys=config.needs_keys, cors_origins=config.cors_origins),
+        access=Access(
+            keys=keys,
+            needs_keys=config.needs_keys,
+            cors_origins=config.cors_origins,
+            provider_keys=read_provider_keys(config.provider_keys_path),
+        ),
         admission=Admission(config.max_in_flight),
-        rate_limit=RateLimit(config.requests_per_minute, time.monotonic),
+        meter=meter,
         telemetry=telemetry,
         write_timeout_s=config.write_timeout_s,
     )

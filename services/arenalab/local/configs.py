@@ -223,7 +223,8 @@ class Configs:
             ensemble_address=at["ensemble"],
             search_address=at["search"],
             ledger_address=at["ledger"],
-            keys_path=self.home.api_keys,
+            keys_url=self.home.api_keys_url,
+            key_pepper_path=self.home.api_key_pepper,
         )
         # The home has a key from the start; on loopback nobody needs it.
         return replace(config, dev=True) if config.is_loopback else config

@@ -1,7 +1,7 @@
 """The home: one directory with everything that a mesh on this machine keeps.
 
 arenalab.toml      settings, for people to edit
-keys/              Ed25519 seeds of the ledger and of datasets, API key hashes
+keys/              Ed25519 seeds of the ledger and of datasets, API key hashes and their pepper
 datasets/          immutable dataset versions
 curator/           working sets and reject files
 search/            the span store
@@ -12,14 +12,12 @@ run/               lock and addresses of the running mesh
 """
 
 import fcntl
-import hashlib
 import json
-import os
-import secrets
 import tomllib
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager, suppress
 from dataclasses import asdict, dataclass
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any, Final, Self
 
@@ -99,10 +97,7 @@ class Home:
             create_key(home.dataset_key)
         if home.api_keys.exists():
             return home, None
-        api_key = f"sk-arenalab-{secrets.token_urlsafe(24)}"
-        digest = hashlib.sha256(api_key.encode()).hexdigest()
-        _write_private(home.api_keys, f"{digest} default first-key\n".encode())
-        return home, api_key
+        return home, _first_api_key(home)
 
     @classmethod
     def open(cls, path: Path) -> Self:
@@ -138,7 +133,15 @@ class Home:
 
     @property
     def api_keys(self) -> Path:
-        return self.path / "keys" / "api-keys"
+        return self.path / "keys" / "api-keys.sqlite"
+
+    @property
+    def api_keys_url(self) -> str:
+        return f"sqlite:///{self.api_keys}"
+
+    @property
+    def api_key_pepper(self) -> Path:
+        return self.path / "keys" / "api-key-pepper"
 
     def settings(self) -> dict[str, Any]:
         """Returns the parsed settings.
@@ -236,8 +239,15 @@ def _pointer(env: Mapping[str, str]) -> Path:
     return Path(state) / "arenalab" / "home"
 
 
-def _write_private(path: Path, data: bytes) -> None:
-    path.parent.mkdir(parents=True, exist_ok=True)
-    descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
-    with os.fdopen(descriptor, "wb") as file:
-        file.write(data)
+def _first_api_key(home: Home) -> str:
+    # Imported here: a database's library, which no other command but `keys` needs.
+    from arenalab.gateway.keys.pepper import create_pepper, read_pepper
+    from arenalab.gateway.keys.record import KeyTerms
+    from arenalab.gateway.keys.store import KeyStore
+
+    create_pepper(home.api_key_pepper)
+    store = KeyStore.open(home.api_keys_url, read_pepper(home.api_key_pepper))
+    try:
+        return store.create(KeyTerms(name="first-key"), datetime.now(UTC)).text
+    finally:
+        store.close()

@@ -10,7 +10,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Self
 
-from arenalab.local.written import write_whole
+from arenalab.durable import replace
 from arenalab.mesh import PreconditionError
 from arenalab.proof import (
     CHECKPOINT_PATH,
@@ -80,7 +80,7 @@ class Mirror:
             self._note, self._new = data, open_checkpoint(data.decode(), self._keys)
             return
         TileFile.parse(path)  # so that nothing is written outside of the directory
-        write_whole(self._directory / path, data)
+        replace(self._directory / path, data)
         self._files += 1
 
     def finish(self, consistency: Sequence[bytes]) -> int:
@@ -101,6 +101,6 @@ class Mirror:
             verify_consistency(
                 self._old.size, self._new.size, self._old.root, self._new.root, consistency
             )
-        write_whole(self._directory / CHECKPOINT_PATH, self._note)
+        replace(self._directory / CHECKPOINT_PATH, self._note)
         self._old = self._new
         return self._files + 1

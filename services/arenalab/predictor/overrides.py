@@ -1,9 +1,9 @@
 """Calibrations by labelled traffic, kept on disk until their dataset version is replaced."""
 
 import logging
-import os
 from pathlib import Path
 
+from arenalab.durable import replace
 from arenalab.predictor.artefact import Artefact, ArtefactError, dump_artefact, load_artefact
 
 _logger = logging.getLogger(__name__)
@@ -37,18 +37,7 @@ class Overrides:
             OSError: It cannot be stored; the one before it stays.
         """
         path = self._path(tenant, dataset, version)
-        path.parent.mkdir(parents=True, exist_ok=True)
-        temporary = path.with_suffix(".tmp")
-        with temporary.open("wb") as file:
-            file.write(dump_artefact(artefact))
-            file.flush()
-            os.fsync(file.fileno())
-        temporary.replace(path)
-        folder = os.open(path.parent, os.O_RDONLY)
-        try:
-            os.fsync(folder)  # the rename itself
-        finally:
-            os.close(folder)
+        replace(path, dump_artefact(artefact))
 
     def _path(self, tenant: str, dataset: str, version: str) -> Path:
         return self._root / tenant / dataset / f"{version}.json"

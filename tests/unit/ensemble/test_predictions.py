@@ -99,7 +99,7 @@ def test_a_users_predictions_are_forgotten_in_both_segments(tmp_path: Path) -> N
     journal.say(Said("p2", audit=True, verdict=1))
     with (tmp_path / "recent.ndjson").open("ab") as file:
         file.write(b'{"damaged secret\n')
-    (tmp_path / "recent.new").write_bytes(b"secret, left behind")
+    (tmp_path / "recent.ndjson.new").write_bytes(b"secret, left behind")
     journal = _journal(tmp_path, 4)
     assert journal.forget("default", "ada") == 2
     assert journal.forget("default", "ada") == 0

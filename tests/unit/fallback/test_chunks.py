@@ -6,7 +6,14 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from arenalab.fallback.chunks import Chunk, MalformedError, ReportedError, TextJoiner, read_chunk
+from arenalab.fallback.chunks import (
+    Chunk,
+    MalformedError,
+    ReportedError,
+    TextJoiner,
+    presentable,
+)
+from arenalab.fallback.wire.openai import read_chunk
 
 
 def chunk_of(**delta: Any) -> Chunk:
@@ -22,8 +29,22 @@ def test_a_delta_may_say_nothing(delta: dict[str, Any]) -> None:
     assert chunk_of(**delta).text == ""
 
 
-def test_a_refusal_is_what_the_model_says() -> None:
-    assert chunk_of(content=None, refusal="I cannot.").text == "I cannot."
+def test_a_refusal_is_told_apart_from_text() -> None:
+    assert chunk_of(content=None, refusal="I cannot.") == Chunk(model="m", refusal="I cannot.")
+
+
+def test_the_parts_of_usage_are_read_where_there_are_any() -> None:
+    usage: dict[str, Any] = {
+        "prompt_tokens": 9,
+        "completion_tokens": 7,
+        "prompt_tokens_details": {"cached_tokens": 5},
+        "completion_tokens_details": {"reasoning_tokens": 4},
+    }
+    found = read_chunk(json.dumps({"choices": [], "usage": usage}))
+    assert (found.cached_prompt_tokens, found.reasoning_tokens) == (5, 4)
+    usage |= {"prompt_tokens_details": None, "completion_tokens_details": {}}
+    found = read_chunk(json.dumps({"choices": [], "usage": usage}))
+    assert (found.cached_prompt_tokens, found.reasoning_tokens) == (0, 0)
 
 
 def test_tool_calls_keep_their_parts_and_have_an_index() -> None:
@@ -88,7 +109,7 @@ def test_what_is_no_completion_is_malformed(data: str) -> None:
 def test_an_error_object_is_told_apart(error: object, message: str) -> None:
     with pytest.raises(ReportedError) as caught:
         read_chunk(json.dumps({"error": error}))
-    assert str(caught.value) == message
+    assert presentable(str(caught.value)) == message
 
 
 @given(st.text(st.characters(codec="utf-8")), st.data())

@@ -13,6 +13,7 @@ from arenalab.fallback.order import (
     plain_fields,
 )
 from arenalab.fallback.prompt import Message
+from arenalab.fallback.wire.openai import OpenAiAdapter
 from arenalab.mesh import InvalidInputError
 
 ASKED: list[Message] = [{"role": "user", "content": "Hi"}]
@@ -100,16 +101,13 @@ def test_sampling_outside_its_range_is_refused(sampling: dict[str, Any]) -> None
     assert caught.value.metadata["field"] in sampling
 
 
-def test_the_body_asks_for_a_stream_with_usage() -> None:
+def test_the_body_holds_what_was_asked_in_the_terms_of_the_openai_api() -> None:
     order = Order(ASKED, sampling={"temperature": 0.5}, passthrough={"user": "u"})
-    assert body_of(order, ASKED, "m", "http://127.0.0.1:8090/v1") == {
-        "model": "m",
-        "messages": ASKED,
-        "stream": True,
-        "stream_options": {"include_usage": True},
-        "temperature": 0.5,
-        "user": "u",
-    }
+    body = body_of(order, ASKED, "m")
+    assert body == {"model": "m", "messages": ASKED, "temperature": 0.5, "user": "u"}
+    told = OpenAiAdapter("http://127.0.0.1:8090/v1").request(body)
+    assert told.path == "/chat/completions"
+    assert told.body == body | {"stream": True, "stream_options": {"include_usage": True}}
 
 
 @pytest.mark.parametrize(
@@ -122,6 +120,7 @@ def test_the_body_asks_for_a_stream_with_usage() -> None:
     ],
 )
 def test_the_token_limit_has_the_name_that_the_provider_knows(base_url: str, name: str) -> None:
-    body = body_of(Order(ASKED, sampling={"max_tokens": 5}), ASKED, "m", base_url)
+    asked = body_of(Order(ASKED, sampling={"max_tokens": 5}), ASKED, "m")
+    body = OpenAiAdapter(base_url).request(asked).body
     assert {k for k in body if k.startswith("max_")} == {name}
     assert body[name] == 5

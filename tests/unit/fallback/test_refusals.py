@@ -2,15 +2,18 @@ import json
 
 import pytest
 
-from arenalab.fallback.refusals import ProviderError, refusal
+from arenalab.fallback.refusals import ProviderError, Refusing
+from arenalab.fallback.wire.openai import OpenAiAdapter
 from arenalab.mesh import InvalidInputError, MeshError, NotFoundError, NotReadyError, Reason
+
+REFUSING = Refusing("p", "m", OpenAiAdapter("http://p/v1"))
 
 
 def refused(
     status: int, message: str = "why", headers: dict[str, str] | None = None
 ) -> ProviderError | MeshError:
     body = json.dumps({"error": {"message": message}}).encode()
-    return refusal(status, headers or {}, body, name="p", model="m")
+    return REFUSING.refusal(status, headers or {}, body)
 
 
 def of_provider(status: int, headers: dict[str, str] | None = None) -> ProviderError:
@@ -81,7 +84,7 @@ def test_neither_redirects_nor_silence_are_followed(status: int) -> None:
 
 @pytest.mark.parametrize("body", [b"", b"<html>", b"[" * 100_000, b"\xff", b'{"error": 7}', b"[]"])
 def test_a_body_without_a_message_is_no_trouble(body: bytes) -> None:
-    error = refusal(400, {}, body, name="p", model="m")
+    error = REFUSING.refusal(400, {}, body)
     assert str(error) == "p refused the request: status 400"
 
 

@@ -4,7 +4,6 @@ from pathlib import Path
 import pytest
 
 from arenalab.local.mirror import Mirror
-from arenalab.local.written import write_whole
 from arenalab.mesh import PreconditionError
 from arenalab.proof import (
     CHECKPOINT_PATH,
@@ -80,12 +79,3 @@ def test_another_logs_directory_and_an_export_cut_short_are_refused(tmp_path: Pa
     _update(tmp_path, _tree(2))
     with pytest.raises(PreconditionError, match="another log"):
         Mirror.open(tmp_path, [str(Signer("example.org/log", bytes(31) + b"1").verifier_key)])
-
-
-def test_a_file_that_cannot_be_written_leaves_what_was_there(tmp_path: Path) -> None:
-    write_whole(tmp_path / "a" / "file", b"before")
-    (tmp_path / "a" / "folder").mkdir()
-    with pytest.raises(OSError, match="folder"):
-        write_whole(tmp_path / "a" / "folder", b"x")
-    assert (tmp_path / "a" / "file").read_bytes() == b"before"
-    assert sorted(path.name for path in (tmp_path / "a").iterdir()) == ["file", "folder"]

@@ -9,6 +9,7 @@ from arenalab.local.cli import (
     evaluation,
     explain,
     guarantee,
+    keys,
     ledger,
     ledger_entries,
     ledger_erase,
@@ -58,5 +59,6 @@ ledger.app.command("export")(ledger_logs.export)
 ledger.app.command("logs")(ledger_logs.logs)
 ledger.app.command("keys")(ledger_keys.keys)
 ledger.app.command("rotate-key")(ledger_keys.rotate_key)
+app.add_typer(keys.app, name="keys", help="API keys of the gateway: make, list and end them.")
 app.add_typer(ledger.app, name="ledger", help="What was said, and its proof.")
 app.add_typer(spans.app, name="spans", help="The spans that are served: show and change them.")

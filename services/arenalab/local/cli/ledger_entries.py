@@ -9,6 +9,7 @@ import typer
 from google.protobuf.timestamp_pb2 import Timestamp
 
 from arenalab.api.ledger.v1 import ledger_service_pb2 as pb
+from arenalab.durable import replace
 from arenalab.local.cli.console import HomeOption, JsonOption, command, home_from, out
 from arenalab.local.cli.ledger_client import (
     DEFAULT_SCOPE,
@@ -25,7 +26,6 @@ from arenalab.local.cli.ledger_client import (
     summary,
 )
 from arenalab.local.keys import log_public_keys
-from arenalab.local.written import write_whole
 from arenalab.mesh import InvalidInputError
 from arenalab.proof import receipt_to_json, verify_receipt
 from arenalab.proof.proto_form import receipt_from_proto
@@ -89,7 +89,7 @@ async def receipt(
     verify_receipt(proof, log_public_keys(found))
     form = receipt_to_json(proof)
     if to is not None:
-        write_whole(to, f"{json.dumps(form, indent=2)}\n".encode())
+        replace(to, f"{json.dumps(form, indent=2)}\n".encode())
     said = [_supersession(each) for each in reply.supersessions]
     if as_json:
         out.print_json(data={"receipt": form, "supersessions": said})

@@ -15,11 +15,11 @@ were served lies beside it, in `<version>.served`: it is written now and then, a
 import contextlib
 import json
 import logging
-import os
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from pathlib import Path
 from typing import Any, Final
 
+from arenalab.durable import append, remove_left_over, replace
 from arenalab.mesh import BudgetSpentError
 from arenalab.mesh import Reason as ErrorReason
 from arenalab.predictor.monitoring.labels import Label, label_form, label_from, without_words
@@ -89,7 +89,7 @@ class LabelLog:
         lines += [{"kept": label_form(label)} for label in kept]
         lines.append({"rolled": state})
         with _storage(self._path):
-            _replace(self._path, b"".join(map(_line, lines)))
+            replace(self._path, b"".join(map(_line, lines)))
         self.labels, self.fresh, self.rolled = kept, [], state
         self._known = {label.key for label in kept}
 
@@ -106,7 +106,7 @@ class LabelLog:
             return 0
         with _storage(self._path):
             lines = self._path.read_bytes().split(b"\n")[:-1]
-            _replace(self._path, b"".join(_erased(line, subject) for line in lines))
+            replace(self._path, b"".join(_erased(line, subject) for line in lines))
         self.labels = [_bare(label, subject) for label in self.labels]
         self.fresh = [_bare(label, subject) for label in self.fresh]
         return count
@@ -129,8 +129,7 @@ class LabelLog:
             BudgetSpentError: STORAGE_FULL; what was written before stays.
         """
         with _storage(self._served_path):
-            self._served_path.parent.mkdir(parents=True, exist_ok=True)
-            _replace(self._served_path, _line({"calibration": calibration, "served": served}))
+            replace(self._served_path, _line({"calibration": calibration, "served": served}))
 
     @property
     def _served_path(self) -> Path:
@@ -144,23 +143,11 @@ class LabelLog:
         data = b"".join(map(_line, lines))
         with _storage(self._path):
             self._path.parent.mkdir(parents=True, exist_ok=True)
-            is_new = not self._path.exists()
-            with self._path.open("ab") as file:
-                start = file.tell()
-                try:
-                    file.write(data)
-                    file.flush()
-                    os.fsync(file.fileno())
-                except OSError:
-                    with contextlib.suppress(OSError):
-                        file.truncate(start)
-                    raise
-            if is_new:
-                _sync_folder(self._path)
+            append(self._path, data)
 
     def _read(self) -> None:
         try:
-            _aside(self._path).unlink(missing_ok=True)  # of a process that died in the writing
+            remove_left_over(self._path)
             whole = self._path.read_bytes()
         except (FileNotFoundError, NotADirectoryError):
             return
@@ -243,25 +230,3 @@ def _storage(path: Path) -> Iterator[None]:
             ErrorReason.STORAGE_FULL,
             path=str(path),
         ) from error
-
-
-def _replace(path: Path, data: bytes) -> None:
-    aside = _aside(path)
-    with aside.open("wb") as file:
-        file.write(data)
-        file.flush()
-        os.fsync(file.fileno())
-    aside.replace(path)
-    _sync_folder(path)
-
-
-def _aside(path: Path) -> Path:
-    return path.with_name(path.name + ".new")
-
-
-def _sync_folder(path: Path) -> None:
-    folder = os.open(path.parent, os.O_RDONLY)
-    try:
-        os.fsync(folder)  # the name itself
-    finally:
-        os.close(folder)

@@ -164,7 +164,8 @@ class AppendRequest(_message.Message):
     """config_digest of the settings that decided: at most 128 characters."""
     trace_id: _builtins.str
     """trace_id as W3C has it, 32 lower-case hexadecimal digits. Empty: that of the
-    call, or none where calls are not traced (no OTLP endpoint is set).
+    call, or none where its caller sent none: the gateway gives every request one,
+    also where no OTLP endpoint is set.
     """
     parent_id: _builtins.str
     """parent_id is the entry id that this entry follows up, at most 128 characters:

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from typing import Any, Final
 
 # Merging takes quadratic time within one unbroken run, so that a long one would
-# stop the gateway for seconds. Runs longer than this are counted in pieces: exact
+# stop a service for seconds. Runs longer than this are counted in pieces: exact
 # for prose, a fraction of a token too many per piece for the rest.
 _MAX_RUN: Final = 64
 _LONG_RUN: Final = re.compile(r"\S{%d,}|\s{%d,}" % (_MAX_RUN + 1, _MAX_RUN + 1))  # noqa: UP031

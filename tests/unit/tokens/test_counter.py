@@ -2,7 +2,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from arenalab.gateway.tokens import Tokens, _pieces
+from arenalab.tokens.counter import Tokens, _pieces
 
 
 @pytest.fixture(scope="module")
