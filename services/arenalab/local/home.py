@@ -45,6 +45,11 @@ _SETTINGS_TEXT: Final = """\
 # audit_rate = 0.01      # share of memory's outputs drawn for labelling: `arenalab audits`
 # recalibrate_every_h = 24.0   # from 50 labelled audits on; 0: only `arenalab recalibrate`
 
+[cache]
+# memory_mb = 32         # outputs kept for repeated questions; 0: none are
+# disk_mb = 0            # ... and as many on disk, which outlives a restart
+# redis_url = ""         # ... and in Redis, where the extra is installed
+
 [telemetry]
 # otlp_endpoint = "http://127.0.0.1:4317"   # Jaeger, or a collector
 
