@@ -313,6 +313,32 @@ async def test_memory_answers_where_it_may(world: World) -> None:
     assert not world.fallback.requests
 
 
+async def test_a_kept_output_is_an_answer_of_its_own_and_says_where_it_was(world: World) -> None:
+    kept = _answers("Like this.", 0.93)
+    kept.cache_layer = answer_pb2.CACHE_LAYER_REDIS
+    world.predictor.says["faq"] = kept
+    told = [(await world.ask())[1] for _ in range(2)]
+    assert {one.cache_layer for one in told} == {answer_pb2.CACHE_LAYER_REDIS}
+    assert len({one.prediction_id for one in told}) == 2
+    assert len({one.content_salt for one in told}) == 2
+    assert [entry.entry_id for entry in world.ledger.entries] == [one.prediction_id for one in told]
+
+
+@pytest.mark.parametrize(
+    ("cache", "bypasses"),
+    [
+        (pb.CACHE_POLICY_UNSPECIFIED, False),
+        (pb.CACHE_POLICY_USE, False),
+        (pb.CACHE_POLICY_BYPASS, True),
+    ],
+)
+async def test_memory_is_asked_past_its_cache_where_the_caller_says_so(
+    world: World, cache: pb.CachePolicy.ValueType, *, bypasses: bool
+) -> None:
+    await world.ask(policy=pb.AnswerPolicy(cache=cache))
+    assert [one.bypass_cache for one in world.predictor.requests] == [bypasses]
+
+
 async def test_the_leaf_carries_facts_and_the_content_lies_beside_it(world: World) -> None:
     _, finished, _ = await world.ask(user="u1", request_id="r1")
     [entry] = world.ledger.entries

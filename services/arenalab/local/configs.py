@@ -44,6 +44,7 @@ _NAMES: Final[Mapping[str, frozenset[str]]] = {
     "guarantee": frozenset({"alpha", "delta", "audit_rate", "recalibrate_every_h"}),
     "fallback": frozenset({"routing", "hedge_after_s", "daily_cap_usd"}),
     "telemetry": frozenset({"otlp_endpoint"}),
+    "cache": frozenset({"memory_mb", "disk_mb", "redis_url"}),
 }
 _PROVIDER_NAMES: Final = provider_config.NAMES | terms.NAMES | {"key_env"}
 # Of what type a setting of a provider is, where it is not a str.
@@ -75,6 +76,9 @@ class Settings:
     daily_cap_usd: float
     otlp_endpoint: str | None
     providers: tuple[ProviderConfig, ...]
+    cache_memory_mb: int
+    cache_disk_mb: int  # 0: none
+    cache_redis_url: str  # empty: none
 
     @classmethod
     def of(cls, home: Home, env: Mapping[str, str] = os.environ) -> "Settings":
@@ -103,6 +107,9 @@ class Settings:
             or None,
             # The environment counts when the file names no provider.
             providers=read.providers(env) or fallback_config(env).providers,
+            cache_memory_mb=read.get("cache", "memory_mb", 32),
+            cache_disk_mb=read.get("cache", "disk_mb", 0),
+            cache_redis_url=read.get("cache", "redis_url", ""),
         )
         for name in ("alpha", "delta"):
             if not 0 < getattr(settings, name) <= MAX_RISK:
@@ -190,6 +197,15 @@ class Configs:
     home: Home
     settings: Settings
 
+    @property
+    def _shared_cache(self) -> dict[str, Any]:
+        """What search and predictor have in common; their caches have names of their own."""
+        shared: dict[str, Any] = {"cache_redis_url": self.settings.cache_redis_url}
+        if self.settings.cache_disk_mb:
+            shared["cache_disk_path"] = self.home.path / "cache"
+            shared["cache_disk_mb"] = self.settings.cache_disk_mb
+        return shared
+
     def ledger(self, at: Mapping[str, str]) -> LedgerConfig:
         return LedgerConfig(
             address=at["ledger"],
@@ -205,6 +221,7 @@ class Configs:
             dataset_public_key=self.home.dataset_public_key,
             embedder=self.settings.embedder,
             graph=self.settings.graph,
+            **self._shared_cache,
         )
 
     def planner(self, at: Mapping[str, str]) -> PlannerConfig:
@@ -220,6 +237,8 @@ class Configs:
             planner_address=at["planner"],
             creatures_path=creatures if creatures.exists() else None,
             recalibrate_every_s=self.settings.recalibrate_every_h * 3600.0,
+            cache_memory_mb=self.settings.cache_memory_mb,
+            **self._shared_cache,
         )
 
     def fallback(self, at: Mapping[str, str]) -> FallbackConfig:

@@ -52,6 +52,11 @@ _SETTINGS_TEXT: Final = """\
 # hedge_after_s = 0.0    # ask a second provider when no token came for so long; 0: never
 # daily_cap_usd = 0.0    # that all providers may cost a day of UTC; 0: no cap
 
+[cache]
+# memory_mb = 32         # outputs kept for repeated questions; 0: none are
+# disk_mb = 0            # ... and as many on disk, which outlives a restart
+# redis_url = ""         # ... and in Redis, where the extra is installed
+
 [telemetry]
 # otlp_endpoint = "http://127.0.0.1:4317"   # Jaeger, or a collector
 
