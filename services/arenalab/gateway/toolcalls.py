@@ -1,7 +1,7 @@
 """Tool calls as they stream: each call's id, type and name once, its arguments in pieces."""
 
 import json
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 from arenalab.mesh import NotReadyError, Reason
@@ -15,6 +15,8 @@ class _Call:
     type: str = ""
     name: str = ""
     arguments: str = ""
+    # What a provider wants back with the call, such as Gemini's signature of its thoughts.
+    extra: dict[str, Any] = field(default_factory=dict)
 
 
 class ToolCalls:
@@ -52,6 +54,9 @@ class ToolCalls:
             fresh["id"] = call.id = str(value)
         if (value := delta.get("type")) and not call.type:
             fresh["type"] = call.type = str(value)
+        if isinstance(value := delta.get("extra_content"), dict) and not call.extra:
+            call.extra = {"extra_content": value}
+            fresh |= call.extra
         if (value := function.get("name")) and not call.name:
             fresh_function["name"] = call.name = str(value)
         if (value := function.get("arguments")) is not None:
@@ -71,6 +76,7 @@ class ToolCalls:
             "id": call.id,
             "type": call.type or "function",
             "function": {"name": call.name, "arguments": call.arguments},
+            **call.extra,
         }
 
     def whole(self) -> list[dict[str, Any]]:

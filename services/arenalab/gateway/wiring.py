@@ -63,7 +63,7 @@ async def running_gateway(
     Args:
         config: Its settings.
         telemetry: Where it reports to.
-        now: Unix time in seconds: what the windows of limits in process go by.
+        now: Unix time in seconds: what keys end by, and windows of limits in process.
 
     Yields:
         The port it listens on.
@@ -83,7 +83,7 @@ async def running_gateway(
     )
     async with (
         # The first to open is the last to close: it writes what the last answers used.
-        opened_keys(config, usage) as keys,
+        opened_keys(config, usage, now) as keys,
         opened_meter(config, usage, now) as meter,
         connect(
             config.ensemble_address, telemetry, idempotent=[f"{_ENSEMBLE}/ListModels"]

@@ -451,7 +451,10 @@ class AnswerPolicy(_message.Message):
     the default.
     """
     max_evidence: _builtins.int
-    """max_evidence is the most evidence to return, in [0, 50]. 0 means 5."""
+    """max_evidence is the most evidence to return, in [0, 50]. 0 means 5. A fallback's
+    answer returns as much as its prompt was made of, if the settings say so: its [n]
+    is the n-th piece.
+    """
     guarantee_kind: _answer_pb2.GuaranteeKind.ValueType
     """guarantee_kind to decide by. UNSPECIFIED means HIGH_PROBABILITY."""
     guarantee_scope: _answer_pb2.GuaranteeScope.ValueType
