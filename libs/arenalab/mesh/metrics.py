@@ -118,6 +118,54 @@ class Metrics:
             ("provider", "outcome"),
             registry=self.registry,
         )
+        self.provider_tokens = Counter(
+            "arenalab_provider_tokens_total",
+            "Tokens that fallback providers counted; cached_input is a part of input.",
+            ("provider", "model", "kind"),
+            registry=self.registry,
+        )
+        self.provider_cost = Counter(
+            "arenalab_provider_cost_usd_micros_total",
+            "Cost of calls to fallback providers, in millionths of a US dollar.",
+            ("provider", "model"),
+            registry=self.registry,
+        )
+        self.provider_hedges = Counter(
+            "arenalab_provider_hedges_total",
+            "Completions for which a second provider was asked, by whether it was faster.",
+            ("outcome",),
+            registry=self.registry,
+        )
+        self.cache_requests = Counter(
+            "arenalab_cache_requests_total",
+            "Keys that a layer of a cache was asked for, by whether it had them.",
+            ("cache", "layer", "outcome"),
+            registry=self.registry,
+        )
+        self.cache_hit_ratio = Gauge(
+            "arenalab_cache_hit_ratio",
+            "Share of the keys asked for that a layer had, since the process began.",
+            ("cache", "layer"),
+            registry=self.registry,
+        )
+        self.cache_errors = Counter(
+            "arenalab_cache_errors_total",
+            "Operations that a layer could not do, and values that it must not use.",
+            ("cache", "layer"),
+            registry=self.registry,
+        )
+        self.cache_evictions = Counter(
+            "arenalab_cache_evictions_total",
+            "Values that went before their time, for want of room.",
+            ("cache", "layer"),
+            registry=self.registry,
+        )
+        self.cache_bytes = Gauge(
+            "arenalab_cache_bytes",
+            "Bytes that a layer holds, keys and overhead included; not of Redis.",
+            ("cache", "layer"),
+            registry=self.registry,
+        )
 
 
 def serve_metrics(metrics: Metrics, host: str, port: int) -> None:

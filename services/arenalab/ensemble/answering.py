@@ -162,6 +162,7 @@ class Answering:
         finished.reasoning = said.reasoning
         finished.creature = said.creature or chosen.creature
         finished.dataset_version = said.dataset_version
+        finished.cache_layer = said.cache_layer
         finished.guarantee.CopyFrom(guarantee_of_choice(chosen, asked))
         if (outcomes := outcome_set_of_choice(chosen, asked)) is not None:
             finished.outcome_set.CopyFrom(outcomes)
@@ -355,6 +356,7 @@ def _completion_for(answer: Draft) -> fallback_pb.CompleteRequest:
         evidence=answer.finished.evidence,
         stop=sampling.stop,
         passthrough=request.passthrough,
+        credentials=request.credentials,
     )
     for name in ("temperature", "top_p", "max_tokens", "seed"):
         if sampling.HasField(name):
@@ -367,6 +369,8 @@ def _close(finished: pb.AnswerFinished, event: fallback_pb.CompletionFinished) -
     if event.prompt_tokens or event.completion_tokens:
         finished.usage.prompt_tokens = event.prompt_tokens
         finished.usage.completion_tokens = event.completion_tokens
+        finished.usage.cached_prompt_tokens = event.cached_prompt_tokens
+        finished.usage.reasoning_tokens = event.reasoning_tokens
     cited = set(event.cited_span_ids)
     for item in finished.evidence:
         item.supports = item.span_id in cited

@@ -80,6 +80,7 @@ class Memory:
             action=demands.action,
             guarantee_kind=policy.guarantee_kind,
             guarantee_scope=policy.guarantee_scope,
+            bypass_cache=policy.cache == pb.CACHE_POLICY_BYPASS,
         )
         if policy.HasField("max_age"):
             oldest_s = self._now_s() - policy.max_age.seconds - policy.max_age.nanos / 1e9

@@ -26,6 +26,7 @@ MAX_CONTENT_BYTES: Final = 262_144
 MAX_REQUEST_ID: Final = 128
 MAX_USER: Final = 256
 MAX_STOPS: Final = 4
+MAX_CREDENTIALS: Final = 16
 MAX_EVIDENCE: Final = 50
 MAX_ALPHA: Final = 0.5
 
@@ -168,6 +169,7 @@ def check(request: pb.AnswerRequest) -> None:
     for name, size, limit in (
         ("policy.max_evidence", policy.max_evidence, MAX_EVIDENCE),
         ("sampling.stop", len(sampling.stop), MAX_STOPS),
+        ("credentials", len(request.credentials), MAX_CREDENTIALS),
         ("request_id", len(request.request_id), MAX_REQUEST_ID),
         ("user", len(request.user), MAX_USER),
     ):

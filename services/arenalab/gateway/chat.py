@@ -64,7 +64,9 @@ class ChatEndpoint:
         strict = exchange.headers.get("x-arenalab-strict", "").lower() in ("1", "true")
         chat = parse_chat(parse_object(body), strict=strict)
         exchange.extra += _warnings(chat.unknown)
-        request = answer_request(chat, exchange.principal.tenant, exchange.request_id)
+        request = answer_request(
+            chat, exchange.principal.tenant, exchange.request_id, exchange.credentials
+        )
         async with metered(exchange.account, chat, request, self._tokens) as watched:
             stream = self._ensemble.Answer(request, timeout=limits.answer_timeout_s)
             # The mesh's streams iterate as async generators: closing one ends the call.

@@ -110,6 +110,7 @@ class SealedAnswer:
         policy.fallback = pb.FALLBACK_POLICY_NEVER
         policy.rephrase = pb.REPHRASE_POLICY_NEVER
         policy.ledger = pb.LEDGER_POLICY_REQUIRED
+        policy.cache = pb.CACHE_POLICY_BYPASS
         names = [one.creature for one in self.versions if one.creature]
         if names:
             policy.creatures[:] = names
