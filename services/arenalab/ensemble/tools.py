@@ -60,7 +60,8 @@ class Tools:
         name = self._named_by(supporting)
         arguments = _arguments(name, output)
         same = _sorted(arguments)
-        if any(_sorted(_arguments(name, item.outcome)) != same for item in supporting):
+        outcomes = {item.outcome for item in supporting}
+        if any(_sorted(_arguments(name, outcome)) != same for outcome in outcomes):
             raise NoCallError(f"the spans that call {name!r} differ in their arguments")
         try:
             why_not = self.by_name[name].why_not(arguments)

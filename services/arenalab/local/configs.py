@@ -195,6 +195,7 @@ class Configs:
         return FallbackConfig(address=at["fallback"], providers=self.settings.providers)
 
     def ensemble(self, at: Mapping[str, str]) -> EnsembleConfig:
+        guardrails = self.home.path / "guardrails.json"
         return EnsembleConfig(
             address=at["ensemble"],
             predictor_address=at["predictor"],
@@ -203,6 +204,7 @@ class Configs:
             journal_path=self.home.path / "ensemble" / "unsealed.ndjson",
             predictions_dir=self.home.path / "ensemble" / "predictions",
             audit_rate=self.settings.audit_rate,
+            guardrails_path=guardrails if guardrails.exists() else None,
         )
 
     def curator(self, at: Mapping[str, str]) -> CuratorConfig:
