@@ -87,8 +87,9 @@ class Tools:
 def named_tool(action: str, names: Iterable[str]) -> str:
     """Returns the tool that an action names; "" for none, or where two are spelt alike."""
     found = [name for name in names if name == action]
-    if not found:
-        found = [name for name in names if _spelling(name) == _spelling(action)]
+    spelling = _spelling(action)
+    if not found and spelling:
+        found = [name for name in names if _spelling(name) == spelling]
     return found[0] if len(found) == 1 else ""
 
 

@@ -193,9 +193,17 @@ def test_a_refusal_is_read_too() -> None:
 
 
 def test_a_malformed_tool_call_is_the_providers_failure() -> None:
-    for bad in ("{", "[5]", '[{"function": {}}]'):
+    for bad in ("{", "[5]", '[{"function": {}}]', '[{"index": Infinity}]', "5"):
         with pytest.raises(NotReadyError, match="malformed"):
             Speech(()).say(pb.TextDelta(tool_calls_json=bad))
+
+
+def test_halves_of_a_character_in_two_pieces_are_one_character() -> None:
+    speech = Speech(())
+    for arguments in ('{"a":"\ud83d', '\ude00\ud83d"}'):
+        speech.say(_call("f", arguments))
+    [call] = speech.calls.whole()
+    assert call["function"]["arguments"] == '{"a":"😀\ufffd"}'
 
 
 def test_a_verdict_tells_the_gravest_action_and_all_findings_but_no_words() -> None:
@@ -275,6 +283,13 @@ def test_what_is_found_in_a_question_is_replaced_wherever_its_turns_hold_text() 
         pb.GUARDRAIL_ACTION_REDACT,
         pb.GUARDRAIL_STAGE_INPUT,
     )
+
+
+def test_half_a_character_in_a_question_is_none() -> None:
+    found, _, _ = screen(
+        _request("ab", [{"role": "user", "content": "ab \ud83d"}]), [_pattern("ab")]
+    )
+    assert json.loads(found.messages_json)[0]["content"] == "* \ufffd"
 
 
 def test_a_question_can_be_blocked() -> None:

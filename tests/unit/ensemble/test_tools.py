@@ -64,6 +64,11 @@ def test_two_tools_spelt_alike_are_told_apart_by_the_exact_name_only() -> None:
     assert named_tool("Get Time", ["getTime", "get_time"]) == ""
 
 
+def test_an_action_that_is_not_known_names_no_tool() -> None:
+    assert named_tool("", ["_", "-"]) == ""
+    assert named_tool("-", ["_"]) == ""
+
+
 def test_every_span_that_supports_the_output_must_call_the_tool() -> None:
     other = _spans(("ask_question", PARIS))
     with pytest.raises(NoCallError, match="'ask_question' names none"):

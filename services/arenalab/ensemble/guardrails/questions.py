@@ -7,6 +7,7 @@ from typing import Any, Final
 from arenalab.api.ensemble.v1 import ensemble_service_pb2 as pb
 from arenalab.ensemble.guardrails.guarded import Guarded, verdicts
 from arenalab.ensemble.guardrails.guardrail import Guardrail, Stage
+from arenalab.ensemble.tool_calls import characters
 
 _Place = tuple[dict[str, Any], str]  # an object, and its member that is a text
 
@@ -46,7 +47,7 @@ class _Texts:
     def read(self, text: str) -> str:
         if text not in self._known:
             guarded = Guarded(self._guardrails, Stage.INPUT)
-            self._known[text] = guarded.whole(text)
+            self._known[text] = guarded.whole(characters(text))
             self.read_ones.append(guarded)
         return self._known[text]
 
