@@ -88,9 +88,7 @@ async def asynchronous(asked: Asked) -> None:
 
 @checks.feature("raw headers")
 def raw(asked: Asked) -> None:
-    made = sync.chat.completions.with_raw_response.create(
-        model="arenalab", messages=asked.messages
-    )
+    made = sync.chat.completions.with_raw_response.create(model="arenalab", messages=asked.messages)
     assert made.headers["x-arenalab-route"] == asked.route
     assert made.headers["x-request-id"] == made.parse()._request_id
     assert int(made.headers["x-arenalab-ledger-index"]) >= 0
@@ -123,9 +121,7 @@ def tools(asked: Asked) -> None:
 
 @checks.feature("tools, streamed", FALLBACK)
 def streamed_tools(asked: Asked) -> None:
-    helper = sync.chat.completions.stream(
-        model="arenalab", messages=asked.messages, tools=[TOOL]
-    )
+    helper = sync.chat.completions.stream(model="arenalab", messages=asked.messages, tools=[TOOL])
     with helper as events:
         final = events.get_final_completion()
     call = final.choices[0].message.tool_calls[0]
@@ -166,6 +162,15 @@ def errors(asked: Asked) -> None:
     with openai.OpenAI(base_url=checks.url, api_key="sk-wrong", max_retries=0) as stranger:
         wrong = raised(openai.AuthenticationError, stranger.models.list)
     assert wrong.code == "invalid_api_key"
+
+
+@checks.feature("limits", ANY)
+def limits(_: Asked) -> None:
+    with openai.OpenAI(base_url=checks.url, api_key=checks.limited_key, max_retries=0) as client:
+        client.models.list()
+        limited = raised(openai.RateLimitError, client.models.list)
+    assert limited.code == "rate_limit_exceeded"
+    assert 0 < float(limited.response.headers["retry-after"]) <= 60
 
 
 if __name__ == "__main__":
