@@ -42,12 +42,15 @@ class ClosedConfigs(Configs):
 
 @asynccontextmanager
 async def whole_mesh(
-    home: Home, corpus: Corpus, providers: tuple[ProviderConfig, ...] = (), *, needs_keys: bool
+    home: Home,
+    corpus: Corpus,
+    providers: tuple[ProviderConfig, ...] = (),
+    kind: type[Configs] = Configs,
 ) -> AsyncGenerator[Running]:
     """Runs one process per service for the length of the block; the corpus is published."""
     os.environ.setdefault("ARENALAB_LOG_LEVEL", "WARNING")  # what it says is the table
     settings = replace(Settings.of(home, {}), otlp_endpoint=None, providers=providers)
-    configs = (ClosedConfigs if needs_keys else Configs)(home, settings)
+    configs = kind(home, settings)
     gateway, *others = free_ports(len(GRPC_PORTS) + 1)
     addresses = {n: f"127.0.0.1:{p}" for n, p in zip(GRPC_PORTS, others, strict=True)}
     with home.locked():

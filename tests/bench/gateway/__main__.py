@@ -78,7 +78,7 @@ async def _measure(folder: Path, program: Path, options: argparse.Namespace) -> 
         client = stack.enter_context(running_client())
         provider = ProviderConfig(name="stub", base_url=stub, default_model=MODEL)
         home, _ = Home.create(folder / "home")
-        async with whole_mesh(home, corpus, (provider,), needs_keys=False) as running:
+        async with whole_mesh(home, corpus, (provider,)) as running:
             mesh = f"{running.gateway}/v1"
             found = cases(
                 mesh=Side(url=mesh, processor_s=processor_of("-m", "arenalab.")),

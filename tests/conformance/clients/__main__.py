@@ -30,7 +30,7 @@ from tests.conformance.clients.running import (
     vocabulary,
 )
 from tests.stub_provider import MODEL, running_stub
-from tests.whole_mesh import builtin, whole_mesh
+from tests.whole_mesh import ClosedConfigs, builtin, whole_mesh
 
 
 def main() -> None:
@@ -63,7 +63,7 @@ async def _ask(
     with ExitStack() as stack:
         stub = stack.enter_context(running_stub())
         provider = ProviderConfig(name="stub", base_url=stub, default_model=MODEL)
-        async with whole_mesh(home, builtin(), (provider,), needs_keys=True) as running:
+        async with whole_mesh(home, builtin(), (provider,), ClosedConfigs) as running:
             words = told(f"{running.gateway}/v1", key, limited_key)
             lines: list[dict[str, Any]] = []
             for client in chosen:
