@@ -75,6 +75,9 @@ bench-search: SIZE ?= 10000
 bench-search: model ## Search beside its raw parts. SIZE=100000: more spans.
 	$(BIN)/python -m tests.bench.bench_search --size $(SIZE) $(ARGS)
 
+bench-cache: model ## Repeated questions beside new ones, at the predictor and through the mesh.
+	$(BIN)/python -m tests.bench.bench_cache $(ARGS)
+
 bench-%: model ## A benchmark: bench-mesh, bench-ledger, bench-sealing.
 	$(BIN)/python tests/bench/bench_$*.py $(ARGS)
 

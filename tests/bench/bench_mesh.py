@@ -1,7 +1,7 @@
 """The whole mesh beside its raw parts, in one run: `make bench-mesh`.
 
 Publishes CLINC150 (15,000 spans), or the built-in dataset where that is not found; runs
-one process per service; asks questions that the dataset does not hold.
+one process per service; asks questions that the dataset does not hold. Outputs are not kept.
 """
 
 import argparse
@@ -12,8 +12,9 @@ import socket
 import statistics
 import tempfile
 import time
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from contextlib import AsyncExitStack
+from dataclasses import replace
 from importlib import resources
 from pathlib import Path
 from typing import Any, Final
@@ -33,11 +34,19 @@ from arenalab.local.configs import GRPC_PORTS, Configs, Settings
 from arenalab.local.home import Home, Running
 from arenalab.local.processes import running_processes
 from arenalab.mesh import Telemetry, connect
+from arenalab.predictor.config import PredictorConfig
 from arenalab.search.embedder.factory import open_embedder
 from arenalab.search.index.exact import ExactIndex
 
 WARM: Final = 50
 DATA: Final = Path(os.environ.get("ARENALAB_DATA", "../shared/data"))
+
+
+class _UncachedConfigs(Configs):
+    """Settings of a mesh that computes every answer: what is kept has a benchmark of its own."""
+
+    def predictor(self, at: Mapping[str, str]) -> PredictorConfig:
+        return replace(super().predictor(at), cache_memory_mb=0)
 
 
 async def main() -> None:
@@ -53,7 +62,7 @@ async def main() -> None:
 
 async def _measure(home: Home, asks: int) -> dict[str, Any]:
     questions, header, file = _dataset()
-    configs = Configs(home, Settings.of(home))
+    configs = _UncachedConfigs(home, Settings.of(home))
     ports = _free_ports(len(GRPC_PORTS) + 1)
     addresses = {n: f"127.0.0.1:{p}" for n, p in zip(GRPC_PORTS, ports[1:], strict=True)}
     figures: dict[str, Any] = {"dataset": header.dataset, "cores": os.cpu_count()}

@@ -32,8 +32,9 @@ from rich.table import Table
 
 from arenalab.api.curator.v1 import curator_service_pb2 as curator_pb
 from arenalab.atomic import uuid7
-from arenalab.ensemble.answering import Answering, _Answer
+from arenalab.ensemble.answering import Answering
 from arenalab.ensemble.auditing import Draw, read_key
+from arenalab.ensemble.draft import Draft
 from arenalab.ensemble.erasure import Erasure
 from arenalab.ensemble.feedback import Feedbacks
 from arenalab.ensemble.journal import Journal
@@ -59,7 +60,7 @@ BUILTIN: Final = Path(str(resources.files("arenalab.curator.builtin") / "arenala
 class _Unsealed(Answering):
     """Answers as the ensemble does, but for the ledger."""
 
-    async def _seal(self, answer: _Answer) -> None:
+    async def _seal(self, answer: Draft) -> None:
         answer.sealed = True
         await self._record(answer)
 

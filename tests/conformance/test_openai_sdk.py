@@ -56,7 +56,7 @@ class _Ensemble(pb_grpc.EnsembleServiceServicer):
                 prediction_id="id-1", model=request.model, route=pb.ROUTE_MEMORY
             )
         )
-        if "tools" in request.unsupported:
+        if "tools" in request.passthrough:
             for arguments in ("{}", ""):
                 calls = CALL % arguments
                 yield pb.AnswerResponse(delta=pb.TextDelta(tool_calls_json=calls))
@@ -72,7 +72,7 @@ class _Ensemble(pb_grpc.EnsembleServiceServicer):
                 route=pb.ROUTE_MEMORY,
                 confidence=0.9,
                 method=answer_pb2.ANSWER_METHOD_MAJORITY,
-                finish_reason="tool_calls" if "tools" in request.unsupported else "stop",
+                finish_reason="tool_calls" if "tools" in request.passthrough else "stop",
                 receipt=receipt_pb2.Receipt(leaf_index=3, leaf=b"{}", leaf_hash=b"\0" * 32),
             )
         )

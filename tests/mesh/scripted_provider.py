@@ -2,7 +2,7 @@
 
 import asyncio
 import json
-from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass, field
 from typing import Any
@@ -15,6 +15,7 @@ from arenalab.api.common.v1 import message_pb2
 from arenalab.api.fallback.v1 import fallback_service_pb2 as pb
 from arenalab.api.fallback.v1 import fallback_service_pb2_grpc as pb_grpc
 from arenalab.fallback.config import FallbackConfig, ProviderConfig
+from arenalab.fallback.terms import ProviderTerms
 from arenalab.fallback.wiring import running_fallback
 from arenalab.mesh import Telemetry, connect
 
@@ -50,6 +51,12 @@ class Exchange:
             *pieces,
         )
 
+    async def stream_and_keep(self, data: bytes, *headers: str) -> None:
+        """Sends a whole event stream, after which the connection serves on."""
+        lines = ["HTTP/1.1 200 OK", "content-type: text/event-stream", *headers]
+        lines += [f"content-length: {len(data)}", "", ""]
+        await self.send("\r\n".join(lines), data)
+
 
 Play = Callable[[Exchange], Awaitable[None]]
 
@@ -60,7 +67,9 @@ class Provider:
 
     plays: Sequence[Play]
     settings: dict[str, Any] = field(default_factory=dict)  # of its ProviderConfig
+    keeps_alive: bool = False  # a play says how long its answer is, and the next one follows
     base_url: str = ""
+    connections: int = 0
     got: list[Exchange] = field(default_factory=list)
     asked: asyncio.Event = field(default_factory=asyncio.Event)
     left: asyncio.Event = field(default_factory=asyncio.Event)
@@ -73,6 +82,17 @@ class Provider:
             yield self
 
     async def _serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        self.connections += 1
+        try:
+            await self._answer(reader, writer)
+            while self.keeps_alive:
+                await self._answer(reader, writer)
+        except asyncio.IncompleteReadError:
+            pass  # the client has closed the connection
+        finally:
+            writer.close()
+
+    async def _answer(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         head = (await reader.readuntil(b"\r\n\r\n")).decode().split("\r\n")
         method, path, _ = head[0].split(" ")
         assert method == "POST"
@@ -81,10 +101,7 @@ class Provider:
         exchange = Exchange(path, headers, body, reader, writer, self.left)
         self.got.append(exchange)
         self.asked.set()
-        try:
-            await self.plays[min(len(self.got), len(self.plays)) - 1](exchange)
-        finally:
-            writer.close()
+        await self.plays[min(len(self.got), len(self.plays)) - 1](exchange)
 
 
 def frame(**chunk: Any) -> str:
@@ -158,6 +175,14 @@ class Case:
         registry = self.telemetry.metrics.registry
         return registry.get_sample_value("arenalab_provider_calls_total", labels) or 0.0
 
+    def sample(self, name: str, **labels: str) -> float:
+        registry = self.telemetry.metrics.registry
+        return registry.get_sample_value(name, labels) or 0.0
+
+    async def listed(self) -> dict[str, pb.Provider]:
+        response = await self.stub.ListProviders(pb.ListProvidersRequest())
+        return {provider.name: provider for provider in response.providers}
+
     def chats(self) -> list[ReadableSpan]:
         return [s for s in self.spans.get_finished_spans() if s.name.startswith("chat ")]
 
@@ -171,8 +196,13 @@ def text_of(events: Sequence[pb.CompleteResponse]) -> str:
 
 
 @asynccontextmanager
-async def fallback(*providers: Provider, **settings: Any) -> AsyncIterator[Case]:
-    """Runs the providers "a", "b" … and a Fallback that asks them in this order."""
+async def fallback(
+    *providers: Provider, terms: Mapping[str, ProviderTerms] | None = None, **settings: Any
+) -> AsyncIterator[Case]:
+    """Runs the providers "a", "b" … and a Fallback that asks them in this order.
+
+    `terms` are those of the providers, by name.
+    """
     async with AsyncExitStack() as stack:
         for provider in providers:
             await stack.enter_async_context(provider.running())
@@ -180,6 +210,7 @@ async def fallback(*providers: Provider, **settings: Any) -> AsyncIterator[Case]
             ProviderConfig(
                 **{"name": name, "default_model": "small", "api_key": KEY} | p.settings,
                 base_url=p.base_url,
+                terms=(terms or {}).get(name, ProviderTerms()),
             )
             for name, p in zip("abc", providers, strict=False)
         )
@@ -189,7 +220,7 @@ async def fallback(*providers: Provider, **settings: Any) -> AsyncIterator[Case]
         telemetry.tracer = tracing.get_tracer("test")
         stack.callback(tracing.shutdown)
         config = FallbackConfig(
-            address="127.0.0.1:0", providers=configs, retry_pause_s=0, **settings
+            address="127.0.0.1:0", providers=configs, **{"retry_pause_s": 0, **settings}
         )
         port = await stack.enter_async_context(running_fallback(config, telemetry))
         channel = await stack.enter_async_context(connect(f"127.0.0.1:{port}", Telemetry("test")))

@@ -44,6 +44,7 @@ class SmallSearch(pb_grpc.SearchServiceServicer):
         self.weights: dict[str, float] = {}
         self.hidden: set[str] = set()
         self.version = VERSION
+        self.revision = b"first"
         self.shard_map: pb.ShardMap | None = None
         self.refusal: Mapping[str, str] | None = None  # metadata for spans that it refuses
         self.hangs = False
@@ -220,6 +221,14 @@ class SmallSearch(pb_grpc.SearchServiceServicer):
     ) -> pb.SnapshotResponse:
         await self._begin("Snapshot", context)
         return pb.SnapshotResponse(segments=[pb.SegmentStats(spans=len(self.spans))])
+
+    async def GetRevision(
+        self, request: pb.GetRevisionRequest, context: grpc.ServicerContext
+    ) -> pb.GetRevisionResponse:
+        await self._begin("GetRevision", context)
+        return pb.GetRevisionResponse(
+            revision=self.revision, dataset="faq", dataset_version=self.version
+        )
 
     async def GetShardMap(
         self, request: pb.GetShardMapRequest, context: grpc.ServicerContext

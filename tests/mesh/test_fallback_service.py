@@ -152,6 +152,8 @@ async def test_providers_are_listed_without_their_keys() -> None:
             has_key=True,
             breaker=pb.BREAKER_STATE_CLOSED,
             api=pb.PROVIDER_API_OPENAI,
+            models=[pb.ProviderModel(name="small", breaker=pb.BREAKER_STATE_CLOSED)],
+            weight=1.0,
         )
     ]
 

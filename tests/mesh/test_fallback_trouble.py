@@ -109,7 +109,7 @@ async def test_a_provider_that_is_not_there_is_passed_over() -> None:
 
 async def test_a_provider_that_sends_nothing_in_time_is_passed_over() -> None:
     first, second = Provider([hanging()]), Provider([hello])
-    async with fallback(first, second, first_byte_timeout_s=0.05) as case:
+    async with fallback(first, second, first_token_timeout_s=0.05) as case:
         events = await case.complete()
         await first.left.wait()
     assert events[0].started.provider == "b"

@@ -5,6 +5,7 @@ import logging
 from datetime import UTC, datetime
 from typing import TextIO
 
+from google.protobuf.message import Message
 from opentelemetry import trace
 
 
@@ -21,7 +22,7 @@ class JsonFormatter(logging.Formatter):
             "level": record.levelname,
             "service": self._service,
             "logger": record.name,
-            "message": record.getMessage(),
+            "message": _message_of(record),
         }
         context = trace.get_current_span().get_span_context()
         if context.is_valid:
@@ -30,6 +31,16 @@ class JsonFormatter(logging.Formatter):
         if record.exc_info:
             line["exception"] = self.formatException(record.exc_info)
         return json.dumps(line, ensure_ascii=False)
+
+
+def _message_of(record: logging.LogRecord) -> str:
+    # In Python, protobuf prints a message whole, also what its contract marks as secret:
+    # so no message is printed.
+    if isinstance(record.args, tuple):
+        record.args = tuple(
+            arg.DESCRIPTOR.full_name if isinstance(arg, Message) else arg for arg in record.args
+        )
+    return record.getMessage()
 
 
 def configure_logs(service: str, stream: TextIO, level: str = "INFO") -> None:

@@ -45,6 +45,12 @@ class Metrics:
             ("route", "abstain_reason"),
             registry=self.registry,
         )
+        self.guardrails = Counter(
+            "arenalab_guardrails_total",
+            "Verdicts of guardrails: pass, redact or block, on an input or an output.",
+            ("guardrail", "stage", "action"),
+            registry=self.registry,
+        )
         self.confidence = Histogram(
             "arenalab_confidence",
             "Calibrated confidence of memory's output, served or not.",
@@ -111,6 +117,54 @@ class Metrics:
             "arenalab_provider_calls_total",
             "Calls to fallback providers by outcome.",
             ("provider", "outcome"),
+            registry=self.registry,
+        )
+        self.provider_tokens = Counter(
+            "arenalab_provider_tokens_total",
+            "Tokens that fallback providers counted; cached_input is a part of input.",
+            ("provider", "model", "kind"),
+            registry=self.registry,
+        )
+        self.provider_cost = Counter(
+            "arenalab_provider_cost_usd_micros_total",
+            "Cost of calls to fallback providers, in millionths of a US dollar.",
+            ("provider", "model"),
+            registry=self.registry,
+        )
+        self.provider_hedges = Counter(
+            "arenalab_provider_hedges_total",
+            "Completions for which a second provider was asked, by whether it was faster.",
+            ("outcome",),
+            registry=self.registry,
+        )
+        self.cache_requests = Counter(
+            "arenalab_cache_requests_total",
+            "Keys that a layer of a cache was asked for, by whether it had them.",
+            ("cache", "layer", "outcome"),
+            registry=self.registry,
+        )
+        self.cache_hit_ratio = Gauge(
+            "arenalab_cache_hit_ratio",
+            "Share of the keys asked for that a layer had, since the process began.",
+            ("cache", "layer"),
+            registry=self.registry,
+        )
+        self.cache_errors = Counter(
+            "arenalab_cache_errors_total",
+            "Operations that a layer could not do, and values that it must not use.",
+            ("cache", "layer"),
+            registry=self.registry,
+        )
+        self.cache_evictions = Counter(
+            "arenalab_cache_evictions_total",
+            "Values that went before their time, for want of room.",
+            ("cache", "layer"),
+            registry=self.registry,
+        )
+        self.cache_bytes = Gauge(
+            "arenalab_cache_bytes",
+            "Bytes that a layer holds, keys and overhead included; not of Redis.",
+            ("cache", "layer"),
             registry=self.registry,
         )
         self._tasks = Gauge(

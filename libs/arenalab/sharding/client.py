@@ -201,6 +201,17 @@ class ShardedSearch:
         segments = [segment for part in parts for segment in part[0].segments]
         return pb.SnapshotResponse(segments=sorted(segments, key=lambda one: -one.spans))
 
+    async def GetRevision(
+        self, request: pb.GetRevisionRequest, *, timeout: float = DEFAULT_TIMEOUT_S
+    ) -> pb.GetRevisionResponse:
+        # Of every replica: any of them may be searched next, and one that cannot be asked now
+        # may be behind the others then.
+        routes, budget = await self._routes(timeout)
+        shards = fanning.of_tenant(routes, request.scope)
+        parts = [(shard, request) for shard in shards]
+        answers = await fanning.write_all(routes, parts, "GetRevision", budget.left_s())
+        return merging.merged_revision(routes.map, shards, answers)
+
     async def GetShardMap(
         self,
         request: pb.GetShardMapRequest,  # noqa: ARG002 - it says nothing

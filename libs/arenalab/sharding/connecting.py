@@ -37,7 +37,7 @@ IDEMPOTENT: Final = tuple(
     f"{_SEARCH}/{method}"
     for method in (
         "Search", "BatchSearch", "SearchText", "GetSpans", "Embed", "Stats", "Count",
-        "ListCollections", "Publish", "GetShardMap",
+        "ListCollections", "Publish", "GetRevision", "GetShardMap",
     )
 )  # fmt: skip
 

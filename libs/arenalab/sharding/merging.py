@@ -11,11 +11,14 @@ from typing import Any, Final, Generic, TypeVar
 
 import numpy as np
 import numpy.typing as npt
+from blake3 import blake3
 
 from arenalab.api.common.v1 import plan_pb2
 from arenalab.api.search.v1 import search_service_pb2 as pb
 from arenalab.mesh import MeshError
+from arenalab.sharding.shard_map import Shard, ShardMap
 
+_REVISION_BYTES: Final = 16
 _ID_BYTES: Final = 16
 _PARTIAL: Final = "partial"
 _MAX_TAGS: Final = 1000  # as in StatsResponse
@@ -170,6 +173,27 @@ def merged_collection(parts: Sequence[pb.Collection]) -> pb.Collection:
     merged.added_spans = sum(part.added_spans for part in parts)
     merged.generation = sum(part.generation for part in parts)
     return merged
+
+
+def merged_revision(
+    shard_map: ShardMap,
+    shards: Sequence[Shard],
+    answers: Sequence[Sequence[pb.GetRevisionResponse]],
+) -> pb.GetRevisionResponse:
+    """Returns one token for the states of all replicas, in the order of `shards`.
+
+    Where a version is being published, replicas have different ones: most of them count.
+    """
+    digest = blake3(shard_map.version.to_bytes(8, "little"))
+    for shard, replicas in zip(shards, answers, strict=True):
+        for address, one in zip(shard.addresses, replicas, strict=True):
+            for part in (shard.name.encode(), address.encode(), one.revision):
+                digest.update(len(part).to_bytes(4, "little") + part)
+    everyone = [one for replicas in answers for one in replicas]
+    dataset, version = _most((one.dataset, one.dataset_version) for one in everyone)
+    return pb.GetRevisionResponse(
+        revision=digest.digest(_REVISION_BYTES), dataset=dataset, dataset_version=version
+    )
 
 
 def _of_one_version(answers: Answers[F]) -> tuple[list[F], list[str]]:

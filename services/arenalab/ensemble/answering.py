@@ -1,9 +1,10 @@
 """The answer path: memory, else the team's own LLM, then the seal."""
 
 import asyncio
+import json
 import time
 from collections.abc import AsyncIterator, Callable, Iterable, Sequence
-from dataclasses import dataclass, field
+from contextlib import aclosing
 from typing import Final
 
 from google.protobuf.duration_pb2 import Duration
@@ -11,12 +12,13 @@ from google.protobuf.duration_pb2 import Duration
 from arenalab.api.common.v1 import answer_pb2
 from arenalab.api.ensemble.v1 import ensemble_service_pb2 as pb
 from arenalab.api.fallback.v1 import fallback_service_pb2 as fallback_pb
-from arenalab.api.ledger.v1 import ledger_service_pb2 as ledger_pb
-from arenalab.api.predictor.v1 import predictor_service_pb2 as predictor_pb
-from arenalab.ensemble.entries import Said, answer_entry
+from arenalab.ensemble.demands import Demands
+from arenalab.ensemble.draft import Draft
+from arenalab.ensemble.guardrails.answers import Speech
+from arenalab.ensemble.guardrails.guardrail import Guardrail
+from arenalab.ensemble.guardrails.questions import screen
 from arenalab.ensemble.memory import Memory
 from arenalab.ensemble.opinions import (
-    Opinion,
     degrade,
     guarantee_of_choice,
     outcome_set_of_choice,
@@ -52,52 +54,6 @@ _PROVIDER_TROUBLE: Final = (
 ABORTED_SEAL_S: Final = 10.0
 
 
-@dataclass(slots=True)
-class _Answer:
-    """One answer while it is made."""
-
-    request: pb.AnswerRequest
-    selection: Selection
-    tenant: str
-    finished: pb.AnswerFinished
-    started_s: float
-    text: list[str] = field(default_factory=list)
-    sealed: bool = False
-    asked: Sequence[Opinion] = ()
-    chosen: Opinion | None = None
-    own_words: str = ""  # memory's, where a provider reworded them
-    trouble: str = ""  # why no provider answered
-
-    @property
-    def said(self) -> predictor_pb.PredictResponse:
-        return predictor_pb.PredictResponse() if self.chosen is None else self.chosen.response
-
-    def start(self, route: pb.Route.ValueType) -> pb.AnswerResponse:
-        self.finished.route = route
-        return pb.AnswerResponse(
-            started=pb.AnswerStarted(
-                prediction_id=self.finished.prediction_id, model=self.finished.model, route=route
-            )
-        )
-
-    def entry(self) -> ledger_pb.AppendRequest:
-        said = Said(
-            request=self.request,
-            finished=self.finished,
-            text="".join(self.text),
-            asked=self.asked,
-            chosen=self.chosen,
-            strategy=self.selection.strategy,
-            trouble=self.trouble,
-            own_words=self.own_words,
-        )
-        return answer_entry(self.tenant, said, telemetry.current_trace_id())
-
-    def say(self, text: str, tool_calls_json: str = "") -> pb.AnswerResponse:
-        self.text.append(text)
-        return pb.AnswerResponse(delta=pb.TextDelta(text=text, tool_calls_json=tool_calls_json))
-
-
 class Answering:
     """Makes answers; holds no state between them."""
 
@@ -110,6 +66,7 @@ class Answering:
         observed: Telemetry,
         new_id: Callable[[], str],
         random: Callable[[int], bytes],
+        guardrails: Sequence[Guardrail] = (),
     ) -> None:
         self._peers = peers
         self._memory = memory
@@ -118,6 +75,7 @@ class Answering:
         self._telemetry = observed
         self._new_id = new_id
         self._random = random
+        self._guardrails = guardrails
         self._aborted: set[asyncio.Task[None]] = set()
 
     async def answer(
@@ -128,7 +86,7 @@ class Answering:
         Raises:
             MeshError: As documented at EnsembleService.Answer.
         """
-        answer = _Answer(
+        answer = Draft(
             request=request,
             selection=selection,
             tenant=tenant,
@@ -138,6 +96,8 @@ class Answering:
                 content_salt=self._random(SALT_BYTES),
             ),
             started_s=time.perf_counter(),
+            demands=Demands.of(request),
+            speech=Speech(self._guardrails),
         )
         try:
             async for event in self._events(answer):
@@ -148,29 +108,40 @@ class Answering:
         finally:
             self._observe(answer)
 
-    async def _events(self, answer: _Answer) -> AsyncIterator[pb.AnswerResponse]:
-        if answer.selection.provider:
-            async for event in self._from_provider(answer, pb.ROUTE_PROVIDER):
-                yield event
+    async def _events(self, answer: Draft) -> AsyncIterator[pb.AnswerResponse]:
+        if self._is_blocked(answer):
+            text = "A guardrail does not let this question be answered."
+            told = self._settle(answer, pb.ROUTE_ABSTAIN, text, "content_filter")
+        elif answer.selection.provider:
+            told = self._from_provider(answer, pb.ROUTE_PROVIDER)
         else:
-            output = await self._ask_memory(answer)
-            if output is not None:
-                text = await self._word(answer, output)
-                async for event in self._settle(answer, pb.ROUTE_MEMORY, text):
-                    yield event
-            elif answer.selection.fallback == pb.FALLBACK_POLICY_NEVER:
-                async for event in self._abstain(answer):
-                    yield event
-            else:
-                async for event in self._from_provider(answer, pb.ROUTE_FALLBACK):
-                    yield event
+            told = await self._from_memory(answer)
+        async for event in told:
+            yield event
         yield pb.AnswerResponse(finished=answer.finished)
 
-    async def _ask_memory(self, answer: _Answer) -> str | None:
+    async def _from_memory(self, answer: Draft) -> AsyncIterator[pb.AnswerResponse]:
+        """Asks memory; returns its answer, or that of who answers where it abstains."""
+        output = await self._ask_memory(answer)
+        if answer.call is not None:
+            return self._settle(answer, pb.ROUTE_MEMORY, "", "tool_calls")
+        if output is not None:
+            return self._settle(answer, pb.ROUTE_MEMORY, await self._word(answer, output))
+        if answer.selection.fallback == pb.FALLBACK_POLICY_NEVER:
+            return self._abstain(answer)
+        return self._from_provider(answer, pb.ROUTE_FALLBACK)
+
+    def _is_blocked(self, answer: Draft) -> bool:
+        """Reads the question; from here on it is without what a guardrail took from it."""
+        answer.request, verdicts, is_blocked = screen(answer.request, self._guardrails)
+        answer.finished.guardrails.extend(verdicts)
+        return is_blocked
+
+    async def _ask_memory(self, answer: Draft) -> str | None:
         """Fills `finished` from memory; returns the output when it may be served."""
         finished = answer.finished
-        if answer.request.unsupported:
-            features = ", ".join(answer.request.unsupported)
+        if answer.demands.beyond:
+            features = ", ".join(answer.demands.beyond)
             finished.method = answer_pb2.ANSWER_METHOD_NONE
             finished.abstention.reason = answer_pb2.ABSTAIN_REASON_UNSUPPORTED_REQUEST
             finished.abstention.explanation = f"Memory cannot honour: {features}."
@@ -178,7 +149,9 @@ class Answering:
             return None
         before_s = time.perf_counter()
         with self._telemetry.span("invoke_workflow arenalab.memory"):
-            chosen, asked = await self._memory.ask(answer.selection, answer.request, answer.tenant)
+            chosen, asked = await self._memory.ask(
+                answer.selection, answer.request, answer.tenant, answer.demands
+            )
         _set_seconds(finished.timings.predict, time.perf_counter() - before_s)
         answer.chosen, answer.asked = chosen, asked
         said = chosen.response
@@ -189,6 +162,7 @@ class Answering:
         finished.reasoning = said.reasoning
         finished.creature = said.creature or chosen.creature
         finished.dataset_version = said.dataset_version
+        finished.cache_layer = said.cache_layer
         finished.guarantee.CopyFrom(guarantee_of_choice(chosen, asked))
         if (outcomes := outcome_set_of_choice(chosen, asked)) is not None:
             finished.outcome_set.CopyFrom(outcomes)
@@ -205,13 +179,16 @@ class Answering:
         if said.HasField("abstention"):
             finished.abstention.CopyFrom(said.abstention)
             return None
-        finished.sentences.extend(said.sentences)
+        if answer.call is None:  # the sentences of arguments are none
+            finished.sentences.extend(said.sentences)
         return said.output
 
-    async def _word(self, answer: _Answer, output: str) -> str:
+    async def _word(self, answer: Draft, output: str) -> str:
         """Returns memory's output as it is served: reworded if the policy wants it, and cut."""
         finished, request = answer.finished, answer.request
-        if request.policy.rephrase == pb.REPHRASE_POLICY_LLM and finished.sentences:
+        # Other words would not keep a form that was demanded.
+        is_free = answer.demands.format is None
+        if request.policy.rephrase == pb.REPHRASE_POLICY_LLM and finished.sentences and is_free:
             await self._sealer.check(answer.selection.ledger)
             before_s = time.perf_counter()
             worded = await rephrase(self._peers, request, output, list(finished.sentences))
@@ -231,7 +208,7 @@ class Answering:
             finished.sentences.extend(kept)
         return text
 
-    async def _abstain(self, answer: _Answer) -> AsyncIterator[pb.AnswerResponse]:
+    async def _abstain(self, answer: Draft) -> AsyncIterator[pb.AnswerResponse]:
         why = answer.finished.abstention.explanation
         sentences = ("I do not know this well enough to answer.", why, answer.trouble)
         answer.finished.guarantee.status = answer_pb2.GUARANTEE_STATUS_UNSPECIFIED
@@ -240,18 +217,17 @@ class Answering:
             yield event
 
     async def _settle(
-        self, answer: _Answer, route: pb.Route.ValueType, text: str
+        self, answer: Draft, route: pb.Route.ValueType, text: str, finish_reason: str = "stop"
     ) -> AsyncIterator[pb.AnswerResponse]:
-        """Seals a text that is known whole, then says it."""
-        started = answer.start(route)
-        delta = answer.say(text)
-        answer.finished.finish_reason = "stop"
+        """Seals what is known whole, a text or the call of a tool, then says it."""
+        answer.finished.finish_reason = finish_reason
+        events = [answer.start(route), *answer.say(_whole(answer, text)), *answer.end()]
         await self._seal(answer)
-        yield started
-        yield delta
+        for event in events:
+            yield event
 
     async def _from_provider(
-        self, answer: _Answer, route: pb.Route.ValueType
+        self, answer: Draft, route: pb.Route.ValueType
     ) -> AsyncIterator[pb.AnswerResponse]:
         """Streams a provider's answer; if none can be had, memory's abstention is the answer."""
         await self._sealer.check(answer.selection.ledger)
@@ -259,17 +235,23 @@ class Answering:
         before_s = time.perf_counter()
         begun = False
         try:
-            async for event in self._peers.complete(_completion_for(answer)):
-                if event.HasField("started"):
-                    begun = True
-                    answer.finished.provider = event.started.provider
-                    answer.finished.provider_model = event.started.model
-                    answer.finished.method = answer_pb2.ANSWER_METHOD_LLM
-                    yield answer.start(route)
-                elif event.HasField("delta"):
-                    yield answer.say(event.delta.text, event.delta.tool_calls_json)
-                else:
-                    _close(answer.finished, event.finished)
+            async with aclosing(self._peers.complete(_completion_for(answer))) as events:
+                async for event in events:
+                    if event.HasField("started"):
+                        begun = True
+                        answer.finished.provider = event.started.provider
+                        answer.finished.provider_model = event.started.model
+                        answer.finished.method = answer_pb2.ANSWER_METHOD_LLM
+                        yield answer.start(route)
+                    elif event.HasField("delta"):
+                        for told in answer.say(_delta(event.delta)):
+                            yield told
+                    else:
+                        _close(answer.finished, event.finished)
+                    if answer.speech.is_blocked:
+                        break  # which ends the call: nobody pays for what nobody is told
+            for told in answer.end():
+                yield told
         except _PROVIDER_TROUBLE as error:
             if begun or route == pb.ROUTE_PROVIDER:
                 raise
@@ -280,9 +262,10 @@ class Answering:
         _set_seconds(answer.finished.timings.fallback, time.perf_counter() - before_s)
         await self._seal(answer)
 
-    async def _seal(self, answer: _Answer) -> None:
+    async def _seal(self, answer: Draft) -> None:
         finished = answer.finished
         before_s = time.perf_counter()
+        answer.vouch()
         receipt = await self._sealer.seal(answer.entry(), answer.selection.ledger)
         answer.sealed = True
         await self._record(answer)
@@ -292,11 +275,12 @@ class Answering:
         _set_seconds(finished.timings.ledger, now_s - before_s)
         _set_seconds(finished.timings.total, now_s - answer.started_s)
 
-    def _seal_aborted(self, answer: _Answer) -> None:
+    def _seal_aborted(self, answer: Draft) -> None:
         """Seals what was delivered of an answer whose reader went away."""
-        if answer.sealed or not answer.text:
+        if answer.sealed or not answer.is_told:
             return
         answer.finished.finish_reason = "cancelled"
+        answer.vouch()
         entry = answer.entry()
 
         async def seal() -> None:
@@ -308,18 +292,24 @@ class Answering:
         self._aborted.add(task)
         task.add_done_callback(self._aborted.discard)
 
-    async def _record(self, answer: _Answer) -> None:
+    async def _record(self, answer: Draft) -> None:
         await self._recorder.record(answer.tenant, answer.request, answer.finished, answer.said)
 
     async def drain(self) -> None:
         """Waits until the answers that were cut off are sealed."""
         await asyncio.gather(*self._aborted, return_exceptions=True)
 
-    def _observe(self, answer: _Answer) -> None:
+    def _observe(self, answer: Draft) -> None:
         finished = answer.finished
         route = _name(pb.Route.Name(finished.route), "ROUTE_")
         reason = _name(answer_pb2.AbstainReason.Name(finished.abstention.reason), "ABSTAIN_REASON_")
         self._telemetry.metrics.answers.labels(route, reason).inc()
+        for verdict in finished.guardrails:
+            self._telemetry.metrics.guardrails.labels(
+                verdict.guardrail,
+                _name(pb.GuardrailStage.Name(verdict.stage), "GUARDRAIL_STAGE_"),
+                _name(pb.GuardrailAction.Name(verdict.action), "GUARDRAIL_ACTION_"),
+            ).inc()
         annotate(
             {
                 "gen_ai.operation.name": "invoke_workflow",
@@ -334,7 +324,28 @@ class Answering:
         )
 
 
-def _completion_for(answer: _Answer) -> fallback_pb.CompleteRequest:
+def _whole(answer: Draft, text: str) -> pb.TextDelta:
+    """Returns an answer that is known whole, in one piece."""
+    call = answer.call
+    if call is None:
+        return pb.TextDelta(text=text)
+    told = {
+        "index": 0,
+        # Of the prediction, so that who has the one finds the other.
+        "id": f"call_{answer.finished.prediction_id.replace('-', '')}",
+        "type": "function",
+        "function": {"name": call.name, "arguments": call.arguments},
+    }
+    return pb.TextDelta(tool_calls_json=json.dumps([told]))
+
+
+def _delta(delta: fallback_pb.CompletionDelta) -> pb.TextDelta:
+    return pb.TextDelta(
+        text=delta.text, tool_calls_json=delta.tool_calls_json, refusal=delta.refusal
+    )
+
+
+def _completion_for(answer: Draft) -> fallback_pb.CompleteRequest:
     request, sampling = answer.request, answer.request.sampling
     completion = fallback_pb.CompleteRequest(
         scope=request.scope,
@@ -345,6 +356,7 @@ def _completion_for(answer: _Answer) -> fallback_pb.CompleteRequest:
         evidence=answer.finished.evidence,
         stop=sampling.stop,
         passthrough=request.passthrough,
+        credentials=request.credentials,
     )
     for name in ("temperature", "top_p", "max_tokens", "seed"):
         if sampling.HasField(name):
@@ -357,6 +369,8 @@ def _close(finished: pb.AnswerFinished, event: fallback_pb.CompletionFinished) -
     if event.prompt_tokens or event.completion_tokens:
         finished.usage.prompt_tokens = event.prompt_tokens
         finished.usage.completion_tokens = event.completion_tokens
+        finished.usage.cached_prompt_tokens = event.cached_prompt_tokens
+        finished.usage.reasoning_tokens = event.reasoning_tokens
     cited = set(event.cited_span_ids)
     for item in finished.evidence:
         item.supports = item.span_id in cited

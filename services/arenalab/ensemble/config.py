@@ -22,6 +22,7 @@ class EnsembleConfig:
     max_predictions: int = 20_000  # of those that were not drawn; the older half goes first
     max_audits: int = 2_000  # of those that were
     audit_rate: float = 0.01  # share of memory's outputs drawn for labelling; 0: none
+    guardrails_path: Path | None = None  # JSON; none: nothing is looked at
     predict_timeout_s: float = 5.0
     fallback_timeout_s: float = 120.0
     rephrase_timeout_s: float = 15.0  # then the words of the spans are served

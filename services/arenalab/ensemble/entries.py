@@ -25,7 +25,7 @@ from arenalab.mesh import scope_for
 # The ledger takes 1 MiB of content, and three texts may be long: beyond this many bytes
 # one is committed to by its hash.
 MAX_TEXT_BYTES: Final = 320 * 1024
-# ... and a text that is rarely long.
+# ... and texts that are rarely long.
 MAX_NOTE_BYTES: Final = 16 * 1024
 MAX_DIGEST: Final = 128  # characters of a model's name in a leaf
 _PROVIDERS: Final = frozenset({pb.ROUTE_FALLBACK, pb.ROUTE_PROVIDER})
@@ -38,6 +38,8 @@ class Said:
     request: pb.AnswerRequest
     finished: pb.AnswerFinished
     text: str
+    tool_calls: str = ""  # a JSON array of whole calls
+    refusal: str = ""  # a provider's words for why it does not answer
     asked: Sequence[Opinion] = ()  # the creatures, in order
     chosen: Opinion | None = None
     strategy: pb.Strategy.ValueType = pb.STRATEGY_UNSPECIFIED
@@ -55,6 +57,12 @@ def answer_entry(tenant: str, said: Said, trace_id: str) -> ledger_pb.AppendRequ
         "answer": _bounded(said.text),
         "config": config.decode(),
     }
+    if said.tool_calls:
+        # What they say and the text together are as long as one text may be.
+        left = MAX_TEXT_BYTES - len(content["answer"].encode())
+        content["tool_calls"] = _bounded(said.tool_calls, max(MAX_NOTE_BYTES, left))
+    if said.refusal:
+        content["refusal"] = _bounded(said.refusal, MAX_NOTE_BYTES)
     if said.trouble:
         content["trouble"] = _bounded(said.trouble, MAX_NOTE_BYTES)
     if said.own_words:
@@ -140,7 +148,14 @@ def config_digest(config: bytes) -> str:
 
 
 def request_json(request: pb.AnswerRequest) -> str:
-    """Returns a request as canonical JSON; `json_format.ParseDict` reads it."""
+    """Returns a request as canonical JSON; `json_format.ParseDict` reads it.
+
+    What opens a provider's account is left out: it is nobody's to keep.
+    """
+    if request.credentials:
+        given, request = request, pb.AnswerRequest()
+        request.CopyFrom(given)
+        request.ClearField("credentials")
     try:
         form = json_format.MessageToDict(request, preserving_proto_field_name=True)
         return canonical_json(form).decode()
@@ -175,10 +190,21 @@ def _facts(said: Said) -> dict[str, object]:
             "provider": told.provider,
             "provider_model": told.provider_model,
         }
+    if finished.guardrails:
+        facts["guardrails"] = [_verdict(one) for one in finished.guardrails]
     if finished.provider:
         facts["provider"] = finished.provider
         facts["provider_model"] = finished.provider_model
     return facts
+
+
+def _verdict(told: pb.GuardrailVerdict) -> Mapping[str, object]:
+    return {
+        "guardrail": told.guardrail,
+        "stage": _name(pb.GuardrailStage.Name(told.stage)),
+        "action": _name(pb.GuardrailAction.Name(told.action)),
+        "findings": told.findings,
+    }
 
 
 @lru_cache(maxsize=256)
@@ -225,7 +251,7 @@ def _digest_of(data: bytes) -> str:
 # What protobuf puts before the names of each enum's values.
 _PREFIXES: Final = (
     "ROUTE_", "ROLE_", "VERDICT_", "STRATEGY_", "ANSWER_METHOD_", "GUARANTEE_KIND_",
-    "GUARANTEE_SCOPE_", "REPHRASING_STATUS_",
+    "GUARANTEE_SCOPE_", "REPHRASING_STATUS_", "GUARDRAIL_STAGE_", "GUARDRAIL_ACTION_",
 )  # fmt: skip
 
 

@@ -7,6 +7,7 @@ from typing import Final
 from arenalab.api.common.v1 import answer_pb2
 from arenalab.api.ensemble.v1 import ensemble_service_pb2 as pb
 from arenalab.api.predictor.v1 import predictor_service_pb2 as predictor_pb
+from arenalab.ensemble.demands import Demands
 from arenalab.ensemble.opinions import Opinion, abstaining, settles_cascade, single_best
 from arenalab.ensemble.peers import Peers
 from arenalab.ensemble.selection import Selection
@@ -26,11 +27,12 @@ class Memory:
         self._slots = at_once
 
     async def ask(
-        self, selection: Selection, request: pb.AnswerRequest, tenant: str
+        self, selection: Selection, request: pb.AnswerRequest, tenant: str, demands: Demands
     ) -> tuple[Opinion, Sequence[Opinion]]:
         """Returns the opinion that counts, and all that were asked for, in order.
 
-        A creature that cannot be reached abstains; it does not fail the answer.
+        A creature that cannot be reached abstains, and so does one whose answer does not
+        meet the demands; it does not fail the answer.
 
         Raises:
             MeshError: The request itself is wrong.
@@ -38,33 +40,35 @@ class Memory:
         if not selection.creatures:
             # Nothing is published, or nothing that is can be served: only memory knows
             # which, and damaged data must not pass for none.
-            return await self._ask_one("", request, tenant), ()
+            return await self._ask_one("", request, tenant, demands), ()
         if len(selection.creatures) == 1:
-            only = await self._ask_one(selection.creatures[0], request, tenant)
+            only = await self._ask_one(selection.creatures[0], request, tenant, demands)
             return only, (only,)
         if selection.strategy == pb.STRATEGY_CASCADE:
-            return await self._cascade(selection.creatures, request, tenant)
+            return await self._cascade(selection.creatures, request, tenant, demands)
         slots = asyncio.Semaphore(self._slots)
 
         async def bounded(creature: str) -> Opinion:
             async with slots:
-                return await self._ask_one(creature, request, tenant)
+                return await self._ask_one(creature, request, tenant, demands)
 
         opinions = await asyncio.gather(*(bounded(name) for name in selection.creatures))
         return single_best(opinions), opinions
 
     async def _cascade(
-        self, creatures: Sequence[str], request: pb.AnswerRequest, tenant: str
+        self, creatures: Sequence[str], request: pb.AnswerRequest, tenant: str, demands: Demands
     ) -> tuple[Opinion, Sequence[Opinion]]:
         asked: list[Opinion] = []
         for creature in creatures:
-            opinion = await self._ask_one(creature, request, tenant)
+            opinion = await self._ask_one(creature, request, tenant, demands)
             asked.append(opinion)
             if settles_cascade(opinion):
                 return opinion, asked
         return single_best(asked), asked
 
-    async def _ask_one(self, creature: str, request: pb.AnswerRequest, tenant: str) -> Opinion:
+    async def _ask_one(
+        self, creature: str, request: pb.AnswerRequest, tenant: str, demands: Demands
+    ) -> Opinion:
         policy = request.policy
         question = predictor_pb.PredictRequest(
             scope=scope_for(tenant),
@@ -72,9 +76,11 @@ class Memory:
             messages=request.messages,
             alpha=policy.alpha,
             delta=policy.delta,
-            max_evidence=policy.max_evidence,
+            max_evidence=demands.evidence(policy.max_evidence),
+            action=demands.action,
             guarantee_kind=policy.guarantee_kind,
             guarantee_scope=policy.guarantee_scope,
+            bypass_cache=policy.cache == pb.CACHE_POLICY_BYPASS,
         )
         if policy.HasField("max_age"):
             oldest_s = self._now_s() - policy.max_age.seconds - policy.max_age.nanos / 1e9
@@ -83,7 +89,7 @@ class Memory:
         if request.HasField("context"):
             question.context.CopyFrom(request.context)
         try:
-            return Opinion(creature, await self._peers.predict(question))
+            said = await self._peers.predict(question)
         except _UNREACHABLE as error:
             return abstaining(
                 creature,
@@ -100,3 +106,4 @@ class Memory:
                 f"{str(error).rstrip('.').capitalize()}.",
                 "Publish a dataset: `arenalab ingest` and `arenalab publish`.",
             )
+        return demands.judge(Opinion(creature, said), policy.max_evidence)

@@ -6,6 +6,7 @@ from typing import Final
 
 from arenalab.api.common.v1 import answer_pb2
 from arenalab.api.predictor.v1 import predictor_service_pb2 as predictor_pb
+from arenalab.ensemble.tools import Call
 
 # A cascade goes on to the next creature below this confidence, even when the
 # creature may answer.
@@ -18,6 +19,7 @@ class Opinion:
 
     creature: str
     response: predictor_pb.PredictResponse
+    call: Call | None = None  # of a tool: what the output is, where the caller lists tools
 
     @property
     def answered(self) -> bool:

@@ -1,7 +1,7 @@
 """The services that Ensemble calls, as the few calls it makes of them."""
 
-from collections.abc import AsyncIterable, Sequence
-from typing import Final
+from collections.abc import AsyncGenerator, AsyncIterable, Sequence
+from typing import Final, cast
 
 import grpc
 
@@ -73,8 +73,11 @@ class Peers:
 
     def complete(
         self, request: fallback_pb.CompleteRequest
-    ) -> AsyncIterable[fallback_pb.CompleteResponse]:
-        return self._fallback.Complete(request, timeout=self._config.fallback_timeout_s)
+    ) -> AsyncGenerator[fallback_pb.CompleteResponse]:
+        """Returns the events of a completion; closing them ends the call."""
+        events = self._fallback.Complete(request, timeout=self._config.fallback_timeout_s)
+        # As every stream of the mesh's channels.
+        return cast("AsyncGenerator[fallback_pb.CompleteResponse]", aiter(events))
 
     def reword(
         self, request: fallback_pb.CompleteRequest

@@ -117,6 +117,7 @@ async def _reworded(peers: Peers, request: pb.AnswerRequest, text: str, told: pb
             message_pb2.Message(role=message_pb2.ROLE_USER, content=data),
         ],
         temperature=0.0,
+        credentials=request.credentials,
     )
     pieces: list[str] = []
     reason = ""

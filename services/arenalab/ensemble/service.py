@@ -15,6 +15,7 @@ from arenalab.ensemble.erasure import Erasure
 from arenalab.ensemble.feedback import Feedbacks
 from arenalab.ensemble.registry import Remembered
 from arenalab.ensemble.selection import ENSEMBLE, MEMORY_ONLY, OURS, Selection, select
+from arenalab.ensemble.tool_turns import has_late_results
 from arenalab.mesh import InvalidInputError, MeshError, NotFoundError, Reason, tenant_of
 
 _T = TypeVar("_T")
@@ -25,6 +26,7 @@ MAX_CONTENT_BYTES: Final = 262_144
 MAX_REQUEST_ID: Final = 128
 MAX_USER: Final = 256
 MAX_STOPS: Final = 4
+MAX_CREDENTIALS: Final = 16
 MAX_EVIDENCE: Final = 50
 MAX_ALPHA: Final = 0.5
 
@@ -167,6 +169,7 @@ def check(request: pb.AnswerRequest) -> None:
     for name, size, limit in (
         ("policy.max_evidence", policy.max_evidence, MAX_EVIDENCE),
         ("sampling.stop", len(sampling.stop), MAX_STOPS),
+        ("credentials", len(request.credentials), MAX_CREDENTIALS),
         ("request_id", len(request.request_id), MAX_REQUEST_ID),
         ("user", len(request.user), MAX_USER),
     ):
@@ -189,7 +192,8 @@ def _check_messages(request: pb.AnswerRequest) -> None:
                 limit=str(MAX_CONTENT_BYTES),
             )
     asked = [m.content for m in messages if m.role == message_pb2.ROLE_USER]
-    if not request.unsupported and (not asked or not asked[-1].strip()):
+    has_more = request.unsupported or has_late_results(messages)
+    if not has_more and (not asked or not asked[-1].strip()):
         raise InvalidInputError(
             "the last user message must not be blank", Reason.EMPTY_TEXT, field="messages"
         )

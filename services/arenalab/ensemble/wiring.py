@@ -12,6 +12,7 @@ from arenalab.ensemble.auditing import Draw, read_key
 from arenalab.ensemble.config import EnsembleConfig
 from arenalab.ensemble.erasure import Erasure
 from arenalab.ensemble.feedback import Feedbacks
+from arenalab.ensemble.guardrails.loading import load_guardrails
 from arenalab.ensemble.journal import Journal
 from arenalab.ensemble.memory import Memory
 from arenalab.ensemble.peers import IDEMPOTENT_LEDGER, IDEMPOTENT_PREDICTOR, Peers
@@ -26,6 +27,7 @@ from arenalab.mesh import Telemetry, connect, running_server
 @asynccontextmanager
 async def running_ensemble(config: EnsembleConfig, telemetry: Telemetry) -> AsyncGenerator[int]:
     """Serves Ensemble for the length of the block; yields its port."""
+    guardrails = load_guardrails(config.guardrails_path)
     async with (
         connect(config.predictor_address, telemetry, idempotent=IDEMPOTENT_PREDICTOR) as predictor,
         connect(config.fallback_address, telemetry) as fallback,
@@ -39,7 +41,9 @@ async def running_ensemble(config: EnsembleConfig, telemetry: Telemetry) -> Asyn
         draw = Draw(read_key(folder / "audit.key"), config.audit_rate)
         recorder = Recorder(draw, recent, audits)
         memory = Memory(peers, config.max_creatures_at_once, time.time)
-        answering = Answering(peers, memory, sealer, recorder, telemetry, _new_id, os.urandom)
+        answering = Answering(
+            peers, memory, sealer, recorder, telemetry, _new_id, os.urandom, guardrails
+        )
         feedbacks = Feedbacks(peers, sealer, recent, audits)
         service = EnsembleService(
             answering,

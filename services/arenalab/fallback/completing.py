@@ -1,51 +1,34 @@
-"""How a completion is got: providers in order, one retry each, breakers, a bound on all.
+"""How a completion is got: whom to ask, the answer that begins, and the events of it.
 
-Before the first piece of an answer, trouble is this module's: it asks again, or asks
-the next provider. After it, text has been delivered, and trouble ends the call.
+After the first token, text has been delivered, and trouble ends the call.
 """
 
 import asyncio
-from collections.abc import AsyncGenerator, Callable, Iterator, Sequence
+import random
+from collections.abc import AsyncGenerator, Callable, Iterator, Mapping, Sequence
 from contextlib import aclosing, contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Final
 
-from arenalab.fallback.attempt import Attempt
-from arenalab.fallback.breaker import Breaker
+from arenalab.fallback.attempt import Watch
+from arenalab.fallback.bill import Estimate, prompt_tokens, sum_of
 from arenalab.fallback.chunks import Chunk, TextJoiner, Usage
-from arenalab.fallback.citations import cited_span_ids
+from arenalab.fallback.citations import citations_of
+from arenalab.fallback.endpoint import Endpoint
 from arenalab.fallback.events import Delta, Event, Finished, Started
-from arenalab.fallback.order import Order, body_of
-from arenalab.fallback.prompt import Message, with_evidence
-from arenalab.fallback.provider import Provider
+from arenalab.fallback.evidence import Source
+from arenalab.fallback.opening import Asked, Opened, Opening, Retrying
+from arenalab.fallback.options import Option, asked_for, options_of, sorted_options
+from arenalab.fallback.order import Order
+from arenalab.fallback.price_file import PriceFile
+from arenalab.fallback.prompt import Message, is_formed, with_evidence
+from arenalab.fallback.purse import Purse
 from arenalab.fallback.refusals import ProviderError
-from arenalab.fallback.retries import RetryBudget
-from arenalab.mesh import (
-    BudgetSpentError,
-    MeshError,
-    NotFoundError,
-    NotReadyError,
-    PreconditionError,
-    Reason,
-    Telemetry,
-    deadline,
-)
+from arenalab.fallback.routing import Strategy
+from arenalab.mesh import BudgetSpentError, NotReadyError, Reason
 
 # Of one completion. No model writes so much; an endless stream must end somewhere.
-MAX_COMPLETION_CHARS: Final = 4 * 1024 * 1024
-
-
-@dataclass(frozen=True, slots=True)
-class Endpoint:
-    """A provider with what is remembered of it between calls."""
-
-    provider: Provider
-    breaker: Breaker
-    retries: RetryBudget
-
-    @property
-    def name(self) -> str:
-        return self.provider.config.name
+MAX_COMPLETION_BYTES: Final = 4 * 1024 * 1024
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,18 +36,21 @@ class Bounds:
     """What one completion and all of them together may take."""
 
     max_concurrent: int
-    retry_pause_s: float
-    max_evidence_chars: int
+    total_s: float
+    max_evidence_tokens: int
+    expected_output_tokens: int  # of a call that does not say how many
 
 
 @dataclass(frozen=True, slots=True)
-class _Opened:
-    """A provider that has begun to answer."""
+class Means:
+    """What a completion is got with."""
 
-    attempt: Attempt
-    first: Chunk
-    rest: AsyncGenerator[Chunk]
-    attempts: int
+    prices: PriceFile
+    purse: Purse
+    watch: Watch
+    rng: random.Random
+    nonce: Callable[[], str]  # drawn anew for each prompt with evidence
+    tokens_of: Callable[[str], int]  # counts the tokens of a text
 
 
 class Completing:
@@ -73,14 +59,16 @@ class Completing:
     def __init__(
         self,
         endpoints: Sequence[Endpoint],
+        routing: Strategy,
         bounds: Bounds,
-        observed: Telemetry,
-        now: Callable[[], float],
+        retrying: Retrying,
+        means: Means,
     ) -> None:
         self.endpoints = endpoints
+        self.means = means
+        self._routing = routing
         self._bounds = bounds
-        self._telemetry = observed
-        self._now = now
+        self._retrying = retrying
         self._running = 0
 
     async def complete(self, order: Order) -> AsyncGenerator[Event]:
@@ -89,26 +77,85 @@ class Completing:
         Raises:
             MeshError: As documented at FallbackService.Complete.
         """
-        chosen = self._chosen(order.provider)
-        messages, span_ids = with_evidence(
-            order.messages, order.evidence, self._bounds.max_evidence_chars
-        )
+        chosen = asked_for(order, self.endpoints)
         with self._admitted():
-            opened = await self._open(chosen, order, messages)
+            ends_at_s = asyncio.get_running_loop().time() + self._bounds.total_s
+            messages, sources = await self._prompt(order)
+            prompt_size = prompt_tokens(messages, order.passthrough)
+            opening = Opening(
+                self._options(order, chosen, prompt_size),
+                Asked(order, messages, prompt_size),
+                retrying=self._retrying,
+                purse=self.means.purse,
+                watch=self.means.watch,
+                rng=self.means.rng,
+            )
+            opened = await self._open(opening, ends_at_s)
+            answer = _Answer(order, opened, opening, sources)
             async with (
                 aclosing(opened.rest),
-                aclosing(_chain(opened.first, opened.rest)) as chunks,
-                aclosing(_events(opened, chunks, span_ids)) as events,
+                aclosing(self._chunks(opened, ends_at_s)) as chunks,
+                aclosing(_events(answer, chunks)) as events,
             ):
                 async for event in events:
                     yield event
 
-    def _chosen(self, name: str) -> Sequence[Endpoint]:
-        chosen = [e for e in self.endpoints if name in ("", e.name)]
-        if not chosen:
-            message = f"no provider {name!r} is configured" if name else "no provider is configured"
-            raise PreconditionError(message, Reason.NO_PROVIDER, provider=name)
-        return chosen
+    async def _prompt(self, order: Order) -> tuple[list[Message], list[Source]]:
+        if not order.evidence:
+            return list(order.messages), []
+        # In a thread: the first count reads a vocabulary, which takes half a second.
+        return await asyncio.to_thread(
+            with_evidence,
+            order.messages,
+            order.evidence,
+            self._bounds.max_evidence_tokens,
+            self.means.tokens_of,
+            nonce=self.means.nonce(),
+            fields=order.passthrough,
+        )
+
+    def _options(
+        self, order: Order, chosen: Sequence[Endpoint], prompt_size: int
+    ) -> Sequence[Option]:
+        wanted = order.sampling.get("max_tokens", self._bounds.expected_output_tokens)
+        table = self.means.prices.table()
+        options = options_of(order, chosen, table, Estimate(prompt_size, wanted))
+        strategy = order.routing or self._routing
+        return sorted_options(options, strategy, self.means.watch.latencies, self.means.rng)
+
+    async def _open(self, opening: Opening, ends_at_s: float) -> Opened:
+        try:
+            async with asyncio.timeout_at(ends_at_s) as timer:
+                return await opening.open()
+        except TimeoutError as error:
+            if not timer.expired():
+                raise
+            raise NotReadyError(
+                f"no provider has begun to answer within {self._bounds.total_s:g} s",
+                Reason.PROVIDER_FAILED,
+                status="timeout",
+            ) from error
+
+    async def _chunks(self, opened: Opened, ends_at_s: float) -> AsyncGenerator[Chunk]:
+        """Yields the chunks of an answer, until its time is over."""
+        for chunk in opened.head:
+            yield chunk
+        while True:
+            try:
+                async with asyncio.timeout_at(ends_at_s) as timer:
+                    chunk = await anext(opened.rest)
+            except StopAsyncIteration:
+                return
+            except TimeoutError as error:
+                if not timer.expired():
+                    raise
+                raise ProviderError(
+                    f"its answer takes longer than {self._bounds.total_s:g} s",
+                    name=opened.attempt.name,
+                    status="timeout",
+                    is_at_fault=False,  # it has much to say
+                ) from error
+            yield chunk
 
     @contextmanager
     def _admitted(self) -> Iterator[None]:
@@ -117,141 +164,71 @@ class Completing:
                 f"{self._running} completions are running, which is the limit", queue="completions"
             )
         self._running += 1
-        started_s = self._now()
+        watch = self.means.watch
+        started_s = watch.now()
         try:
             yield
         finally:
             self._running -= 1
-            self._telemetry.metrics.part_duration.labels("fallback").observe(
-                self._now() - started_s
+            watch.telemetry.metrics.part_duration.labels("fallback").observe(
+                watch.now() - started_s
             )
 
-    async def _open(
-        self, endpoints: Sequence[Endpoint], order: Order, messages: Sequence[Message]
-    ) -> _Opened:
-        """Returns the first answer that begins, asking each endpoint at most twice."""
-        errors: list[MeshError] = []
-        attempts = 0
-        for endpoint in endpoints:
-            for is_retry in (False, True):
-                attempt = self._attempt(endpoint, order)
-                if attempt is None:
-                    if not is_retry:
-                        errors.append(self._skipped(endpoint))
-                    break
-                attempts += 1
-                if not is_retry:
-                    endpoint.retries.called()
-                found = await self._begin(attempt, endpoint.provider, order, messages)
-                if isinstance(found, tuple):
-                    return _Opened(attempt, *found, attempts)
-                errors.append(found.as_mesh_error() if isinstance(found, ProviderError) else found)
-                if is_retry or not await self._may_retry(found, endpoint.retries):
-                    break
-        # That a model is unknown to one provider matters less than that another failed.
-        raise next((e for e in reversed(errors) if isinstance(e, NotReadyError)), errors[-1])
 
-    async def _begin(
-        self, attempt: Attempt, provider: Provider, order: Order, messages: Sequence[Message]
-    ) -> tuple[Chunk, AsyncGenerator[Chunk]] | ProviderError | NotFoundError:
-        """Returns the first chunk and the others, or why another provider must be asked.
+@dataclass(frozen=True, slots=True)
+class _Answer:
+    """An answer that has begun."""
 
-        Raises:
-            MeshError: No provider can do better.
-        """
-        body = body_of(order, messages, attempt.model)
-        with attempt:
-            try:
-                first, rest = await provider.first_and_rest(
-                    body, order.credentials.get(provider.config.name)
-                )
-            except ProviderError as error:
-                attempt.failed(error.status, is_at_fault=error.is_at_fault)
-                return error
-            except NotFoundError as error:
-                attempt.refused("unknown_model")
-                return error
-            except MeshError:
-                attempt.refused("refused")
-                raise
-            attempt.begun()
-            return first, rest
+    order: Order
+    opened: Opened
+    opening: Opening
+    sources: Sequence[Source]
 
-    async def _may_retry(self, error: ProviderError | NotFoundError, retries: RetryBudget) -> bool:
-        """Returns whether to ask once more, when the time for it has come."""
-        if isinstance(error, NotFoundError) or error.retry_after_s is None or not retries.take():
-            return False
-        # A pause that would outlast the call is cut by the call's deadline.
-        pause_s = max(error.retry_after_s, self._bounds.retry_pause_s)
-        await asyncio.sleep(deadline.remaining_s(pause_s))
-        return True
-
-    def _attempt(self, endpoint: Endpoint, order: Order) -> Attempt | None:
-        ticket = endpoint.breaker.admit()
-        if ticket is None:
-            return None
-        return Attempt(
-            config=endpoint.provider.config,
-            order=order,
-            breaker=endpoint.breaker,
-            ticket=ticket,
-            observed=self._telemetry,
-            now=self._now,
-        )
-
-    def _skipped(self, endpoint: Endpoint) -> NotReadyError:
-        self._telemetry.metrics.provider_calls.labels(endpoint.name, "skipped").inc()
-        return NotReadyError(
-            f"{endpoint.name}: it failed repeatedly and is left alone for now",
-            Reason.PROVIDER_FAILED,
-            provider=endpoint.name,
-            status="breaker_open",
+    def finished(self, finish_reason: str, usage: Usage, text: str) -> Finished:
+        numbered: Mapping[int, Sequence[str]] = {s.number: s.span_ids for s in self.sources}
+        cited = citations_of(text, numbered, is_formed=is_formed(self.order.passthrough))
+        return Finished(
+            finish_reason or "stop",
+            usage.prompt_tokens,
+            usage.completion_tokens,
+            cited.span_ids,
+            usage.cached_prompt_tokens,
+            usage.reasoning_tokens,
+            grounding=cited.grounding,
         )
 
 
-async def _events(
-    opened: _Opened, chunks: AsyncGenerator[Chunk], span_ids: Sequence[str]
-) -> AsyncGenerator[Event]:
+async def _events(answer: _Answer, chunks: AsyncGenerator[Chunk]) -> AsyncGenerator[Event]:
+    opened = answer.opened
     attempt = opened.attempt
     said: list[str] = []
     joiner, refusing = TextJoiner(), TextJoiner()
     usage = Usage()
     finish_reason = ""
-    model = opened.first.model or attempt.model
+    model = next((chunk.model for chunk in opened.head if chunk.model), attempt.model)
+    completion_id = opened.head[0].completion_id
     with attempt:
         try:
-            yield Started(attempt.name, model, opened.attempts)
+            yield Started(attempt.name, model, opened.attempts, opened.is_hedged)
             size = 0
             async for chunk in chunks:
                 text, refusal = joiner.feed(chunk.text), refusing.feed(chunk.refusal)
-                size += len(text) + len(refusal) + len(chunk.tool_calls_json)
-                if size > MAX_COMPLETION_CHARS:
+                size += len((text + refusal + chunk.tool_calls_json).encode(errors="replace"))
+                usage = usage.with_counts_of(chunk)
+                attempt.bill.counted(usage, size)
+                if size > MAX_COMPLETION_BYTES:
                     raise attempt.error("its answer does not end", "endless")
                 if text or refusal or chunk.tool_calls_json:
                     said.append(text)
                     yield Delta(text, chunk.tool_calls_json, refusal)
                 finish_reason = chunk.finish_reason or finish_reason
-                usage = usage.with_counts_of(chunk)
             text, refusal = joiner.finish(), refusing.finish()
             if text or refusal:
                 said.append(text)
                 yield Delta(text, "", refusal)
         except ProviderError as error:
-            attempt.failed(error.status)
+            attempt.failed(error.status, is_at_fault=error.is_at_fault)
             raise error.as_mesh_error() from error
-        finished = Finished(
-            finish_reason or "stop",
-            usage.prompt_tokens,
-            usage.completion_tokens,
-            tuple(cited_span_ids("".join(said), span_ids)),
-            usage.cached_prompt_tokens,
-            usage.reasoning_tokens,
-        )
-        attempt.succeeded(opened.first.completion_id, model, finished)
-    yield finished
-
-
-async def _chain(first: Chunk, rest: AsyncGenerator[Chunk]) -> AsyncGenerator[Chunk]:
-    yield first
-    async for chunk in rest:
-        yield chunk
+        finished = answer.finished(finish_reason, usage, "".join(said))
+        attempt.succeeded(completion_id, model, finished)
+    yield replace(finished, cost_usd_micros=sum_of(answer.opening.costs()))

@@ -8,6 +8,9 @@ from pathlib import Path
 from typing import Final
 from urllib.parse import urlsplit
 
+from arenalab.fallback.routing import Strategy
+from arenalab.fallback.spending import TOTAL
+from arenalab.fallback.terms import MAX_CAP_USD_MICROS, ProviderTerms, terms_of, usd_micros
 from arenalab.mesh import ConfigError, address_of, ports, read_config
 
 
@@ -65,6 +68,8 @@ DROPPABLE: Final = frozenset(
 
 _NAME: Final = re.compile(r"[a-z0-9][a-z0-9_-]{0,63}")
 _LIST: Final = "FALLBACK_PROVIDERS"
+MAX_RETRIES: Final = 5
+MIN_EVIDENCE_TOKENS: Final = 100
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -82,6 +87,7 @@ class ProviderConfig:
     max_tokens: int = 4096
     # Request fields that are left out for this provider, which it would refuse.
     drop: frozenset[str] = frozenset()
+    terms: ProviderTerms = field(default_factory=ProviderTerms)
 
     def __post_init__(self) -> None:
         if not _NAME.fullmatch(self.name):
@@ -130,31 +136,70 @@ class FallbackConfig:
     address: str = address_of(ports.FALLBACK)
     providers: tuple[ProviderConfig, ...] = ()  # in the order in which they are asked
     connect_timeout_s: float = 5.0
-    first_byte_timeout_s: float = 30.0  # from the request to the first event of the answer
+    first_token_timeout_s: float = 30.0  # from the request to the first token of the answer
     idle_timeout_s: float = 60.0  # between two pieces of the answer
-    retry_pause_s: float = 0.2  # before the one retry; a Retry-After may make it longer
+    total_timeout_s: float = 110.0  # of a completion, with all that is asked for it
+    max_retries: int = 1  # of each provider, before its first token
+    # A retry waits a random part of this, twice as much each time; a Retry-After comes on top.
+    retry_pause_s: float = 0.2
+    # After so long without a first token the next provider is asked too; 0: never.
+    hedge_after_s: float = 0.0
     max_concurrent: int = 64  # completions at the same time; one more is refused
+    routing: str = Strategy.ORDERED.value  # ordered, weighted, cheapest or fastest
+    daily_cap_usd: str = ""  # that all providers may cost a day of UTC; empty: no cap
+    # Where the day's spending is kept. Needed where there is a cap: it must outlast a restart.
+    spending_path: Path | None = None
+    prices_path: Path | None = None  # of the price table; None: the one that is shipped
+    # What a call without max_tokens is expected to generate, to reckon its cost beforehand.
+    expected_output_tokens: int = 1024
     breaker_failures: int = 5  # in a row, before a provider is skipped
     breaker_pause_s: float = 5.0  # first pause; it doubles each time the trial call fails
     breaker_max_pause_s: float = 120.0
-    max_evidence_chars: int = 8_000  # of evidence in a prompt, about 2,000 tokens
+    max_evidence_tokens: int = 2_000  # of evidence in a prompt, by OpenAI's o200k vocabulary
 
     def __post_init__(self) -> None:
-        for name in ("connect_timeout_s", "first_byte_timeout_s", "idle_timeout_s"):
+        for name in (
+            "connect_timeout_s", "first_token_timeout_s", "idle_timeout_s", "total_timeout_s",
+            "breaker_pause_s",
+        ):  # fmt: skip
             _require(getattr(self, name) > 0, name, "> 0")
-        _require(self.retry_pause_s >= 0, "retry_pause_s", ">= 0")
-        _require(self.max_concurrent >= 1, "max_concurrent", ">= 1")
-        _require(self.breaker_failures >= 1, "breaker_failures", ">= 1")
-        _require(self.breaker_pause_s > 0, "breaker_pause_s", "> 0")
+        for name in ("retry_pause_s", "hedge_after_s"):
+            _require(getattr(self, name) >= 0, name, ">= 0")
+        for name in ("max_concurrent", "breaker_failures", "expected_output_tokens"):
+            _require(getattr(self, name) >= 1, name, ">= 1")
+        _require(0 <= self.max_retries <= MAX_RETRIES, "max_retries", f"in [0, {MAX_RETRIES}]")
+        _require(self.routing in list(Strategy), "routing", f"one of {', '.join(Strategy)}")
         _require(
             self.breaker_max_pause_s >= self.breaker_pause_s,
             "breaker_max_pause_s",
             ">= FALLBACK_BREAKER_PAUSE_S",
         )
-        _require(self.max_evidence_chars >= 200, "max_evidence_chars", ">= 200")  # noqa: PLR2004
+        _require(
+            self.max_evidence_tokens >= MIN_EVIDENCE_TOKENS,
+            "max_evidence_tokens",
+            f">= {MIN_EVIDENCE_TOKENS}",
+        )
+        _require(
+            not self.caps() or self.spending_path is not None,
+            "spending_path",
+            "set where a daily cap is",
+        )
         names = [provider.name for provider in self.providers]
         if len(set(names)) < len(names):
             raise ConfigError(f"{_LIST}: a name occurs twice in {','.join(names)}")
+
+    def caps(self) -> dict[str, int]:
+        """Returns the daily caps in millionths of a US dollar, as `Spending` has them."""
+        found = {
+            provider.name: cap
+            for provider in self.providers
+            if (cap := provider.terms.daily_cap_usd_micros) is not None
+        }
+        if self.daily_cap_usd.strip():
+            found[TOTAL] = usd_micros(
+                self.daily_cap_usd, "FALLBACK_DAILY_CAP_USD", MAX_CAP_USD_MICROS
+            )
+        return found
 
 
 def _require(holds: bool, name: str, rule: str) -> None:  # noqa: FBT001 - reads as a sentence
@@ -176,6 +221,7 @@ def fallback_config(env: Mapping[str, str]) -> FallbackConfig:
     unset, it is told by its address or its name. `FALLBACK_<NAME>_NEEDS_KEY`,
     `_API_VERSION`, `_MAX_TOKENS` and `_DROP` (names, by commas) set the rest of
     `ProviderConfig`; a key is needed, if nothing else is said, at a maker's own address.
+    The terms on which it is asked are read as `terms_of` says.
 
     Raises:
         ConfigError: A value is missing, does not parse, or is out of range.
@@ -228,6 +274,7 @@ def _provider(name: str, env: Mapping[str, str]) -> ProviderConfig:
         api_version=env.get(f"{prefix}_API_VERSION", ""),
         max_tokens=_count(f"{prefix}_MAX_TOKENS", env, ProviderConfig.max_tokens),
         drop=frozenset(n.strip() for n in env.get(f"{prefix}_DROP", "").split(",") if n.strip()),
+        terms=terms_of(prefix, env),
     )
 
 

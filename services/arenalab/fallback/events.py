@@ -2,14 +2,17 @@
 
 from dataclasses import dataclass
 
+from arenalab.fallback.citations import Grounding
+
 
 @dataclass(frozen=True, slots=True)
 class Started:
-    """The provider has sent its first byte."""
+    """The provider has sent its first token."""
 
     provider: str
     model: str
     attempts: int
+    is_hedged: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -31,6 +34,8 @@ class Finished:
     cited_span_ids: tuple[str, ...]
     cached_prompt_tokens: int = 0
     reasoning_tokens: int = 0
+    cost_usd_micros: int | None = None  # None: not known
+    grounding: Grounding = Grounding.NONE
 
 
 Event = Started | Delta | Finished

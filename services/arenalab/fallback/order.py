@@ -6,7 +6,9 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Final
 
-from arenalab.fallback.prompt import Message, Record
+from arenalab.fallback.evidence import Record
+from arenalab.fallback.prompt import Message
+from arenalab.fallback.routing import Strategy
 from arenalab.mesh import InvalidInputError, Reason
 
 MAX_MESSAGES: Final = 256
@@ -53,6 +55,8 @@ class Order:
     passthrough: Mapping[str, Any] = field(default_factory=dict)
     # Keys that the caller brings, by provider. Never in a repr, a span or a log.
     credentials: Mapping[str, str] = field(default_factory=dict, repr=False)
+    routing: Strategy | None = None  # None: the configured one
+    max_cost_usd_micros: int = 0  # that the call may be expected to cost; 0: no limit
 
 
 def body_of(order: Order, messages: Sequence[Message], model: str) -> dict[str, Any]:

@@ -7,14 +7,18 @@ from typing import Any, Final
 import grpc
 from google.protobuf import struct_pb2
 
-from arenalab.api.common.v1 import message_pb2
+from arenalab.api.common.v1 import answer_pb2, message_pb2, routing_pb2
 from arenalab.api.fallback.v1 import fallback_service_pb2 as pb
 from arenalab.api.fallback.v1 import fallback_service_pb2_grpc as pb_grpc
 from arenalab.fallback.breaker import State
-from arenalab.fallback.completing import Completing, Endpoint
+from arenalab.fallback.citations import Grounding
+from arenalab.fallback.completing import Completing
 from arenalab.fallback.config import Api
 from arenalab.fallback.credentials import credentials_of
+from arenalab.fallback.endpoint import Endpoint
 from arenalab.fallback.events import Delta, Event, Started
+from arenalab.fallback.evidence import Record
+from arenalab.fallback.options import price_of
 from arenalab.fallback.order import (
     Order,
     check_content,
@@ -23,7 +27,8 @@ from arenalab.fallback.order import (
     parse_messages,
     plain_fields,
 )
-from arenalab.fallback.prompt import Message, Record
+from arenalab.fallback.prompt import Message
+from arenalab.fallback.routing import Strategy
 from arenalab.mesh import InvalidInputError, tenant_of
 
 SERVICE_NAME = pb.DESCRIPTOR.services_by_name["FallbackService"].full_name
@@ -44,6 +49,20 @@ _APIS: Final = {
     Api.OPENAI: pb.PROVIDER_API_OPENAI,
     Api.ANTHROPIC: pb.PROVIDER_API_ANTHROPIC,
     Api.GEMINI: pb.PROVIDER_API_GEMINI,
+}
+_ROUTINGS: Final = {
+    routing_pb2.ROUTING_UNSPECIFIED: None,
+    routing_pb2.ROUTING_ORDERED: Strategy.ORDERED,
+    routing_pb2.ROUTING_WEIGHTED: Strategy.WEIGHTED,
+    routing_pb2.ROUTING_CHEAPEST: Strategy.CHEAPEST,
+    routing_pb2.ROUTING_FASTEST: Strategy.FASTEST,
+}
+_GROUNDINGS: Final = {
+    Grounding.NONE: answer_pb2.GROUNDING_UNSPECIFIED,
+    Grounding.CITED: answer_pb2.GROUNDING_CITED,
+    Grounding.NOT_IN_EVIDENCE: answer_pb2.GROUNDING_NOT_IN_EVIDENCE,
+    Grounding.UNCITED: answer_pb2.GROUNDING_UNCITED,
+    Grounding.FALSE_CITATION: answer_pb2.GROUNDING_FALSE_CITATION,
 }
 
 
@@ -67,8 +86,40 @@ class FallbackService(pb_grpc.FallbackServiceServicer):
         self, request: pb.ListProvidersRequest, context: grpc.ServicerContext
     ) -> pb.ListProvidersResponse:
         return pb.ListProvidersResponse(
-            providers=[_provider(endpoint) for endpoint in self._completing.endpoints]
+            providers=[self._provider(endpoint) for endpoint in self._completing.endpoints]
         )
+
+    def _provider(self, endpoint: Endpoint) -> pb.Provider:
+        means, config, name = self._completing.means, endpoint.config, endpoint.name
+        return pb.Provider(
+            name=name,
+            base_url=config.base_url,
+            default_model=config.default_model,
+            has_key=config.api_key is not None,
+            breaker=_STATES[endpoint.worst_state()],
+            api=_APIS[config.api],
+            models=self._models(endpoint),
+            spent_usd_micros=means.purse.spent(name),
+            cap_usd_micros=means.purse.cap_of(name),
+            running=endpoint.running,
+            max_concurrent=config.terms.max_concurrent,
+            weight=config.terms.weight,
+            time_to_first_token_ms=means.watch.latencies.last_s(name, config.default_model) * 1e3,
+            model_patterns=config.terms.models,
+        )
+
+    def _models(self, endpoint: Endpoint) -> list[pb.ProviderModel]:
+        """Returns the default model, and those that were asked for lately."""
+        states = endpoint.states()
+        table = self._completing.means.prices.table()
+        found = []
+        for model in dict.fromkeys([endpoint.config.default_model, *states]):
+            told = pb.ProviderModel(name=model, breaker=_STATES[states.get(model, State.CLOSED)])
+            if (price := price_of(endpoint, model, table)) is not None:
+                told.input_usd_micros_per_million = price.input
+                told.output_usd_micros_per_million = price.output
+            found.append(told)
+        return found
 
     def register(self, server: grpc.aio.Server) -> None:
         """Adds this servicer to `server`."""
@@ -105,7 +156,15 @@ def order_of(request: pb.CompleteRequest, providers: Collection[str] = ()) -> Or
             request.provider,
             providers,
         ),
+        routing=_routing(request.routing),
+        max_cost_usd_micros=request.max_cost_usd_micros,
     )
+
+
+def _routing(value: routing_pb2.Routing.ValueType) -> Strategy | None:
+    if value not in _ROUTINGS:
+        raise InvalidInputError(f"routing must be a known one, got {value}", field="routing")
+    return _ROUTINGS[value]
 
 
 def _messages(request: pb.CompleteRequest) -> list[Message]:
@@ -141,7 +200,10 @@ def _value(value: struct_pb2.Value) -> Any:
 def _response(event: Event) -> pb.CompleteResponse:
     if isinstance(event, Started):
         started = pb.CompletionStarted(
-            provider=event.provider, model=event.model, attempts=event.attempts
+            provider=event.provider,
+            model=event.model,
+            attempts=event.attempts,
+            hedged=event.is_hedged,
         )
         return pb.CompleteResponse(started=started)
     if isinstance(event, Delta):
@@ -156,17 +218,7 @@ def _response(event: Event) -> pb.CompleteResponse:
         cited_span_ids=event.cited_span_ids,
         cached_prompt_tokens=event.cached_prompt_tokens,
         reasoning_tokens=event.reasoning_tokens,
+        cost_usd_micros=event.cost_usd_micros,
+        grounding=_GROUNDINGS[event.grounding],
     )
     return pb.CompleteResponse(finished=finished)
-
-
-def _provider(endpoint: Endpoint) -> pb.Provider:
-    config = endpoint.provider.config
-    return pb.Provider(
-        name=config.name,
-        base_url=config.base_url,
-        default_model=config.default_model,
-        has_key=config.api_key is not None,
-        breaker=_STATES[endpoint.breaker.state],
-        api=_APIS[config.api],
-    )

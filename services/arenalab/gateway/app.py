@@ -21,6 +21,7 @@ from arenalab.gateway.exchange import ClientGoneError, Exchange, Receive, Scope,
 from arenalab.gateway.keys import ANONYMOUS, Principal, Refusal
 from arenalab.gateway.keys.watch import StaticKeys
 from arenalab.gateway.limits.admission import Admission
+from arenalab.gateway.provider_keys import ProviderKeys
 from arenalab.mesh import MeshError, Telemetry
 from arenalab.mesh.telemetry import ERROR_TYPE
 
@@ -55,6 +56,7 @@ class Access:
     keys: StaticKeys
     needs_keys: bool
     cors_origins: Collection[str] = ()
+    provider_keys: ProviderKeys = field(default_factory=ProviderKeys)
 
 
 @dataclass(slots=True)
@@ -147,6 +149,9 @@ class Gateway:
         exchange.principal = self._identify(exchange.headers)
         exchange.account = self.meter.account(exchange.principal, exchange.extra)
         await exchange.account.count_request()
+        exchange.credentials = self.access.provider_keys.of(
+            exchange.principal, exchange.provider_keys
+        )
         with self.admission.slot():
             await handler(exchange)
 

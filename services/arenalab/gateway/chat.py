@@ -64,7 +64,9 @@ class ChatEndpoint:
         strict = exchange.headers.get("x-arenalab-strict", "").lower() in ("1", "true")
         chat = parse_chat(parse_object(body), strict=strict)
         exchange.extra += _warnings(chat.unknown)
-        request = answer_request(chat, exchange.principal.tenant, exchange.request_id)
+        request = answer_request(
+            chat, exchange.principal.tenant, exchange.request_id, exchange.credentials
+        )
         async with metered(exchange.account, chat, request, self._tokens) as watched:
             stream = self._ensemble.Answer(request, timeout=limits.answer_timeout_s)
             # The mesh's streams iterate as async generators: closing one ends the call.
@@ -113,7 +115,10 @@ class ChatEndpoint:
         if first is None or not first.HasField("started"):
             raise MeshError("the ensemble's stream does not begin with AnswerStarted")
         answer = Answer(
-            created=int(self._wall_clock()), started=first.started, as_refusal=chat.policy.refusal
+            created=int(self._wall_clock()),
+            started=first.started,
+            # Who forces a format reads prose as a refusal only.
+            as_refusal=chat.policy.refusal or chat.response_format != "text",
         )
         if chat.response_format == "text" or first.started.route != pb.ROUTE_ABSTAIN:
             return answer, events

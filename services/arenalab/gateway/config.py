@@ -55,6 +55,8 @@ class GatewayConfig:
     key_pepper_path: Path | None = None
     keys_poll_s: float = 1.0  # a change of a key is seen within this
     keys_max_age_s: float = 60.0  # with a store that does not answer, no key works for longer
+    # Providers' keys of those who call, a JSON file that only its owner may read.
+    provider_keys_path: Path | None = None
     # Answers without a key, as the tenant "default". Unset: true on loopback, and
     # only there may it be true.
     dev: bool | None = None

@@ -96,6 +96,7 @@ class _Row:
 
 
 _INTERNAL: Final = _Row(500, "internal_error")
+_NO_PROVIDER_KEY: Final = _Row(400, "missing_provider_key", should_retry=False)
 _DAMAGED: Final = _Row(500, "data_loss", should_retry=False, message="stored data is damaged")
 
 _BY_REASON: Final[dict[Reason, _Row]] = {
@@ -158,6 +159,9 @@ def api_error(error: MeshError) -> ApiError:
     row = _BY_STATUS.get(error.code, _INTERNAL)
     if error.reason is not None:
         row = _BY_REASON[error.reason]
+    if error.reason is Reason.MISSING_KEY and "provider" in error.metadata:
+        # The caller may bring the key that the operator did not set.
+        row = _NO_PROVIDER_KEY
     message = row.message or str(error)
     if error.reason is Reason.NOT_READY and "service" in error.metadata:
         # The transport's own words name addresses.
@@ -178,6 +182,8 @@ def _param(error: MeshError) -> str | None:
     if error.reason is Reason.UNKNOWN_MODEL:
         return "model"
     field = error.metadata.get("field")
+    if field is not None and field.startswith("credentials"):
+        return "x-arenalab-provider-key"
     if field is not None:
         for proto, wire in _PARAM_PREFIXES:
             if field.startswith(proto):

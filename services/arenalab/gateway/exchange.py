@@ -4,12 +4,16 @@ import asyncio
 import json
 import re
 import uuid
-from collections.abc import AsyncGenerator, Awaitable, Callable, MutableMapping
+from collections.abc import AsyncGenerator, Awaitable, Callable, MutableMapping, Sequence
 from contextlib import asynccontextmanager, suppress
 from typing import TYPE_CHECKING, Any, Final
 
 from arenalab.gateway.errors import ApiError, Headers, bad_request
 from arenalab.gateway.keys import ANONYMOUS, Principal
+from arenalab.gateway.provider_keys import HEADER as PROVIDER_KEY_HEADER
+
+if TYPE_CHECKING:
+    from arenalab.api.common.v1.credential_pb2 import ProviderCredential
 
 if TYPE_CHECKING:
     from arenalab.gateway.account import KeyAccount
@@ -58,6 +62,14 @@ class Exchange:
         self.headers = {
             name.decode("latin-1"): value.decode("latin-1") for name, value in scope["headers"]
         }
+        # Apart from the others, so that whatever reads those never has a secret in hand.
+        self.headers.pop(PROVIDER_KEY_HEADER, None)
+        self.provider_keys = [
+            value.decode("latin-1")
+            for name, value in scope["headers"]
+            if name == PROVIDER_KEY_HEADER.encode()
+        ]
+        self.credentials: Sequence[ProviderCredential] = ()  # set before the handler runs
         given = self.headers.get("x-request-id", "")
         self.request_id = given if _REQUEST_ID.fullmatch(given) else f"req_{uuid.uuid4().hex}"
         self.principal: Principal = ANONYMOUS

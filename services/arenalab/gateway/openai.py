@@ -7,7 +7,7 @@ from typing import Any, Final
 
 from arenalab.gateway.body import MAX_DEPTH, depth_of
 from arenalab.gateway.errors import bad_request
-from arenalab.gateway.fields import Fields, missing, object_at
+from arenalab.gateway.fields import Fields
 from arenalab.gateway.messages import ChatMessage, parse_messages
 from arenalab.gateway.policy import Policy, parse_policy
 
@@ -23,8 +23,8 @@ MAX_TOKENS: Final = 2**32 - 1
 MAX_TOP_LOGPROBS: Final = 20
 _INT64: Final = 2**63
 
-# Handed to a provider as they came. Those that change what an answer must be are
-# also features that memory cannot honour.
+# Handed on as they came. The ensemble honours those that change what an answer must
+# be, or a provider does.
 _PASSED_ON: Final = frozenset(
     {
         "frequency_penalty", "logit_bias", "metadata", "parallel_tool_calls", "prediction",
@@ -100,8 +100,6 @@ def parse_chat(body: Mapping[str, Any], *, strict: bool = False) -> ChatRequest:
     unknown = _check_names(fields, strict=strict or policy.strict)
     _check_counts(fields)
     stream = bool(fields.boolean("stream"))
-    response_format = _read_response_format(fields)
-    features = [*conversation.features, *_forced_features(fields, response_format)]
     return ChatRequest(
         model=fields.string("model", max_chars=MAX_MODEL) or DEFAULT_MODEL,
         messages=conversation.messages,
@@ -114,8 +112,8 @@ def parse_chat(body: Mapping[str, Any], *, strict: bool = False) -> ChatRequest:
         or fields.string("safety_identifier", max_chars=MAX_USER)
         or "",
         metadata=_read_metadata(fields),
-        response_format=response_format,
-        unsupported=tuple(features),
+        response_format=_read_response_format(fields),
+        unsupported=conversation.features,
         passthrough=_read_passthrough(fields),
         unknown=unknown,
     )
@@ -206,32 +204,9 @@ def _read_metadata(fields: Fields) -> Mapping[str, str] | None:
 
 
 def _read_response_format(fields: Fields) -> str:
+    # The rest of it is the ensemble's to check, as are tools.
     value = fields.nested("response_format")
-    if value is None:
-        return "text"
-    kind = value.choice("type", _FORMATS)
-    if kind is None:
-        raise missing(value.at("type"))
-    if kind == "json_schema":
-        schema = value.nested("json_schema")
-        if schema is None:
-            raise missing(value.at("json_schema"))
-        schema.required_string("name")
-        schema.nested("schema")
-    return kind
-
-
-def _forced_features(fields: Fields, response_format: str) -> list[str]:
-    features = []
-    tools = fields.array("tools") or []
-    for n, tool in enumerate(tools):
-        object_at(f"tools[{n}]", tool).required_string("type")
-    # A client that forbids the tools it lists wants text, which memory has.
-    if tools and fields.get("tool_choice") != "none":
-        features.append("tools")
-    if response_format != "text":
-        features.append("response_format")
-    return features
+    return "text" if value is None else value.choice("type", _FORMATS) or "text"
 
 
 def _read_passthrough(fields: Fields) -> dict[str, Any]:

@@ -1,8 +1,10 @@
 """From a checked chat request to the ensemble's protobuf. Pure."""
 
+from collections.abc import Sequence
 from typing import Final
 
 from arenalab.api.common.v1 import answer_pb2, message_pb2, span_pb2
+from arenalab.api.common.v1.credential_pb2 import ProviderCredential
 from arenalab.api.ensemble.v1 import ensemble_service_pb2 as pb
 from arenalab.gateway.openai import ChatRequest, Sampling
 from arenalab.gateway.policy import Context, Policy
@@ -52,7 +54,12 @@ _STAKES: Final = {
 }
 
 
-def answer_request(chat: ChatRequest, tenant: str, request_id: str) -> pb.AnswerRequest:
+def answer_request(
+    chat: ChatRequest,
+    tenant: str,
+    request_id: str,
+    credentials: Sequence[ProviderCredential] = (),
+) -> pb.AnswerRequest:
     """Returns what the ensemble is asked."""
     request = pb.AnswerRequest(
         scope=scope_for(tenant),
@@ -67,6 +74,7 @@ def answer_request(chat: ChatRequest, tenant: str, request_id: str) -> pb.Answer
         request_id=request_id,
         user=chat.user,
         messages_json=chat.messages_json,
+        credentials=credentials,
     )
     if chat.policy.context is not None:
         request.context.CopyFrom(_context(chat.policy.context))

@@ -21,6 +21,7 @@ from arenalab.gateway.keys.watch import StaticKeys
 from arenalab.gateway.limits.admission import Admission
 from arenalab.gateway.limits.usage import UsageBook
 from arenalab.gateway.models import ModelsEndpoint
+from arenalab.gateway.provider_keys import read_provider_keys
 from arenalab.gateway.server import Bounds, Certificate, serving
 from arenalab.mesh import Telemetry, connect
 from arenalab.sharding import connect_search
@@ -125,7 +126,12 @@ def _gateway(
     return Gateway(
         routes={route.name: route for route in routes},
         by_prefix={f"{_MODELS}/": Route(name=f"{_MODELS}/{{id}}", methods={"GET": models})},
-        access=Access(keys=keys, needs_keys=config.needs_keys, cors_origins=config.cors_origins),
+        access=Access(
+            keys=keys,
+            needs_keys=config.needs_keys,
+            cors_origins=config.cors_origins,
+            provider_keys=read_provider_keys(config.provider_keys_path),
+        ),
         admission=Admission(config.max_in_flight),
         meter=meter,
         telemetry=telemetry,

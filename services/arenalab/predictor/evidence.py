@@ -117,6 +117,9 @@ def _evidence(appraisal: Appraisal, at: int, *, supports: bool) -> answer_pb2.Ev
         trajectory_is_fragment=memory.is_fragment,
         when=_timestamp(memory.when_s),
         supports=supports,
+        action=memory.situation.actions[-1] if memory.situation.actions else "",
+        # As it was stored: a hundredth of it does not come back exactly.
+        quality=round(memory.quality * 100, 6) if memory.is_measured else None,
     )
 
 

@@ -54,6 +54,7 @@ class Memory:
     when_s: float = 0.0  # Unix time at which it began
     earlier: tuple[str, ...] = ()  # questions of the spans before it, nearest first
     quality: float = UNMEASURED_QUALITY  # of the quality meter, in [0, 1]
+    is_measured: bool = False  # the quality
     phrase: Phrase = field(init=False, compare=False)
     outcome_key: str = field(init=False, compare=False)
 

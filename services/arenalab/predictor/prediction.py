@@ -28,6 +28,7 @@ from arenalab.predictor.neighbourhood import (
     Vectors,
 )
 from arenalab.predictor.peers import Peers
+from arenalab.predictor.revisions import Revision
 from arenalab.predictor.slices import narrowed
 from arenalab.predictor.versions import LoadedVersion, Versions
 from arenalab.predictor.views import Opinion, Views
@@ -43,6 +44,7 @@ class Question:
     action: str = ""
     context: span_pb2.SpanContext = field(default_factory=span_pb2.SpanContext)
     filter: filter_pb2.SpanFilter = field(default_factory=filter_pb2.SpanFilter)
+    revision: Revision | None = None  # of the dataset, before it is searched
 
 
 @dataclass(frozen=True, slots=True)
@@ -142,6 +144,7 @@ class Predictor:
         try:
             return await self._peers.vectors(texts)
         except (NotReadyError, DeadlineError):
+            self._peers.troubles += 1
             return None
 
     async def _accepted(
@@ -196,7 +199,9 @@ class Predictor:
         self, question: Question, text: str, dataset: str, accepted: frozenset[str]
     ) -> Query:
         previous = question.context.previous_spans
-        earlier = await self._peers.spans(question.tenant, dataset, previous) if previous else ()
+        earlier: Sequence[span_pb2.Span] = ()
+        if previous:
+            earlier = await self._peers.spans(question.tenant, dataset, previous, question.revision)
         situation = wire.situation_of(question.context, earlier, question.action)
         return Query(text, situation, question.action, accepted)
 

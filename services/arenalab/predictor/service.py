@@ -24,8 +24,8 @@ from arenalab.predictor.guarantee import DEFAULT_ALPHA, DEFAULT_DELTA
 from arenalab.predictor.monitoring.guard import Guard, with_gathered
 from arenalab.predictor.monitoring.wire import check_subject, labels_by_version, with_standing
 from arenalab.predictor.peers import Peers
-from arenalab.predictor.prediction import Predictor, Question
-from arenalab.predictor.responses import annotate_prediction, prediction_response
+from arenalab.predictor.predicting import Predicting
+from arenalab.predictor.responses import annotate_prediction
 from arenalab.predictor.risk_call import RiskCoverage
 from arenalab.predictor.sentences import sentences_of
 from arenalab.predictor.slices import creature_filter
@@ -42,7 +42,7 @@ class PredictorService(pb_grpc.PredictorServiceServicer):
     def __init__(
         self,
         *,
-        predictor: Predictor,
+        predicting: Predicting,
         calibrator: Calibrator,
         risk_coverage: RiskCoverage,
         versions: Versions,
@@ -52,7 +52,7 @@ class PredictorService(pb_grpc.PredictorServiceServicer):
         datasets_dir: Path,
         telemetry: Telemetry,
     ) -> None:
-        self._predictor = predictor
+        self._predicting = predicting
         self._calibrator = calibrator
         self._risk_coverage = risk_coverage
         self._versions = versions
@@ -66,19 +66,7 @@ class PredictorService(pb_grpc.PredictorServiceServicer):
         self, request: pb.PredictRequest, context: grpc.ServicerContext
     ) -> pb.PredictResponse:
         wire.check_request(request)
-        question = Question(
-            tenant=tenant_of(request.scope),
-            creature=request.creature,
-            messages=request.messages,
-            action=request.action,
-            context=request.context,
-            filter=request.filter,
-        )
-        reading = await self._predictor.read(question)
-        clusters = await self._predictor.clusters(reading.appraisal)
-        response = prediction_response(reading, clusters, request)
-        if reading.watch is not None and not response.HasField("abstention"):
-            reading.watch.count_served(response.confidence)
+        response = await self._predicting.predict(request)
         annotate_prediction(response)
         self._telemetry.metrics.confidence.observe(response.confidence)
         return response
@@ -199,9 +187,9 @@ class PredictorService(pb_grpc.PredictorServiceServicer):
         self, request: pb.EraseSubjectRequest, context: grpc.ServicerContext
     ) -> pb.EraseSubjectResponse:
         subject = check_subject(request.subject)
-        return pb.EraseSubjectResponse(
-            labels=await self._versions.erase(tenant_of(request.scope), subject)
-        )
+        labels = await self._versions.erase(tenant_of(request.scope), subject)
+        await self._predicting.forget()
+        return pb.EraseSubjectResponse(labels=labels)
 
     async def GetGuaranteeStatus(
         self, request: pb.GetGuaranteeStatusRequest, context: grpc.ServicerContext

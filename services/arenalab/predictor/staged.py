@@ -52,6 +52,7 @@ def memory_of(span: Span, trajectory: Sequence[Span]) -> Memory:
         when_s=seconds + nanos / 1e9,
         earlier=tuple(one.this for one in trajectory),
         quality=UNMEASURED_QUALITY if quality is None else quality / 100,
+        is_measured=quality is not None,
     )
 
 

@@ -206,6 +206,7 @@ def _memory(span: span_pb2.Span, trajectory: Sequence[span_pb2.Span]) -> Memory 
         when_s=when.seconds + when.nanos / 1e9,
         earlier=tuple([earlier.this for earlier in trajectory]) if trajectory else (),
         quality=UNMEASURED_QUALITY if quality is None else quality,
+        is_measured=quality is not None,
     )
 
 

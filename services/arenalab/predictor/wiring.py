@@ -3,10 +3,12 @@
 import asyncio
 import time
 from collections.abc import AsyncGenerator
-from contextlib import asynccontextmanager, suppress
+from contextlib import AsyncExitStack, asynccontextmanager, suppress
+from typing import Final
 
 import numpy as np
 
+from arenalab.caching import Cache, open_cache
 from arenalab.dataset import DatasetStore
 from arenalab.mesh import Telemetry, connect, running_server
 from arenalab.predictor.calibrating import Calibrator
@@ -18,12 +20,16 @@ from arenalab.predictor.monitoring.label_log import LabelStore
 from arenalab.predictor.monitoring.upkeep import Upkeep
 from arenalab.predictor.overrides import Overrides
 from arenalab.predictor.peers import IDEMPOTENT_PLANNER, Peers
+from arenalab.predictor.predicting import Predicting
 from arenalab.predictor.prediction import Predictor
+from arenalab.predictor.revisions import Revisions
 from arenalab.predictor.risk_call import RiskCoverage
 from arenalab.predictor.sentiment import valence_of
 from arenalab.predictor.service import SERVICE_NAME, PredictorService
 from arenalab.predictor.versions import Versions
 from arenalab.sharding import connect_search
+
+_TRAJECTORY_MB: Final = 4
 
 
 @asynccontextmanager
@@ -35,14 +41,15 @@ async def running_predictor(config: PredictorConfig, telemetry: Telemetry) -> As
     async with (
         connect_search(config.search_address, telemetry, partial_counts=True) as search,
         connect(config.planner_address, telemetry, idempotent=IDEMPOTENT_PLANNER) as planner,
+        _caches(config, telemetry) as caches,
     ):
-        peers = Peers(config, search, planner)
+        peers = Peers(config, search, planner, *caches[1:])
         predictor = Predictor(peers, versions, named)
         calibrator = Calibrator(predictor, versions, config.max_calibrating)
         guard = Guard(versions, peers, named, telemetry.metrics)
         upkeep = Upkeep(guard, calibrator, labels, time.time, config.recalibrate_every_s)
         service = PredictorService(
-            predictor=predictor,
+            predicting=Predicting(predictor, versions, peers, Revisions(peers.revision), caches),
             calibrator=calibrator,
             risk_coverage=RiskCoverage(predictor, versions, peers, config.fallback_cost_usd_micros),
             versions=versions,
@@ -64,6 +71,24 @@ async def running_predictor(config: PredictorConfig, telemetry: Telemetry) -> As
             with suppress(asyncio.CancelledError):
                 await keeping
             await guard.write_served()
+
+
+@asynccontextmanager
+async def _caches(config: PredictorConfig, telemetry: Telemetry) -> AsyncGenerator[list[Cache]]:
+    """Opens the caches of outputs and of trajectories; none where the settings have no layer."""
+    outputs = config.cache_settings(config.cache_memory_mb)
+    trajectories = config.cache_settings(min(config.cache_memory_mb, _TRAJECTORY_MB))
+    async with AsyncExitStack() as stack:
+        caches = []
+        if outputs.is_on:
+            for name, settings, ttl_s in (
+                ("prediction", outputs, config.cache_ttl_s),
+                ("trajectory", trajectories, config.cache_trajectory_ttl_s),
+            ):
+                opening = open_cache(name, settings, telemetry.metrics, ttl_s=ttl_s)
+                caches.append(await stack.enter_async_context(opening))
+            await caches[0].warm_up(config.cache_warm_up)
+        yield caches
 
 
 def _warm_up() -> None:

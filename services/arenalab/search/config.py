@@ -5,6 +5,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Final
 
+from arenalab.caching import CacheSettings
 from arenalab.mesh import ConfigError, address_of, ports
 from arenalab.search.collection.upkeep import DEFAULT_DELTA_LIMIT
 from arenalab.search.embedder.factory import DEFAULT_SPEC
@@ -13,7 +14,10 @@ from arenalab.search.index.builders import LIBRARIES
 AUTO: Final = "auto"
 REMOTE_INDEXES: Final = ("milvus", "pgvector")
 INDEXES: Final = (AUTO, "hnsw", "ivf", *REMOTE_INDEXES)
-_AT_LEAST_0: Final = ("exact_limit", "delta_limit", "queue_limit", "memory_budget_mb")
+_AT_LEAST_0: Final = (
+    "exact_limit", "delta_limit", "queue_limit", "memory_budget_mb", "cache_memory_mb",
+)  # fmt: skip
+_ABOVE_0: Final = ("cache_ttl_s", "cache_redis_timeout_s")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -39,11 +43,19 @@ class SearchConfig:
     shadow_rate: float = 0.005  # share of approximate searches that are repeated exactly
     shard_map: Path | None = None  # who serves what, in JSON
     shard: str = ""  # the part of the map that is served here
+    # Vectors of questions, kept for those who ask the same again; 0: none are.
+    cache_memory_mb: int = 8
+    cache_ttl_s: float = 604_800.0
+    cache_redis_url: str = field(default="", repr=False)  # shared by processes; empty: none
+    cache_redis_timeout_s: float = 0.1  # for one look; then it is a miss
+    cache_disk_path: Path | None = None  # a folder; it outlives the process
+    cache_disk_mb: int = 256
+    # What seals values in Redis and on disk: the same in all processes that share them. Empty:
+    # one that lies beside the store.
+    cache_key: str = field(default="", repr=False)
 
     def __post_init__(self) -> None:
-        for name in _AT_LEAST_0:
-            if getattr(self, name) < 0:
-                raise ConfigError(f"SEARCH_{name.upper()} must be >= 0")
+        self._check_least()
         if not self.build_budget_s >= 0:
             raise ConfigError("SEARCH_BUILD_BUDGET_S must be >= 0")
         if not 0 <= self.shadow_rate <= 1:
@@ -54,9 +66,30 @@ class SearchConfig:
             raise ConfigError(f"SEARCH_INDEX must be one of {INDEXES}, got {self.index!r}")
         if self.index in REMOTE_INDEXES and not self.index_uri:
             raise ConfigError(f"SEARCH_INDEX_URI must be set for SEARCH_INDEX={self.index}")
-        for name in ("workers", "build_threads"):
+
+    def _check_least(self) -> None:
+        for name in _AT_LEAST_0:
+            if getattr(self, name) < 0:
+                raise ConfigError(f"SEARCH_{name.upper()} must be >= 0")
+        for name in _ABOVE_0:
+            if not getattr(self, name) > 0:
+                raise ConfigError(f"SEARCH_{name.upper()} must be > 0")
+        for name in ("workers", "build_threads", "cache_disk_mb"):
             if (value := getattr(self, name)) is not None and value < 1:
                 raise ConfigError(f"SEARCH_{name.upper()} must be >= 1, got {value}")
+
+    @property
+    def cache_settings(self) -> CacheSettings:
+        """The layers of the cache of vectors."""
+        return CacheSettings(
+            memory_bytes=self.cache_memory_mb * 2**20,
+            redis_url=self.cache_redis_url,
+            redis_timeout_s=self.cache_redis_timeout_s,
+            disk_path=self.cache_disk_path,
+            disk_bytes=self.cache_disk_mb * 2**20,
+            secret=self.cache_key,
+            secret_path=self.store_path.with_name("cache.key"),
+        )
 
     def workers_of(self, cores: int = os.cpu_count() or 1) -> int:
         """Returns how many searches run at the same time on so many cores."""

@@ -9,7 +9,7 @@ import numpy as np
 from arenalab.api.common.v1 import plan_pb2, span_pb2
 from arenalab.api.search.v1 import search_service_pb2 as pb
 from arenalab.atomic import Span, SpanError, from_proto
-from arenalab.mesh import InvalidInputError, Reason
+from arenalab.mesh import InvalidInputError, Reason, tenant_of
 from arenalab.planning import DEFAULT_RECALL, Plan
 from arenalab.planning.proto_form import plan_from_proto
 from arenalab.search.filter_requests import filter_of
@@ -54,6 +54,7 @@ def text_query_of(request: pb.SearchTextRequest) -> TextQuery:
         check_text(request.extra_text, "extra_text")
     check_range("trajectory_depth", request.trajectory_depth, 0, MAX_DEPTH)
     return TextQuery(
+        scope=tenant_of(request.scope),
         text=request.text,
         depth=request.trajectory_depth,
         extra_text=request.extra_text,

@@ -250,6 +250,16 @@ class SearchService(pb_grpc.SearchServiceServicer):
         snapshot = await asyncio.wrap_future(written)
         return pb.SnapshotResponse(segments=responses.segments_of(snapshot))
 
+    async def GetRevision(
+        self, request: pb.GetRevisionRequest, context: grpc.ServicerContext
+    ) -> pb.GetRevisionResponse:
+        snapshot = self._library.find(tenant_of(request.scope), request.dataset)
+        return pb.GetRevisionResponse(
+            revision=self._library.revision(snapshot),
+            dataset=snapshot.record.dataset,
+            dataset_version=snapshot.record.version,
+        )
+
     async def GetShardMap(
         self, request: pb.GetShardMapRequest, context: grpc.ServicerContext
     ) -> pb.GetShardMapResponse:

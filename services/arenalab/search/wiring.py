@@ -5,6 +5,7 @@ import time
 from collections.abc import AsyncGenerator, Callable
 from contextlib import ExitStack, asynccontextmanager
 
+from arenalab.caching import Cache, open_cache
 from arenalab.dataset import DatasetStore
 from arenalab.mesh import ConfigError, Telemetry, running_server
 from arenalab.planning import Engine
@@ -60,16 +61,24 @@ async def running_search(
         MeshError: The store is damaged or held by another process, or the port is taken.
         ConfigError: The settings name no embedder, or one that is not installed.
     """
-    with ExitStack() as stack:
-        service = await asyncio.to_thread(_build, config, telemetry, embedder, stack)
-        async with running_server(
-            SERVICE_NAME, service.register, config.address, telemetry
-        ) as port:
-            yield port
+    vectors = open_cache(
+        "embedding", config.cache_settings, telemetry.metrics, ttl_s=config.cache_ttl_s
+    )
+    async with vectors as kept:
+        with ExitStack() as stack:
+            service = await asyncio.to_thread(_build, config, telemetry, embedder, kept, stack)
+            async with running_server(
+                SERVICE_NAME, service.register, config.address, telemetry
+            ) as port:
+                yield port
 
 
 def _build(
-    config: SearchConfig, telemetry: Telemetry, embedder: Embedder | None, stack: ExitStack
+    config: SearchConfig,
+    telemetry: Telemetry,
+    embedder: Embedder | None,
+    kept: Cache,
+    stack: ExitStack,
 ) -> SearchService:
     if config.graph == HNSWLIB and not hnswlib.is_installed():
         raise ConfigError("SEARCH_GRAPH: the extra hnswlib is not installed")
@@ -89,7 +98,13 @@ def _build(
     )
     stack.callback(upkeep.stop)
     upkeep.start(library)
-    embedding = Embedding(embedder, workers=config.workers_of(), queue_limit=config.queue_limit)
+    embedding = Embedding(
+        embedder,
+        kept,
+        ttl_s=config.cache_ttl_s,
+        workers=config.workers_of(),
+        queue_limit=config.queue_limit,
+    )
     stack.callback(embedding.close)
     lanes = Lanes.of(config.workers_of(), config.queue_limit)
     stack.callback(lanes.close)

@@ -112,7 +112,7 @@ def test_a_key_file_that_cannot_be_used_is_named(tmp_path: Path) -> None:
     ("variable", "value"),
     [
         ("FALLBACK_CONNECT_TIMEOUT_S", "0"),
-        ("FALLBACK_FIRST_BYTE_TIMEOUT_S", "nan"),
+        ("FALLBACK_FIRST_TOKEN_TIMEOUT_S", "nan"),
         ("FALLBACK_IDLE_TIMEOUT_S", "-1"),
         ("FALLBACK_RETRY_PAUSE_S", "-0.1"),
         ("FALLBACK_MAX_CONCURRENT", "0"),
@@ -120,7 +120,7 @@ def test_a_key_file_that_cannot_be_used_is_named(tmp_path: Path) -> None:
         ("FALLBACK_BREAKER_FAILURES", "0"),
         ("FALLBACK_BREAKER_PAUSE_S", "0"),
         ("FALLBACK_BREAKER_MAX_PAUSE_S", "1"),
-        ("FALLBACK_MAX_EVIDENCE_CHARS", "10"),
+        ("FALLBACK_MAX_EVIDENCE_TOKENS", "10"),
     ],
 )
 def test_a_value_out_of_range_stops_the_start(variable: str, value: str) -> None:

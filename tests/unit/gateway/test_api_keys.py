@@ -71,7 +71,7 @@ WRONG: dict[str, Callable[[str], str]] = {
     "no prefix": lambda key: key[3:],
     "other prefix": lambda key: f"sk{key[2:]}",
     "upper case": str.upper,
-    "another secret": lambda key: make_key(KEY.key_id).text,
+    "another secret": lambda _: make_key(KEY.key_id).text,
     "another id": lambda key: f"al_{make_key().key_id}_{key[16:]}",
     "last character": lambda key: key[:-1] + ("A" if key[-1] != "A" else "E"),
     "unicode": lambda key: key[:-1] + "é",

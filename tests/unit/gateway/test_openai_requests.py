@@ -177,16 +177,16 @@ def test_turns_for_a_provider_have_a_bounded_depth() -> None:
     assert error.param == "messages"
 
 
-def test_tools_are_left_to_a_provider_unless_forbidden() -> None:
-    chat = _chat(tools=[TOOL], tool_choice="auto")
-    assert chat.unsupported == ("tools",)
-    assert chat.passthrough == {"tools": [TOOL], "tool_choice": "auto"}
-    assert _chat(tools=[TOOL], tool_choice="none").unsupported == ()
-
-
-@pytest.mark.parametrize(("kind", "forced"), [("text", ()), ("json_object", ("response_format",))])
-def test_a_forced_format_is_left_to_a_provider(kind: str, forced: tuple[str, ...]) -> None:
-    assert _chat(response_format={"type": kind}).unsupported == forced
+def test_tools_and_formats_are_handed_on_for_the_ensemble_to_honour() -> None:
+    demands = {
+        "tools": [TOOL],
+        "tool_choice": "auto",
+        "response_format": {"type": "json_object"},
+    }
+    chat = _chat(**demands)
+    assert chat.unsupported == ()
+    assert chat.passthrough == demands
+    assert chat.response_format == "json_object"
 
 
 def test_what_is_passed_on_has_a_bounded_depth() -> None:

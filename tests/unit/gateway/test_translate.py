@@ -46,7 +46,7 @@ def test_what_is_said_arrives() -> None:
     assert not request.sampling.HasField("top_p")
     assert request.sampling.seed == 7
     assert request.user == "ann"
-    assert request.unsupported == ["tools"]
+    assert request.unsupported == []
     assert set(request.passthrough) == {"tools", "safety_identifier"}
     assert request.policy.strategy == pb.STRATEGY_CASCADE
     assert request.policy.ledger == pb.LEDGER_POLICY_BEST_EFFORT

@@ -10,6 +10,7 @@ import pytest
 from arenalab.mesh import BudgetSpentError, InvalidInputError, Reason
 from arenalab.search.embedder.protocol import EmbedderIdentity, EmptyTextError, Vectors
 from arenalab.search.embedding import Embedding
+from tests.unit.caching.parts import Clock, Shelf, cache_over
 
 
 class CountingEmbedder:
@@ -53,15 +54,21 @@ def embedder() -> CountingEmbedder:
 
 
 @pytest.fixture
-def embedding(embedder: CountingEmbedder) -> Iterator[Embedding]:
-    made = Embedding(embedder, workers=2, queue_limit=3)
+def shelf() -> Shelf:
+    return Shelf(Clock())
+
+
+@pytest.fixture
+def embedding(embedder: CountingEmbedder, shelf: Shelf) -> Iterator[Embedding]:
+    kept = cache_over(shelf, clock=Clock())
+    made = Embedding(embedder, kept, ttl_s=100.0, workers=2, queue_limit=3)
     yield made
     embedder.close()
     made.close()
 
 
-async def ask(embedding: Embedding, text: str) -> float:
-    return await embedding.run(text, lambda: float(embedding.vector(text)[0]))
+async def ask(embedding: Embedding, text: str, scope: str = "ada") -> float:
+    return await embedding.run(scope, text, lambda: float(embedding.vector(scope, text)[0]))
 
 
 async def test_a_text_is_embedded_on_a_worker(embedding: Embedding) -> None:
@@ -73,6 +80,26 @@ async def test_a_text_asked_again_is_not_embedded_again(
 ) -> None:
     assert [await ask(embedding, "hello") for _ in range(3)] == [5, 5, 5]
     assert embedder.texts == ["hello"]
+
+
+async def test_one_tenants_text_is_embedded_again_for_another(
+    embedding: Embedding, embedder: CountingEmbedder
+) -> None:
+    asked = [ask(embedding, "hello", scope) for scope in ("ada", "bob") * 2]
+    assert await asyncio.gather(*asked) == [5] * 4
+    assert embedder.texts == ["hello", "hello"]
+
+
+async def test_what_another_process_embedded_is_not_embedded_again(
+    embedding: Embedding, embedder: CountingEmbedder, shelf: Shelf
+) -> None:
+    await ask(embedding, "hello")
+    await embedding._kept.flush()
+    kept = cache_over(shelf, clock=Clock())
+    other = Embedding(embedder, kept, ttl_s=100.0, workers=2, queue_limit=3)
+    assert [await ask(other, "hello"), await ask(other, "hello", "bob")] == [5, 5]
+    assert embedder.texts == ["hello"] * 2
+    other.close()
 
 
 async def test_those_who_ask_for_one_text_together_share_its_vector(

@@ -10,10 +10,12 @@ from blake3 import blake3
 from arenalab.atomic import canonical_json
 from arenalab.local.replay.sealed import SealedAnswer
 
-# Drawn by chance, named by the caller, or about a provider: not what memory says.
+# Drawn by chance, named by the caller, or about a provider or a guardrail: not what memory
+# says.
 _NOT_COMPARED: Final = frozenset(
     {
-        "audited", "audit_propensity", "request_id", "rephrasing", "provider", "provider_model",
+        "audited", "audit_propensity", "guardrails", "request_id", "rephrasing", "provider",
+        "provider_model",
     }
 )  # fmt: skip
 _FIELDS: Final = ("evidence_ids", "dataset_version", "model_digest")

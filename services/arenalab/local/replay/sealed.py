@@ -1,7 +1,7 @@
 """A sealed answer, read back: what was asked, under which settings, and what was said. Pure."""
 
 import json
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Self
 
@@ -57,6 +57,7 @@ class SealedAnswer:
             )
         if kind != "prediction":
             raise CannotReplayError(f"this entry is a {kind}, not an answer")
+        _check_guardrails(facts.get("guardrails", ()))
         for name, text in content.items():
             if sealed.leaf["commitments"].get(name) != content_commitment(salt, name, text):
                 raise CannotReplayError(f"the ledger's content {name!r} is not what was sealed")
@@ -87,7 +88,13 @@ class SealedAnswer:
 
     @property
     def words(self) -> str:
-        """What memory said: without what a provider made of it, or failed to add."""
+        """What memory said: without what a provider made of it, or failed to add.
+
+        Of a tool's call, the name and the arguments: its id is the prediction's.
+        """
+        if "tool_calls" in self.content:
+            calls = [call["function"] for call in json.loads(self.content["tool_calls"])]
+            return json.dumps(calls, ensure_ascii=False)
         trouble = self.content.get("trouble", "")
         said = self.content.get("memory", self.content["answer"])
         return said.removesuffix(trouble).rstrip() if trouble else said
@@ -103,9 +110,28 @@ class SealedAnswer:
         policy.fallback = pb.FALLBACK_POLICY_NEVER
         policy.rephrase = pb.REPHRASE_POLICY_NEVER
         policy.ledger = pb.LEDGER_POLICY_REQUIRED
+        policy.cache = pb.CACHE_POLICY_BYPASS
         names = [one.creature for one in self.versions if one.creature]
         if names:
             policy.creatures[:] = names
         if policy.HasField("max_age"):
             policy.max_age.FromNanoseconds(policy.max_age.ToNanoseconds() + round(age_s * 1e9))
         return request
+
+
+def _check_guardrails(verdicts: Sequence[Mapping[str, Any]]) -> None:
+    """Refuses an answer that a guardrail changed: a replay has none.
+
+    Raises:
+        CannotReplayError: One did.
+    """
+    for one in verdicts:
+        if one["action"] == "block" and one["stage"] == "input":
+            raise CannotReplayError(
+                f"the guardrail {one['guardrail']!r} blocked the question: memory was not asked"
+            )
+        if one["action"] != "pass" and one["stage"] == "output":
+            raise CannotReplayError(
+                f"the guardrail {one['guardrail']!r} changed this answer: what memory said before"
+                " was not sealed"
+            )

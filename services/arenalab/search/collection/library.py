@@ -12,6 +12,8 @@ from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from typing import Final
 
+from blake3 import blake3
+
 from arenalab.atomic import Span
 from arenalab.mesh import (
     DataLossError,
@@ -35,6 +37,8 @@ _logger = logging.getLogger(__name__)
 
 # Added spans that may lie in one segment that each further addition copies: 6 MB.
 DEFAULT_JOINED_LIMIT: Final = 4096
+
+_REVISION_BYTES: Final = 16
 
 EmbedAll = Callable[[Sequence[str]], FloatArray]
 Key = tuple[str, str]  # tenant, dataset
@@ -146,6 +150,18 @@ class Library:
         if isinstance(found, Damaged):
             raise found.error
         return found
+
+    def revision(self, snapshot: Snapshot) -> bytes:
+        """Returns what names the state of a collection, and never another one."""
+        # A change writes its epoch before it is shown: the state before it gets a second name
+        # for a moment, and the state after it none that was there before.
+        record = snapshot.record
+        digest = blake3(self._store.epoch)
+        digest.update(
+            f"{record.tenant}/{record.dataset}/{record.version}/{record.embedder_digest}/"
+            f"{record.live_part}/{record.added_part}/{record.generation}".encode()
+        )
+        return digest.digest(_REVISION_BYTES)
 
     def collections(self, tenant: str) -> list[Snapshot]:
         """Returns the collections of a tenant that can be served, last published first."""

@@ -67,7 +67,9 @@ class Finder:
         Raises:
             MeshError: EMPTY_TEXT, OVERLOADED, or what `current` raises.
         """
-        return await self._embedding.run(query.text, lambda: self._find(query, current))
+        return await self._embedding.run(
+            query.scope, query.text, lambda: self._find(query, current)
+        )
 
     def spans(
         self, ids: Sequence[str], current: Callable[[], Snapshot], *, skip_missing: bool = False
@@ -91,8 +93,10 @@ class Finder:
 
     def _find(self, query: TextQuery, current: Callable[[], Snapshot]) -> Answer:
         started_ns = time.time_ns()
-        vector = self._embedding.vector(query.text)
-        extra = self._embedding.vector(query.extra_text, "extra_text") if query.extra_text else None
+        vector = self._embedding.vector(query.scope, query.text)
+        extra = None
+        if query.extra_text:
+            extra = self._embedding.vector(query.scope, query.extra_text, "extra_text")
         embedded_ns = time.time_ns()
 
         def look(snapshot: Snapshot) -> Answer:

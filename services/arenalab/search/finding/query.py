@@ -23,6 +23,7 @@ class Query:
 class TextQuery:
     """A search for a text, whose spans are read too."""
 
+    scope: str  # the tenant
     text: str
     query: Query
     depth: int = 0

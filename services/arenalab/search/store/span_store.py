@@ -14,6 +14,7 @@ import numpy as np
 
 from arenalab.search.index.protocol import FloatArray
 from arenalab.search.store.database import Database
+from arenalab.search.store.epoch import Epoch
 from arenalab.search.store.row import NewRow, StoredRow, message_of
 
 ADDED: Final = "added"
@@ -72,10 +73,20 @@ class SpanStore:
     def __init__(self, path: Path) -> None:
         """Opens the file at `path`, or creates it; see `Database` for what it raises."""
         self._database = Database(path)
+        try:
+            self._epoch = Epoch(self._database)
+        except BaseException:
+            self._database.close()
+            raise
 
     def close(self) -> None:
         """Closes the file; no call may be in progress."""
         self._database.close()
+
+    @property
+    def epoch(self) -> bytes:
+        """What names the process that changed the store last; see `Epoch`."""
+        return self._epoch.value
 
     def records(self) -> list[Record]:
         """Returns every collection, the one published last first."""
@@ -220,6 +231,8 @@ class SpanStore:
                 added_part=added_part,
             )
             _write(connection, record)
+            self._epoch.write(connection)
+        self._epoch.written()
         return record
 
     def change(
@@ -270,6 +283,8 @@ class SpanStore:
                 [(record.added_part, after.generation, rowid) for rowid in touched],
             )
             _write(connection, after)
+            self._epoch.write(connection)
+        self._epoch.written()
         return after, stored
 
     def purge(self, forget: Callable[[str, str, int], None] = lambda *_: None) -> bool:

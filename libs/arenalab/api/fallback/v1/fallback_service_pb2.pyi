@@ -103,9 +103,12 @@ class CompleteRequest(_message.Message):
     ROUTING_FIELD_NUMBER: _builtins.int
     MAX_COST_USD_MICROS_FIELD_NUMBER: _builtins.int
     provider: _builtins.str
-    """provider to ask. Empty means the configured ones in order."""
+    """provider to ask. Empty means the configured ones, in the order of `routing`."""
     model: _builtins.str
-    """model of the provider. Empty means the provider's default."""
+    """model of the provider. Empty means each provider's default. Without `provider`,
+    those are asked whose default or whose patterns it matches, or if there is none,
+    those without patterns.
+    """
     messages_json: _builtins.str
     """messages_json replaces `messages`: a JSON array as in the OpenAI API."""
     temperature: _builtins.float
@@ -204,7 +207,7 @@ class CompleteResponse(_message.Message):
     FINISHED_FIELD_NUMBER: _builtins.int
     @_builtins.property
     def started(self) -> Global___CompletionStarted:
-        """started is first, once the provider has sent its first byte."""
+        """started is first, once the provider has sent its first token."""
 
     @_builtins.property
     def delta(self) -> Global___CompletionDelta:
@@ -322,12 +325,13 @@ class CompletionFinished(_message.Message):
     reasoning_tokens: _builtins.int
     """reasoning_tokens of completion_tokens that are not in the text."""
     cost_usd_micros: _builtins.int
-    """cost_usd_micros of the answer and of the attempts before it that were billed, in
-    millionths of a US dollar, rounded up. Absent when a price or the number of
-    tokens is not known.
+    """cost_usd_micros of the answer and of the other attempts that were billed, in
+    millionths of a US dollar, each rounded up. An attempt that was given up while it
+    was worked on counts with its prompt, about, and with the text that it sent. Absent
+    when a price or the number of tokens is not known.
     """
     grounding: _answer_pb2.Grounding.ValueType
-    """grounding of the text in the evidence."""
+    """grounding of the text in the evidence. UNSPECIFIED too for tool calls alone."""
     @_builtins.property
     def cited_span_ids(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]:
         """cited_span_ids are the spans of the evidence that the text cites, in order."""
@@ -414,6 +418,7 @@ class Provider(_message.Message):
     MAX_CONCURRENT_FIELD_NUMBER: _builtins.int
     WEIGHT_FIELD_NUMBER: _builtins.int
     TIME_TO_FIRST_TOKEN_MS_FIELD_NUMBER: _builtins.int
+    MODEL_PATTERNS_FIELD_NUMBER: _builtins.int
     name: _builtins.str
     """name, e.g. "openai"."""
     base_url: _builtins.str
@@ -423,7 +428,9 @@ class Provider(_message.Message):
     has_key: _builtins.bool
     """has_key is true when a key is configured."""
     breaker: Global___BreakerState.ValueType
-    """breaker state: the worst of its models'."""
+    """breaker state: the worst of its own, which is for what concerns all models, and of
+    its models'.
+    """
     api: Global___ProviderApi.ValueType
     """api that it speaks."""
     spent_usd_micros: _builtins.int
@@ -431,7 +438,7 @@ class Provider(_message.Message):
     to cost included, in millionths of a US dollar.
     """
     cap_usd_micros: _builtins.int
-    """cap_usd_micros of the day. 0 means none."""
+    """cap_usd_micros of the day for this provider. 0 means none."""
     running: _builtins.int
     """running completions."""
     max_concurrent: _builtins.int
@@ -439,12 +446,18 @@ class Provider(_message.Message):
     weight: _builtins.float
     """weight in WEIGHTED routing, at least 0."""
     time_to_first_token_ms: _builtins.float
-    """time_to_first_token_ms lately, as FASTEST routing uses it. 0 before the first
-    answer.
+    """time_to_first_token_ms of the default model lately, as FASTEST routing uses it. 0
+    before the first answer.
     """
     @_builtins.property
     def models(self) -> _containers.RepeatedCompositeFieldContainer[Global___ProviderModel]:
-        """models with a price or a breaker of their own."""
+        """models that were asked for lately, and the default one."""
+
+    @_builtins.property
+    def model_patterns(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]:
+        """model_patterns of the models that it is asked for when a call names no provider, in
+        the style of a shell, e.g. "gpt-*". Its default model is always one.
+        """
 
     def __init__(
         self,
@@ -462,10 +475,11 @@ class Provider(_message.Message):
         max_concurrent: _builtins.int = ...,
         weight: _builtins.float = ...,
         time_to_first_token_ms: _builtins.float = ...,
+        model_patterns: _abc.Iterable[_builtins.str] | None = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["api", b"api", "base_url", b"base_url", "breaker", b"breaker", "cap_usd_micros", b"cap_usd_micros", "default_model", b"default_model", "has_key", b"has_key", "max_concurrent", b"max_concurrent", "models", b"models", "name", b"name", "running", b"running", "spent_usd_micros", b"spent_usd_micros", "time_to_first_token_ms", b"time_to_first_token_ms", "weight", b"weight"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["api", b"api", "base_url", b"base_url", "breaker", b"breaker", "cap_usd_micros", b"cap_usd_micros", "default_model", b"default_model", "has_key", b"has_key", "max_concurrent", b"max_concurrent", "model_patterns", b"model_patterns", "models", b"models", "name", b"name", "running", b"running", "spent_usd_micros", b"spent_usd_micros", "time_to_first_token_ms", b"time_to_first_token_ms", "weight", b"weight"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 

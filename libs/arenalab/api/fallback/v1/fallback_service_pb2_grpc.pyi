@@ -38,11 +38,14 @@ class FallbackServiceStub:
     Complete: _grpc.UnaryStreamMultiCallable[_fallback_service_pb2.CompleteRequest, _fallback_service_pb2.CompleteResponse]
     """Complete streams a provider's completion.
 
-    With evidence, the prompt carries it numbered, and the answer must cite it as
-    [1], or say that it is not in the evidence. A provider is tried again on a
-    connection error or a 5xx before the first byte, within a budget of retries;
-    then the next one is tried; a breaker skips providers and models that keep
-    failing. Errors: INVALID_ARGUMENT (INVALID_ARGUMENT; the provider refused the
+    With evidence, the prompt carries it, each record with the number of its place in
+    the request, from 1; repetitions are left out, and what is beyond a number of tokens.
+    The answer must cite it as [1], or say that it is not in the evidence. A provider
+    is tried again on a connection error or a 5xx before the first token, within a
+    budget of retries; then the next one is tried, also when the request cannot be told
+    to a provider; a request that a provider calls wrong is not sent to another. A
+    breaker skips providers and models that keep failing. When a token is late, a
+    second provider may be asked, if the settings say so. Errors: INVALID_ARGUMENT (INVALID_ARGUMENT; the provider refused the
     request, or the request cannot be told to it); NOT_FOUND (UNKNOWN_MODEL);
     FAILED_PRECONDITION (NO_PROVIDER), (MISSING_KEY) when a provider needs a key and
     neither its settings nor the call has one; UNAVAILABLE (PROVIDER_FAILED);
@@ -63,11 +66,14 @@ class FallbackServiceAsyncStub(FallbackServiceStub):
     Complete: _aio.UnaryStreamMultiCallable[_fallback_service_pb2.CompleteRequest, _fallback_service_pb2.CompleteResponse]  # type: ignore[assignment]
     """Complete streams a provider's completion.
 
-    With evidence, the prompt carries it numbered, and the answer must cite it as
-    [1], or say that it is not in the evidence. A provider is tried again on a
-    connection error or a 5xx before the first byte, within a budget of retries;
-    then the next one is tried; a breaker skips providers and models that keep
-    failing. Errors: INVALID_ARGUMENT (INVALID_ARGUMENT; the provider refused the
+    With evidence, the prompt carries it, each record with the number of its place in
+    the request, from 1; repetitions are left out, and what is beyond a number of tokens.
+    The answer must cite it as [1], or say that it is not in the evidence. A provider
+    is tried again on a connection error or a 5xx before the first token, within a
+    budget of retries; then the next one is tried, also when the request cannot be told
+    to a provider; a request that a provider calls wrong is not sent to another. A
+    breaker skips providers and models that keep failing. When a token is late, a
+    second provider may be asked, if the settings say so. Errors: INVALID_ARGUMENT (INVALID_ARGUMENT; the provider refused the
     request, or the request cannot be told to it); NOT_FOUND (UNKNOWN_MODEL);
     FAILED_PRECONDITION (NO_PROVIDER), (MISSING_KEY) when a provider needs a key and
     neither its settings nor the call has one; UNAVAILABLE (PROVIDER_FAILED);
@@ -91,11 +97,14 @@ class FallbackServiceServicer(metaclass=_abc_1.ABCMeta):
     ) -> _typing.Union[_abc.Iterator[_fallback_service_pb2.CompleteResponse], _abc.AsyncIterator[_fallback_service_pb2.CompleteResponse]]:
         """Complete streams a provider's completion.
 
-        With evidence, the prompt carries it numbered, and the answer must cite it as
-        [1], or say that it is not in the evidence. A provider is tried again on a
-        connection error or a 5xx before the first byte, within a budget of retries;
-        then the next one is tried; a breaker skips providers and models that keep
-        failing. Errors: INVALID_ARGUMENT (INVALID_ARGUMENT; the provider refused the
+        With evidence, the prompt carries it, each record with the number of its place in
+        the request, from 1; repetitions are left out, and what is beyond a number of tokens.
+        The answer must cite it as [1], or say that it is not in the evidence. A provider
+        is tried again on a connection error or a 5xx before the first token, within a
+        budget of retries; then the next one is tried, also when the request cannot be told
+        to a provider; a request that a provider calls wrong is not sent to another. A
+        breaker skips providers and models that keep failing. When a token is late, a
+        second provider may be asked, if the settings say so. Errors: INVALID_ARGUMENT (INVALID_ARGUMENT; the provider refused the
         request, or the request cannot be told to it); NOT_FOUND (UNKNOWN_MODEL);
         FAILED_PRECONDITION (NO_PROVIDER), (MISSING_KEY) when a provider needs a key and
         neither its settings nor the call has one; UNAVAILABLE (PROVIDER_FAILED);

@@ -121,6 +121,11 @@ class SearchServiceStub:
                 request_serializer=arenalab_dot_api_dot_search_dot_v1_dot_search__service__pb2.SnapshotRequest.SerializeToString,
                 response_deserializer=arenalab_dot_api_dot_search_dot_v1_dot_search__service__pb2.SnapshotResponse.FromString,
                 _registered_method=True)
+        self.GetRevision = channel.unary_unary(
+                '/arenalab.api.search.v1.SearchService/GetRevision',
+                request_serializer=arenalab_dot_api_dot_search_dot_v1_dot_search__service__pb2.GetRevisionRequest.SerializeToString,
+                response_deserializer=arenalab_dot_api_dot_search_dot_v1_dot_search__service__pb2.GetRevisionResponse.FromString,
+                _registered_method=True)
         self.GetShardMap = channel.unary_unary(
                 '/arenalab.api.search.v1.SearchService/GetShardMap',
                 request_serializer=arenalab_dot_api_dot_search_dot_v1_dot_search__service__pb2.GetShardMapRequest.SerializeToString,
@@ -293,6 +298,20 @@ class SearchServiceServicer:
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
+    def GetRevision(self, request, context):
+        """GetRevision returns a token that stands for all that a search of a collection can
+        return: while two calls return the same token, no span of the collection was added,
+        changed, weighed, hidden, shown or removed between them, and no version published.
+
+        A change that was acknowledged before the call began has changed the token. A token
+        never comes back for other spans, not after a restart either, nor after a store was
+        restored from a copy. It costs next to nothing: what was computed from spans may be
+        kept under it.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
     def GetShardMap(self, request, context):
         """GetShardMap returns which replica serves which part of the collections.
 
@@ -379,6 +398,11 @@ def add_SearchServiceServicer_to_server(servicer, server):
                     servicer.Snapshot,
                     request_deserializer=arenalab_dot_api_dot_search_dot_v1_dot_search__service__pb2.SnapshotRequest.FromString,
                     response_serializer=arenalab_dot_api_dot_search_dot_v1_dot_search__service__pb2.SnapshotResponse.SerializeToString,
+            ),
+            'GetRevision': grpc.unary_unary_rpc_method_handler(
+                    servicer.GetRevision,
+                    request_deserializer=arenalab_dot_api_dot_search_dot_v1_dot_search__service__pb2.GetRevisionRequest.FromString,
+                    response_serializer=arenalab_dot_api_dot_search_dot_v1_dot_search__service__pb2.GetRevisionResponse.SerializeToString,
             ),
             'GetShardMap': grpc.unary_unary_rpc_method_handler(
                     servicer.GetShardMap,
@@ -803,6 +827,33 @@ class SearchService:
             '/arenalab.api.search.v1.SearchService/Snapshot',
             arenalab_dot_api_dot_search_dot_v1_dot_search__service__pb2.SnapshotRequest.SerializeToString,
             arenalab_dot_api_dot_search_dot_v1_dot_search__service__pb2.SnapshotResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def GetRevision(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/arenalab.api.search.v1.SearchService/GetRevision',
+            arenalab_dot_api_dot_search_dot_v1_dot_search__service__pb2.GetRevisionRequest.SerializeToString,
+            arenalab_dot_api_dot_search_dot_v1_dot_search__service__pb2.GetRevisionResponse.FromString,
             options,
             channel_credentials,
             insecure,

@@ -134,6 +134,16 @@ class SearchServiceStub:
 
     Errors: RESOURCE_EXHAUSTED (STORAGE_FULL).
     """
+    GetRevision: _grpc.UnaryUnaryMultiCallable[_search_service_pb2.GetRevisionRequest, _search_service_pb2.GetRevisionResponse]
+    """GetRevision returns a token that stands for all that a search of a collection can
+    return: while two calls return the same token, no span of the collection was added,
+    changed, weighed, hidden, shown or removed between them, and no version published.
+
+    A change that was acknowledged before the call began has changed the token. A token
+    never comes back for other spans, not after a restart either, nor after a store was
+    restored from a copy. It costs next to nothing: what was computed from spans may be
+    kept under it.
+    """
     GetShardMap: _grpc.UnaryUnaryMultiCallable[_search_service_pb2.GetShardMapRequest, _search_service_pb2.GetShardMapResponse]
     """GetShardMap returns which replica serves which part of the collections.
 
@@ -245,6 +255,16 @@ class SearchServiceAsyncStub(SearchServiceStub):
     It happens by itself in the background too; this RPC returns when it is done.
 
     Errors: RESOURCE_EXHAUSTED (STORAGE_FULL).
+    """
+    GetRevision: _aio.UnaryUnaryMultiCallable[_search_service_pb2.GetRevisionRequest, _search_service_pb2.GetRevisionResponse]  # type: ignore[assignment]
+    """GetRevision returns a token that stands for all that a search of a collection can
+    return: while two calls return the same token, no span of the collection was added,
+    changed, weighed, hidden, shown or removed between them, and no version published.
+
+    A change that was acknowledged before the call began has changed the token. A token
+    never comes back for other spans, not after a restart either, nor after a store was
+    restored from a copy. It costs next to nothing: what was computed from spans may be
+    kept under it.
     """
     GetShardMap: _aio.UnaryUnaryMultiCallable[_search_service_pb2.GetShardMapRequest, _search_service_pb2.GetShardMapResponse]  # type: ignore[assignment]
     """GetShardMap returns which replica serves which part of the collections.
@@ -444,6 +464,22 @@ class SearchServiceServicer(metaclass=_abc_1.ABCMeta):
         It happens by itself in the background too; this RPC returns when it is done.
 
         Errors: RESOURCE_EXHAUSTED (STORAGE_FULL).
+        """
+
+    @_abc_1.abstractmethod
+    def GetRevision(
+        self,
+        request: _search_service_pb2.GetRevisionRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_search_service_pb2.GetRevisionResponse, _abc.Awaitable[_search_service_pb2.GetRevisionResponse]]:
+        """GetRevision returns a token that stands for all that a search of a collection can
+        return: while two calls return the same token, no span of the collection was added,
+        changed, weighed, hidden, shown or removed between them, and no version published.
+
+        A change that was acknowledged before the call began has changed the token. A token
+        never comes back for other spans, not after a restart either, nor after a store was
+        restored from a copy. It costs next to nothing: what was computed from spans may be
+        kept under it.
         """
 
     @_abc_1.abstractmethod
