@@ -214,6 +214,10 @@ def _read_passthrough(fields: Fields) -> dict[str, Any]:
     fields.number("frequency_penalty", -2, 2)
     fields.number("presence_penalty", -2, 2)
     fields.nested("logit_bias")
+    for name in ("parallel_tool_calls", "store"):
+        fields.boolean(name)
+    for name in ("prompt_cache_key", "reasoning_effort", "service_tier", "verbosity"):
+        fields.string(name)
     passed = {}
     for name in _PASSED_ON:
         value = fields.get(name)

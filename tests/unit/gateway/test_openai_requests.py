@@ -110,6 +110,9 @@ def test_null_means_absent() -> None:
         ({"modalities": ["text", "audio"]}, "modalities", "unsupported_value"),
         ({"web_search_options": {}}, "web_search_options", "unsupported_parameter"),
         ({"presence_penalty": 3}, "presence_penalty", "invalid_value"),
+        ({"parallel_tool_calls": "no"}, "parallel_tool_calls", "invalid_type"),
+        ({"store": 0}, "store", "invalid_type"),
+        ({"reasoning_effort": 1}, "reasoning_effort", "invalid_type"),
     ],
 )
 def test_what_does_not_fit_is_refused_by_name(

@@ -7,6 +7,8 @@ from arenalab.gateway.openapi.parts import (
     BOOLEAN,
     COUNT,
     INTEGER,
+    NAME,
+    NOT_BLANK,
     OBJECT,
     STRING,
     Schema,
@@ -48,11 +50,18 @@ CONTENT_PART: Final[Schema] = {
         asked({"type": const("file"), "file": OBJECT}, ("type", "file")),
     ]
 }
+_QUESTION: Final[Schema] = {
+    "anyOf": [
+        {**text(1, messages.MAX_CONTENT_BYTES), "pattern": NOT_BLANK},
+        array(ref("ContentPart"), least=1),
+    ]
+}
 _CALLS: Final = array(OBJECT, least=1)
 _SAYING: Final[dict[str, Schema]] = {"content": _CONTENT, "name": STRING}
 MESSAGE: Final[Schema] = {
     "anyOf": [
-        asked({"role": one_of(("developer", "system", "user")), **_SAYING}, ("role", "content")),
+        asked({"role": one_of(("developer", "system")), **_SAYING}, ("role", "content")),
+        asked({"role": const("user"), "content": _QUESTION, "name": STRING}, ("role", "content")),
         asked({"role": const("assistant"), "refusal": STRING, **_SAYING}, ("role", "content")),
         described(
             asked(
@@ -74,11 +83,26 @@ MESSAGE: Final[Schema] = {
 _FORMAT: Final = asked(
     {
         "type": one_of(("text", "json_object", "json_schema")),
-        "json_schema": asked({"name": STRING, "schema": OBJECT}, ("name",)),
+        "json_schema": asked({"name": NAME, "schema": OBJECT}, ("name",)),
     },
     ("type",),
 )
-_TOOL: Final = asked({"type": STRING, "function": OBJECT}, ("type",))
+_NAMED: Final = asked({"name": NAME}, ("name",))
+_FUNCTION_TOOL: Final = asked({"name": NAME, "parameters": OBJECT}, ("name",))
+_TOOL: Final[Schema] = {
+    "anyOf": [
+        asked({"type": const("function"), "function": _FUNCTION_TOOL}, ("type", "function")),
+        asked({"type": const("custom"), "custom": _NAMED}, ("type", "custom")),
+    ]
+}
+_CHOICE: Final[Schema] = {
+    "anyOf": [
+        one_of(("none", "auto", "required")),
+        asked({"type": const("function"), "function": _NAMED}, ("type", "function")),
+        asked({"type": const("custom"), "custom": _NAMED}, ("type", "custom")),
+        asked({"type": const("allowed_tools"), "allowed_tools": OBJECT}, ("type", "allowed_tools")),
+    ]
+}
 SAMPLING: Final[dict[str, Schema]] = {
     "temperature": between(0, 2),
     "top_p": between(0, 1, above_low=True),
@@ -107,7 +131,7 @@ REQUEST: Final = asked(
         "logprobs": described({"type": "boolean", "const": False}, "There are none."),
         "response_format": _FORMAT,
         "tools": array(_TOOL),
-        "tool_choice": {"anyOf": [STRING, OBJECT]},
+        "tool_choice": described(_CHOICE, "Only with tools."),
         "parallel_tool_calls": BOOLEAN,
         "frequency_penalty": between(-2, 2),
         "presence_penalty": between(-2, 2),

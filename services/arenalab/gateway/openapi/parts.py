@@ -15,6 +15,8 @@ BOOLEAN: Final[Schema] = {"type": "boolean"}
 OBJECT: Final[Schema] = {"type": "object"}
 SHARE: Final[Schema] = {"type": "number", "minimum": 0, "maximum": 1}
 COUNT: Final[Schema] = {"type": "integer", "minimum": 0}
+# Of a function or a format.
+NAME: Final[Schema] = {"type": "string", "pattern": "^[a-zA-Z0-9_-]{1,64}$"}
 ID: Final[Schema] = {
     "type": "string",
     "minLength": 1,

@@ -8,6 +8,7 @@ from arenalab.gateway.openapi.chat import METADATA, SAMPLING
 from arenalab.gateway.openapi.parts import (
     BOOLEAN,
     COUNT,
+    NAME,
     NOT_BLANK,
     NUMBER,
     OBJECT,
@@ -77,14 +78,14 @@ ITEM: Final[Schema] = {
 _TOOL: Final = asked(
     {
         "type": const("function"),
-        "name": STRING,
+        "name": NAME,
         "description": STRING,
         "parameters": OBJECT,
         "strict": BOOLEAN,
     },
     ("type", "name"),
 )
-_NAMED: Final = asked({"type": const("function"), "name": STRING}, ("type", "name"))
+_NAMED: Final = asked({"type": const("function"), "name": NAME}, ("type", "name"))
 _CHOICE: Final[Schema] = {
     "anyOf": [
         one_of(("none", "auto", "required")),
@@ -105,7 +106,7 @@ _FORMAT: Final[Schema] = {
         asked(
             {
                 "type": const("json_schema"),
-                "name": STRING,
+                "name": NAME,
                 "schema": OBJECT,
                 "strict": BOOLEAN,
                 "description": STRING,
