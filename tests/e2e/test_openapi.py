@@ -24,7 +24,7 @@ from arenalab.gateway.openapi.document import document
 pytestmark = pytest.mark.slow
 
 # `make fuzz-gateway` sets more, and has every boundary of every field tried as well.
-EXAMPLES = int(os.environ.get("OPENAPI_EXAMPLES", "0")) or 10
+EXAMPLES = int(os.environ.get("OPENAPI_EXAMPLES", "0")) or 6
 IS_LONG = "OPENAPI_EXAMPLES" in os.environ
 CHECKS: list[Any] = [
     not_a_server_error,
