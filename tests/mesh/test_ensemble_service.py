@@ -151,7 +151,8 @@ class _Fallback(fallback_grpc.FallbackServiceServicer):
         self.requests: list[fallback_pb.CompleteRequest] = []
         self.fails: MeshError | None = None
         self.hangs = False
-        self.writes: tuple[str, ...] = ("from ", "the LLM")
+        self.writes: tuple[str | fallback_pb.CompletionDelta, ...] = ("from ", "the LLM")
+        self.ended = asyncio.Event()  # a completion, whole or not
         self.finish_reason = "stop"
         self.cost_usd_micros: int | None = 42
         self.grounding = answer_pb2.GROUNDING_CITED
@@ -164,10 +165,14 @@ class _Fallback(fallback_grpc.FallbackServiceServicer):
             raise self.fails
         started = fallback_pb.CompletionStarted(provider="local", model="tiny", attempts=1)
         yield fallback_pb.CompleteResponse(started=started)
-        for text in self.writes:
-            yield fallback_pb.CompleteResponse(delta=fallback_pb.CompletionDelta(text=text))
-        if self.hangs:
-            await asyncio.Event().wait()
+        try:
+            for text in self.writes:
+                delta = fallback_pb.CompletionDelta(text=text) if isinstance(text, str) else text
+                yield fallback_pb.CompleteResponse(delta=delta)
+            if self.hangs:
+                await asyncio.Event().wait()
+        finally:
+            self.ended.set()
         finished = fallback_pb.CompletionFinished(
             finish_reason=self.finish_reason,
             prompt_tokens=7,
@@ -311,6 +316,32 @@ async def test_memory_answers_where_it_may(world: World) -> None:
     assert finished.guarantee == VALID
     assert finished.receipt.leaf_index == 0
     assert not world.fallback.requests
+
+
+async def test_a_kept_output_is_an_answer_of_its_own_and_says_where_it_was(world: World) -> None:
+    kept = _answers("Like this.", 0.93)
+    kept.cache_layer = answer_pb2.CACHE_LAYER_REDIS
+    world.predictor.says["faq"] = kept
+    told = [(await world.ask())[1] for _ in range(2)]
+    assert {one.cache_layer for one in told} == {answer_pb2.CACHE_LAYER_REDIS}
+    assert len({one.prediction_id for one in told}) == 2
+    assert len({one.content_salt for one in told}) == 2
+    assert [entry.entry_id for entry in world.ledger.entries] == [one.prediction_id for one in told]
+
+
+@pytest.mark.parametrize(
+    ("cache", "bypasses"),
+    [
+        (pb.CACHE_POLICY_UNSPECIFIED, False),
+        (pb.CACHE_POLICY_USE, False),
+        (pb.CACHE_POLICY_BYPASS, True),
+    ],
+)
+async def test_memory_is_asked_past_its_cache_where_the_caller_says_so(
+    world: World, cache: pb.CachePolicy.ValueType, *, bypasses: bool
+) -> None:
+    await world.ask(policy=pb.AnswerPolicy(cache=cache))
+    assert [one.bypass_cache for one in world.predictor.requests] == [bypasses]
 
 
 async def test_the_leaf_carries_facts_and_the_content_lies_beside_it(world: World) -> None:

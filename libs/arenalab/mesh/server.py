@@ -123,6 +123,7 @@ def run(
             host, _, port = metrics_address.rpartition(":")
             serve_metrics(telemetry.metrics, host, int(port))
         with asyncio.Runner(loop_factory=new_event_loop) as runner:
+            telemetry.metrics.watch(runner.get_loop())
             runner.run(_serve(service, running(config, telemetry)))
     except (ConfigError, MeshError, OSError) as error:
         _logger.error("%s cannot run: %s", service, error)  # noqa: TRY400 - the cause is the message

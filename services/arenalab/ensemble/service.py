@@ -174,6 +174,7 @@ def check(request: pb.AnswerRequest) -> None:
         ("credentials", len(request.credentials), MAX_CREDENTIALS),
         ("request_id", len(request.request_id), MAX_REQUEST_ID),
         ("user", len(request.user), MAX_USER),
+        ("instructions", request.instructions, len(request.messages)),
     ):
         if size > limit:
             raise _out_of_range(name, f"be at most {limit}", size)

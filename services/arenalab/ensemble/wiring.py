@@ -56,7 +56,8 @@ async def running_ensemble(config: EnsembleConfig, telemetry: Telemetry) -> Asyn
         service = EnsembleService(
             answering,
             Remembered(peers.creatures),
-            Remembered(peers.providers),
+            # A model that names one which is not there yet has the list asked for anew.
+            Remembered(peers.providers, keeps_empty=True),
             feedbacks,
             Erasure(peers, sealer, feedbacks),
             peers.guarantees,

@@ -11,7 +11,7 @@ from typing import Any, Final
 
 from arenalab.curator.config import CuratorConfig
 from arenalab.ensemble.config import EnsembleConfig
-from arenalab.fallback import terms
+from arenalab.fallback import provider_config, terms
 from arenalab.fallback.config import FallbackConfig, ProviderConfig, fallback_config
 from arenalab.gateway.config import GatewayConfig
 from arenalab.ledger.config import LedgerConfig
@@ -44,8 +44,19 @@ _NAMES: Final[Mapping[str, frozenset[str]]] = {
     "guarantee": frozenset({"alpha", "delta", "audit_rate", "recalibrate_every_h"}),
     "fallback": frozenset({"routing", "hedge_after_s", "daily_cap_usd"}),
     "telemetry": frozenset({"otlp_endpoint"}),
+    "cache": frozenset({"memory_mb", "disk_mb", "redis_url"}),
 }
-_PROVIDER_NAMES: Final = frozenset({"base_url", "model", "key_env"}) | terms.NAMES
+_PROVIDER_NAMES: Final = provider_config.NAMES | terms.NAMES | {"key_env"}
+# Of what type a setting of a provider is, where it is not a str.
+_PROVIDER_TYPES: Final[Mapping[str, tuple[type, ...]]] = {
+    "daily_cap_usd": (int, float),
+    "drop": (list,),
+    "max_concurrent": (int,),
+    "max_tokens": (int,),
+    "models": (list,),
+    "needs_key": (bool,),
+    "weight": (int, float),
+}
 
 
 @dataclass(frozen=True, slots=True)
@@ -65,6 +76,9 @@ class Settings:
     daily_cap_usd: float
     otlp_endpoint: str | None
     providers: tuple[ProviderConfig, ...]
+    cache_memory_mb: int
+    cache_disk_mb: int  # 0: none
+    cache_redis_url: str  # empty: none
 
     @classmethod
     def of(cls, home: Home, env: Mapping[str, str] = os.environ) -> "Settings":
@@ -93,6 +107,9 @@ class Settings:
             or None,
             # The environment counts when the file names no provider.
             providers=read.providers(env) or fallback_config(env).providers,
+            cache_memory_mb=read.get("cache", "memory_mb", 32),
+            cache_disk_mb=read.get("cache", "disk_mb", 0),
+            cache_redis_url=read.get("cache", "redis_url", ""),
         )
         for name in ("alpha", "delta"):
             if not 0 < getattr(settings, name) <= MAX_RISK:
@@ -133,20 +150,23 @@ class _Reader:
         found = []
         for name, section in self.given.get("providers", {}).items():
             place = f"{self.path}: providers.{name}"
-            if not isinstance(section, dict) or not section.keys() >= {"base_url", "model"}:
-                raise ConfigError(f"{place} needs base_url and model")
+            if not isinstance(section, dict):
+                raise ConfigError(f"{place} must be a section")
             if unknown := set(section) - _PROVIDER_NAMES:
                 raise ConfigError(f"{place} has the unknown setting {min(unknown)!r}")
-            for setting in set(section) - terms.NAMES:
-                if not isinstance(value := section[setting], str):
-                    raise ConfigError(f"{place}.{setting} must be str, got {value!r}")
+            texts = {setting: _text_of(place, setting, section[setting]) for setting in section}
+
+            def named(setting: str, place: str = place) -> str:
+                return f"{place}.{setting}"
+
             found.append(
-                ProviderConfig(
-                    name=name,
-                    base_url=section["base_url"],
-                    default_model=section["model"],
-                    api_key=self._key(place, section.get("key_env"), env),
-                    terms=_terms(place, section),
+                provider_config.read_provider(
+                    name,
+                    texts,
+                    named,
+                    env,
+                    key=self._key(place, texts.get("key_env"), env),
+                    terms=terms.read_terms(texts, named),
                 )
             )
         return tuple(found)
@@ -161,24 +181,13 @@ class _Reader:
         return env.get(variable)
 
 
-def _terms(place: str, section: Mapping[str, Any]) -> terms.ProviderTerms:
-    texts = {}
-    for name in terms.NAMES & set(section):
-        value = section[name]
-        kinds = _TERM_KINDS.get(name, (str,))
-        if not isinstance(value, kinds) or isinstance(value, bool):
-            wanted = " or ".join(kind.__name__ for kind in kinds)
-            raise ConfigError(f"{place}.{name} must be {wanted}, got {value!r}")
-        texts[name] = ",".join(map(str, value)) if isinstance(value, list) else str(value)
-    return terms.read_terms(texts, lambda name: f"{place}.{name}")
-
-
-_TERM_KINDS: Final[Mapping[str, tuple[type, ...]]] = {
-    "weight": (int, float),
-    "max_concurrent": (int,),
-    "daily_cap_usd": (int, float),
-    "models": (list,),
-}
+def _text_of(place: str, setting: str, value: object) -> str:
+    kinds = _PROVIDER_TYPES.get(setting, (str,))
+    # True is an int, too.
+    if not isinstance(value, kinds) or (isinstance(value, bool) and bool not in kinds):
+        wanted = " or ".join(kind.__name__ for kind in kinds)
+        raise ConfigError(f"{place}.{setting} must be {wanted}, got {value!r}")
+    return ",".join(map(str, value)) if isinstance(value, list) else str(value)
 
 
 @dataclass(frozen=True, slots=True)
@@ -187,6 +196,15 @@ class Configs:
 
     home: Home
     settings: Settings
+
+    @property
+    def _shared_cache(self) -> dict[str, Any]:
+        """What search and predictor have in common; their caches have names of their own."""
+        shared: dict[str, Any] = {"cache_redis_url": self.settings.cache_redis_url}
+        if self.settings.cache_disk_mb:
+            shared["cache_disk_path"] = self.home.path / "cache"
+            shared["cache_disk_mb"] = self.settings.cache_disk_mb
+        return shared
 
     def ledger(self, at: Mapping[str, str]) -> LedgerConfig:
         return LedgerConfig(
@@ -203,6 +221,7 @@ class Configs:
             dataset_public_key=self.home.dataset_public_key,
             embedder=self.settings.embedder,
             graph=self.settings.graph,
+            **self._shared_cache,
         )
 
     def planner(self, at: Mapping[str, str]) -> PlannerConfig:
@@ -218,6 +237,8 @@ class Configs:
             planner_address=at["planner"],
             creatures_path=creatures if creatures.exists() else None,
             recalibrate_every_s=self.settings.recalibrate_every_h * 3600.0,
+            cache_memory_mb=self.settings.cache_memory_mb,
+            **self._shared_cache,
         )
 
     def fallback(self, at: Mapping[str, str]) -> FallbackConfig:
@@ -233,6 +254,7 @@ class Configs:
         )
 
     def ensemble(self, at: Mapping[str, str]) -> EnsembleConfig:
+        guardrails = self.home.path / "guardrails.json"
         return EnsembleConfig(
             address=at["ensemble"],
             predictor_address=at["predictor"],
@@ -241,6 +263,7 @@ class Configs:
             journal_path=self.home.path / "ensemble" / "unsealed.ndjson",
             predictions_dir=self.home.path / "ensemble" / "predictions",
             audit_rate=self.settings.audit_rate,
+            guardrails_path=guardrails if guardrails.exists() else None,
         )
 
     def curator(self, at: Mapping[str, str]) -> CuratorConfig:
@@ -261,6 +284,7 @@ class Configs:
             ensemble_address=at["ensemble"],
             search_address=at["search"],
             ledger_address=at["ledger"],
+            predictor_address=at["predictor"],
             keys_url=self.home.api_keys_url,
             key_pepper_path=self.home.api_key_pepper,
         )

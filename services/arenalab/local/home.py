@@ -52,15 +52,23 @@ _SETTINGS_TEXT: Final = """\
 # hedge_after_s = 0.0    # ask a second provider when no token came for so long; 0: never
 # daily_cap_usd = 0.0    # that all providers may cost a day of UTC; 0: no cap
 
+[cache]
+# memory_mb = 32         # outputs kept for repeated questions; 0: none are
+# disk_mb = 0            # ... and as many on disk, which outlives a restart
+# redis_url = ""         # ... and in Redis, where the extra is installed
+
 [telemetry]
 # otlp_endpoint = "http://127.0.0.1:4317"   # Jaeger, or a collector
 
-# One section per fallback provider, asked in this order. The key is read from the
-# environment variable that `key_env` names, never from this file.
+# One section per fallback provider, asked in this order; "openai", "anthropic" and "gemini"
+# know where they are. The key is read from the environment variable that `key_env` names,
+# never from this file.
 # [providers.openai]
 # base_url = "https://api.openai.com/v1"
 # model = "gpt-4o-mini"
 # key_env = "OPENAI_API_KEY"
+# api = "openai"         # or "anthropic", "gemini": what it speaks, if its address does not say
+# drop = ["seed"]        # fields that it would refuse, and that are then left out
 # models = ["gpt-*"]     # asked for these when a request names a model without a provider
 # weight = 1.0           # in weighted routing
 # max_concurrent = 8     # completions at the same time

@@ -164,5 +164,14 @@ def errors(asked: Asked) -> None:
     assert wrong.code == "invalid_api_key"
 
 
+@checks.feature("limits", ANY)
+def limits(_: Asked) -> None:
+    with openai.OpenAI(base_url=checks.url, api_key=checks.limited_key, max_retries=0) as client:
+        client.models.list()
+        limited = raised(openai.RateLimitError, client.models.list)
+    assert limited.code == "rate_limit_exceeded"
+    assert 0 < float(limited.response.headers["retry-after"]) <= 60
+
+
 if __name__ == "__main__":
     checks.run()
