@@ -114,7 +114,10 @@ class _Predictor(predictor_grpc.PredictorServiceServicer):
         said = self.says[request.creature]
         if isinstance(said, MeshError):
             raise said
-        return said
+        told = predictor_pb.PredictResponse()
+        told.CopyFrom(said)
+        del told.evidence[request.max_evidence or 5 :]
+        return told
 
     async def CheckSupport(
         self, request: predictor_pb.CheckSupportRequest, context: object
@@ -150,6 +153,8 @@ class _Fallback(fallback_grpc.FallbackServiceServicer):
         self.hangs = False
         self.writes: tuple[str, ...] = ("from ", "the LLM")
         self.finish_reason = "stop"
+        self.cost_usd_micros: int | None = 42
+        self.grounding = answer_pb2.GROUNDING_CITED
 
     async def Complete(
         self, request: fallback_pb.CompleteRequest, context: object
@@ -167,14 +172,20 @@ class _Fallback(fallback_grpc.FallbackServiceServicer):
             finish_reason=self.finish_reason,
             prompt_tokens=7,
             completion_tokens=2,
+            cached_prompt_tokens=3,
+            reasoning_tokens=1,
             cited_span_ids=["s1"],
+            cost_usd_micros=self.cost_usd_micros,
+            grounding=self.grounding,
         )
         yield fallback_pb.CompleteResponse(finished=finished)
 
     async def ListProviders(
         self, request: fallback_pb.ListProvidersRequest, context: object
     ) -> fallback_pb.ListProvidersResponse:
-        provider = fallback_pb.Provider(name="local", default_model="tiny")
+        provider = fallback_pb.Provider(
+            name="local", default_model="tiny", model_patterns=["gpt-4*", "lab/*"]
+        )
         return fallback_pb.ListProvidersResponse(providers=[provider])
 
 
@@ -351,7 +362,9 @@ async def test_the_llm_answers_where_memory_abstains(world: World) -> None:
     assert finished.route == pb.ROUTE_FALLBACK
     assert finished.abstention.reason == answer_pb2.ABSTAIN_REASON_OUT_OF_SCOPE
     assert finished.guarantee.status == answer_pb2.GUARANTEE_STATUS_UNSPECIFIED
-    assert finished.usage.prompt_tokens == 7
+    assert finished.usage == pb.Usage(
+        prompt_tokens=7, completion_tokens=2, cached_prompt_tokens=3, reasoning_tokens=1
+    )
     [request] = world.fallback.requests
     assert [item.span_id for item in request.evidence] == ["s1"]
     assert finished.evidence[0].supports
@@ -640,7 +653,9 @@ async def test_a_rephrasing_that_the_spans_support_is_served_without_a_proven_bo
     }
     [entry] = traced.ledger.entries
     assert entry.content["answer"] == text
-    assert json.loads(entry.facts_json)["rephrasing"]["status"] == "served"
+    facts = json.loads(entry.facts_json)
+    assert facts["rephrasing"]["status"] == "served"
+    assert facts["cost_usd_micros"] == finished.cost_usd_micros == 42
 
 
 async def test_a_sentence_without_support_brings_back_the_words_of_the_spans(

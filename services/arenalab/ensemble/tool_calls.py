@@ -13,7 +13,7 @@ class ToolCalls:
     """Calls by their index, as far as they have come."""
 
     def __init__(self) -> None:
-        self._calls: dict[int, dict[str, str]] = {}
+        self._calls: dict[int, dict[str, Any]] = {}
 
     def __bool__(self) -> bool:
         return bool(self._calls)
@@ -40,6 +40,9 @@ class ToolCalls:
         for name in _ONCE:
             if said.get(name) and not call.get(name):
                 call[name] = str(said[name])
+        # What a provider wants back with the call, such as Gemini's signature of its thoughts.
+        if isinstance(delta.get("extra_content"), dict):
+            call["extra_content"] = delta["extra_content"]
         for name in _TEXTS:
             if said.get(name) is not None:
                 call[name] = call.get(name, "") + str(said[name])
@@ -49,8 +52,9 @@ class ToolCalls:
         return [_told(call) for _, call in sorted(self._calls.items())]
 
 
-def _told(call: dict[str, str]) -> dict[str, Any]:
+def _told(call: dict[str, Any]) -> dict[str, Any]:
     kind = call.get("type", "function")
     text = "input" if kind == "custom" else "arguments"
     body = {"name": call.get("name", ""), text: call.get(text, "")}
-    return {"id": call.get("id", ""), "type": kind, kind: body}
+    told = {"id": call.get("id", ""), "type": kind, kind: body}
+    return told | {name: call[name] for name in ("extra_content",) if name in call}

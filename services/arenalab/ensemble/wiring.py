@@ -42,7 +42,15 @@ async def running_ensemble(config: EnsembleConfig, telemetry: Telemetry) -> Asyn
         recorder = Recorder(draw, recent, audits)
         memory = Memory(peers, config.max_creatures_at_once, time.time)
         answering = Answering(
-            peers, memory, sealer, recorder, telemetry, _new_id, os.urandom, guardrails
+            peers,
+            memory,
+            sealer,
+            recorder,
+            telemetry,
+            _new_id,
+            os.urandom,
+            guardrails,
+            config.rag_evidence,
         )
         feedbacks = Feedbacks(peers, sealer, recent, audits)
         service = EnsembleService(

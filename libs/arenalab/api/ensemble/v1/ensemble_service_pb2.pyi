@@ -330,6 +330,7 @@ class AnswerRequest(_message.Message):
     MESSAGES_JSON_FIELD_NUMBER: _builtins.int
     CREDENTIALS_FIELD_NUMBER: _builtins.int
     MAX_COST_USD_MICROS_FIELD_NUMBER: _builtins.int
+    INSTRUCTIONS_FIELD_NUMBER: _builtins.int
     model: _builtins.str
     """model selects what runs: "arenalab" (or empty), "arenalab/memory-only",
     "arenalab/ensemble", "arenalab/<creature>" or "<provider>/<model>".
@@ -347,6 +348,11 @@ class AnswerRequest(_message.Message):
     max_cost_usd_micros: _builtins.int
     """max_cost_usd_micros that a provider may be expected to charge, in millionths of a
     US dollar. 0 means no limit.
+    """
+    instructions: _builtins.int
+    """instructions is how many of the first messages hold for this answer alone, at most
+    all of them: a request that goes on with the conversation leaves them out. The
+    answer does not depend on it; it is sealed with the request.
     """
     @_builtins.property
     def scope(self) -> _scope_pb2.Scope:
@@ -403,10 +409,11 @@ class AnswerRequest(_message.Message):
         messages_json: _builtins.str = ...,
         credentials: _abc.Iterable[_credential_pb2.ProviderCredential] | None = ...,
         max_cost_usd_micros: _builtins.int = ...,
+        instructions: _builtins.int = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["context", b"context", "passthrough", b"passthrough", "policy", b"policy", "sampling", b"sampling", "scope", b"scope"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["context", b"context", "credentials", b"credentials", "max_cost_usd_micros", b"max_cost_usd_micros", "messages", b"messages", "messages_json", b"messages_json", "model", b"model", "passthrough", b"passthrough", "policy", b"policy", "request_id", b"request_id", "sampling", b"sampling", "scope", b"scope", "unsupported", b"unsupported", "user", b"user"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["context", b"context", "credentials", b"credentials", "instructions", b"instructions", "max_cost_usd_micros", b"max_cost_usd_micros", "messages", b"messages", "messages_json", b"messages_json", "model", b"model", "passthrough", b"passthrough", "policy", b"policy", "request_id", b"request_id", "sampling", b"sampling", "scope", b"scope", "unsupported", b"unsupported", "user", b"user"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
@@ -444,7 +451,10 @@ class AnswerPolicy(_message.Message):
     the default.
     """
     max_evidence: _builtins.int
-    """max_evidence is the most evidence to return, in [0, 50]. 0 means 5."""
+    """max_evidence is the most evidence to return, in [0, 50]. 0 means 5. A fallback's
+    answer returns as much as its prompt was made of, if the settings say so: its [n]
+    is the n-th piece.
+    """
     guarantee_kind: _answer_pb2.GuaranteeKind.ValueType
     """guarantee_kind to decide by. UNSPECIFIED means HIGH_PROBABILITY."""
     guarantee_scope: _answer_pb2.GuaranteeScope.ValueType
