@@ -2,7 +2,7 @@
 # the embedder's model, each once.
 .DEFAULT_GOAL := help
 .PHONY: help demo test up check lint types proto proto-check fmt model envoy-check crash-ledger \
-        conformance bench-gateway soak-gateway clean
+        conformance bench-gateway soak-gateway fuzz-gateway clean
 
 PYTHON ?= python3
 VENV   ?= .venv
@@ -80,6 +80,12 @@ bench-cache: model ## Repeated questions beside new ones, at the predictor and t
 
 bench-%: model ## A benchmark: bench-mesh, bench-ledger, bench-sealing.
 	$(BIN)/python tests/bench/bench_$*.py $(ARGS)
+
+fuzz-gateway: BODIES ?= 100000
+fuzz-gateway: EXAMPLES ?= 100
+fuzz-gateway: model ## Bodies through the gateway's parsers, then requests from its own document.
+	$(BIN)/python -m tests.fuzz --bodies $(BODIES)
+	OPENAPI_EXAMPLES=$(EXAMPLES) $(BIN)/pytest -q --timeout 1800 tests/e2e/test_openapi.py
 
 crash-ledger: KILLS ?= 200
 crash-ledger: model ## Kill a ledger's writer again and again, on a disk that fails. KILLS=200.

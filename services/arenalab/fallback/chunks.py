@@ -126,14 +126,17 @@ def parse_json(data: str) -> Any:
 def reported(found: object) -> str:
     """Returns the message of an error object in the provider's own words; "" without one.
 
-    Every provider has `{"error": {"message": …}}`; a few have `{"error": "…"}`, and
-    Gemini may put the object into an array.
+    Every provider has `{"error": {"message": …}}`. Ollama has `{"error": "…"}`, older
+    vLLM `{"message": "…"}`, FastAPI `{"detail": "…"}`; Gemini may put it into an array.
     """
     if isinstance(found, list) and found:
         found = found[0]
-    error = found.get("error") if isinstance(found, Mapping) else None
-    message = error.get("message") if isinstance(error, Mapping) else error
-    return message if isinstance(message, str) else ""
+    if not isinstance(found, Mapping):
+        return ""
+    error = found.get("error")
+    inner = error.get("message") if isinstance(error, Mapping) else error
+    said = (inner, found.get("message"), found.get("detail"))
+    return next((each for each in said if isinstance(each, str)), "")
 
 
 def presentable(message: str) -> str:

@@ -25,7 +25,9 @@ _HOLD_MARGIN_S: Final = 60.0
 
 
 @asynccontextmanager
-async def opened_keys(config: GatewayConfig, usage: UsageBook) -> AsyncGenerator[StaticKeys]:
+async def opened_keys(
+    config: GatewayConfig, usage: UsageBook, now: Callable[[], float] = time.time
+) -> AsyncGenerator[StaticKeys]:
     """Yields the keys, kept up to date for the length of the block.
 
     Raises:
@@ -44,7 +46,7 @@ async def opened_keys(config: GatewayConfig, usage: UsageBook) -> AsyncGenerator
                 Reason.MISSING_KEY,
                 key="GATEWAY_KEYS_URL",
             )
-        yield StaticKeys(KeyRing((), None, clear, clear_pepper))
+        yield StaticKeys(KeyRing((), None, clear, clear_pepper), now)
         return
     # Imported here: it takes a tenth of a second, and who has no store needs none.
     from arenalab.gateway.keys.store import KeyStore
@@ -60,6 +62,7 @@ async def opened_keys(config: GatewayConfig, usage: UsageBook) -> AsyncGenerator
             clear_pepper=clear_pepper,
             poll_s=config.keys_poll_s,
             max_age_s=config.keys_max_age_s,
+            wall_clock=now,
         )
         async with keys.watching():
             if config.needs_keys and not keys.ring:

@@ -82,6 +82,7 @@ class ChatRequest:
     unsupported: tuple[str, ...]  # features that memory cannot honour
     passthrough: Mapping[str, Any]
     unknown: tuple[str, ...]  # fields that were ignored
+    instructions: int = 0  # how many of the first messages are for this answer alone
 
 
 def parse_chat(body: Mapping[str, Any], *, strict: bool = False) -> ChatRequest:

@@ -19,6 +19,7 @@ from arenalab.gateway.exchange import to_json
 from arenalab.mesh import NotReadyError
 
 MAX_HEAD_BYTES: Final = 64 * 1024
+MAX_HEADERS: Final = 100
 _BACKLOG: Final = 2048
 _TICK_S: Final = 1.0  # the Date header is this old at most
 # Longer than the idle time of the clients and proxies in front: when the server
@@ -51,6 +52,10 @@ class Certificate:
                 f"cannot use the certificate {self.chain_path} with the key {self.key_path}: "
                 f"{error.strerror or type(error).__name__}"
             ) from error
+
+
+class _TooManyHeadersError(Exception):
+    """A head has more header lines than anybody needs."""
 
 
 class GatewayProtocol(HttpToolsProtocol):
@@ -107,6 +112,11 @@ class GatewayProtocol(HttpToolsProtocol):
             self._head_bytes += len(data)
         super().data_received(data)
 
+    def on_header(self, name: bytes, value: bytes) -> None:
+        if len(self.headers) == MAX_HEADERS:
+            raise _TooManyHeadersError  # the parser stops, and calls send_400_response
+        super().on_header(name, value)
+
     def on_message_begin(self) -> None:
         self._in_head = True
         if self._head_timer is None:  # a further request on the connection
@@ -125,6 +135,10 @@ class GatewayProtocol(HttpToolsProtocol):
 
     def send_400_response(self, msg: str) -> None:
         del msg
+        if self._in_head and self.headers is not None and len(self.headers) >= MAX_HEADERS:
+            error = ApiError(431, "headers_too_large", f"at most {MAX_HEADERS} headers are read")
+            self._refuse(b"431 Request Header Fields Too Large", error)
+            return
         self._refuse(b"400 Bad Request", ApiError(400, "invalid_http", "this is not valid HTTP"))
 
     def _refuse(self, status: bytes, error: ApiError) -> None:

@@ -74,6 +74,7 @@ def answer_request(
         request_id=request_id,
         user=chat.user,
         messages_json=chat.messages_json,
+        instructions=chat.instructions,
         credentials=credentials,
     )
     if chat.policy.context is not None:

@@ -163,9 +163,17 @@ def test_a_file_that_is_damaged_or_gone_changes_nothing(tmp_path: Path, damage: 
 
 
 def test_a_file_that_is_no_table_stops_the_start(tmp_path: Path) -> None:
-    for path in (tmp_path / "absent", tmp_path):
-        with pytest.raises(ConfigError, match="cannot be read"):
-            PriceFile(path)
+    with pytest.raises(ConfigError, match="cannot be read"):
+        PriceFile(tmp_path)
+
+
+def test_until_there_is_a_file_the_shipped_prices_hold(tmp_path: Path) -> None:
+    path, clock = tmp_path / "prices.json", Clock()
+    file = PriceFile(path, clock)
+    assert file.table() == shipped_table()
+    path.write_text(table_of(5))
+    clock.now_s += CHECK_S
+    assert input_of(file) == 5
 
 
 def test_without_a_file_the_shipped_prices_hold() -> None:

@@ -6,12 +6,14 @@ test a guess nor tell whether a key that was found elsewhere belongs to it.
 
 import os
 import secrets
+from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Final, Self
 
 from blake3 import blake3
 
+from arenalab.durable import sync_folder
 from arenalab.mesh import ConfigError, PreconditionError, Reason
 
 PEPPER_BYTES: Final = 32
@@ -69,12 +71,11 @@ def create_pepper(path: Path) -> None:
             file.write(f"{os.urandom(PEPPER_BYTES).hex()}\n".encode())
             file.flush()
             os.fsync(file.fileno())
-        try:
+        with suppress(FileExistsError):  # another process was first
             os.link(draft, path)
-        except FileExistsError:
-            return
     finally:
         draft.unlink()
+    sync_folder(path.parent)
 
 
 def read_pepper(path: Path) -> Pepper:

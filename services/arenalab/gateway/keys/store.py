@@ -5,8 +5,9 @@ Blocking; the gateway calls it from threads and never while a request waits.
 
 import json
 import os
+import sqlite3
 from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import fields
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -32,6 +33,7 @@ from arenalab.mesh import (
 )
 
 _TIMEOUT_S: Final = 5
+_IS_WRITING: Final = "arenalab_is_writing"
 _CAPS: Final = tuple(one.name for one in fields(Caps))
 
 
@@ -229,7 +231,8 @@ class KeyStore:
 
     @contextmanager
     def _writing(self) -> Iterator[sa.Connection]:
-        with _as_not_ready(), self._engine.begin() as connection:
+        writing = self._engine.execution_options(**{_IS_WRITING: True})
+        with _as_not_ready(), writing.begin() as connection:
             yield connection
 
     @contextmanager
@@ -258,11 +261,13 @@ def _engine(url: str) -> sa.Engine:
         path = Path(parsed.database)
         path.parent.mkdir(parents=True, exist_ok=True)
         # Made here for its mode: SQLite gives its further files the mode of the first.
-        os.close(os.open(path, os.O_RDWR | os.O_CREAT, 0o600))
+        with suppress(FileExistsError):
+            os.close(os.open(path, os.O_RDWR | os.O_CREAT | os.O_EXCL, 0o600))
         engine = sa.create_engine(
             parsed, connect_args={"timeout": _TIMEOUT_S}, hide_parameters=True
         )
         sa.event.listen(engine, "connect", _use_wal)
+        sa.event.listen(engine, "begin", _begin)
         return engine
     if backend == "postgresql":
         return sa.create_engine(
@@ -276,8 +281,18 @@ def _engine(url: str) -> sa.Engine:
 
 
 def _use_wal(connection: Any, _: Any) -> None:
+    connection.isolation_level = None  # the driver begins nothing by itself
     # Then `arenalab keys` never waits for a gateway that reads, nor the other way round.
-    connection.execute("PRAGMA journal_mode=WAL").close()
+    # It lasts; the switch fails only beside somebody who is at it too.
+    with suppress(sqlite3.OperationalError):
+        connection.execute("PRAGMA journal_mode=WAL").close()
+
+
+def _begin(connection: sa.Connection) -> None:
+    # Who will write waits for the lock here: one that was taken after a read would fail
+    # at once where another process wrote in between.
+    is_writing = connection.get_execution_options().get(_IS_WRITING)
+    connection.exec_driver_sql("BEGIN IMMEDIATE" if is_writing else "BEGIN")
 
 
 def _record(row: Mapping[str, Any]) -> KeyRecord:

@@ -33,6 +33,7 @@ _PREFIX: Final = "arenalab:limits"
 # Settlements that Redis could not be told, while it was away. Beyond so many the oldest
 # are dropped: their reservations run out by themselves.
 _MAX_UNTOLD: Final = 10_000
+_MAX_CONNECTIONS: Final = 16
 
 
 class SharedLimiter:
@@ -126,19 +127,24 @@ def connect_redis(url: str, timeout_s: float) -> "Redis":
         ConfigError: The URL is malformed, or the redis package is not installed.
     """
     try:
-        from redis.asyncio import Redis
+        from redis.asyncio import BlockingConnectionPool, Redis
         from redis.asyncio.retry import Retry
         from redis.backoff import NoBackoff
     except ImportError as error:
         raise ConfigError("limits in Redis need the extra arenalab[redis]") from error
     try:
-        return Redis.from_url(
+        pool = BlockingConnectionPool.from_url(
             url,
+            # A script takes tens of microseconds: a few connections serve every request,
+            # and a crowd waits for one instead of failing for want of it.
+            max_connections=_MAX_CONNECTIONS,
+            timeout=timeout_s,
             socket_timeout=timeout_s,
             socket_connect_timeout=timeout_s,
             retry=Retry(NoBackoff(), 0),
             decode_responses=True,
         )
+        return Redis.from_pool(pool)
     except ValueError:
         raise ConfigError("GATEWAY_REDIS_URL must be redis://HOST:PORT/NUMBER or alike") from None
 
