@@ -84,6 +84,17 @@ def streamed_tools(asked: Asked) -> None:
     assert last.tool_calls[0]["args"] == {"city": CITY}, last
 
 
+@checks.feature("responses")
+def responses(asked: Asked) -> None:
+    asked.check(_model(use_responses_api=True).invoke(asked.question).text)
+
+
+@checks.feature("responses, streamed")
+def streamed_responses(asked: Asked) -> None:
+    told = _model(use_responses_api=True).stream(asked.question)
+    asked.check("".join(chunk.text for chunk in told))
+
+
 @checks.feature("embeddings", ANY)
 def embeddings(_: Asked) -> None:
     # By itself it sends token ids of cl100k.
