@@ -1,7 +1,8 @@
 # Every target sets up what it needs: a virtual environment, the dependencies and
 # the embedder's model, each once.
 .DEFAULT_GOAL := help
-.PHONY: help demo test up check lint types proto proto-check fmt model envoy-check crash-ledger fuzz-gateway clean
+.PHONY: help demo test up check lint types proto proto-check fmt model envoy-check crash-ledger \
+        conformance bench-gateway soak-gateway fuzz-gateway clean
 
 PYTHON ?= python3
 VENV   ?= .venv
@@ -59,6 +60,16 @@ test: model check envoy-check ## Every check and every test. WORKERS=N: processe
 
 envoy-check: $(VENV)/.installed ## Validate Envoy's configuration with the real Envoy.
 	$(BIN)/python -m pytest -q tests/e2e/test_envoy_config.py
+
+conformance: model ## Real clients against the whole mesh: the table client x feature.
+	$(BIN)/python -m tests.conformance.clients $(ARGS)
+
+bench-gateway: model ## The gateway beside the LiteLLM proxy, which it installs below build/.
+	$(BIN)/python -m tests.bench.gateway $(ARGS)
+
+soak-gateway: MINUTES ?= 30
+soak-gateway: model ## Mixed load on the whole mesh, watched for leaks. MINUTES=30.
+	$(BIN)/python -m tests.bench.gateway.soak --minutes $(MINUTES) $(ARGS)
 
 bench-search: SIZE ?= 10000
 bench-search: model ## Search beside its raw parts. SIZE=100000: more spans.

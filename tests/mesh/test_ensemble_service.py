@@ -151,7 +151,8 @@ class _Fallback(fallback_grpc.FallbackServiceServicer):
         self.requests: list[fallback_pb.CompleteRequest] = []
         self.fails: MeshError | None = None
         self.hangs = False
-        self.writes: tuple[str, ...] = ("from ", "the LLM")
+        self.writes: tuple[str | fallback_pb.CompletionDelta, ...] = ("from ", "the LLM")
+        self.ended = asyncio.Event()  # a completion, whole or not
         self.finish_reason = "stop"
         self.cost_usd_micros: int | None = 42
         self.grounding = answer_pb2.GROUNDING_CITED
@@ -164,10 +165,14 @@ class _Fallback(fallback_grpc.FallbackServiceServicer):
             raise self.fails
         started = fallback_pb.CompletionStarted(provider="local", model="tiny", attempts=1)
         yield fallback_pb.CompleteResponse(started=started)
-        for text in self.writes:
-            yield fallback_pb.CompleteResponse(delta=fallback_pb.CompletionDelta(text=text))
-        if self.hangs:
-            await asyncio.Event().wait()
+        try:
+            for text in self.writes:
+                delta = fallback_pb.CompletionDelta(text=text) if isinstance(text, str) else text
+                yield fallback_pb.CompleteResponse(delta=delta)
+            if self.hangs:
+                await asyncio.Event().wait()
+        finally:
+            self.ended.set()
         finished = fallback_pb.CompletionFinished(
             finish_reason=self.finish_reason,
             prompt_tokens=7,

@@ -114,6 +114,7 @@ class Answering:
 
     async def _events(self, answer: Draft) -> AsyncIterator[pb.AnswerResponse]:
         if self._is_blocked(answer):
+            answer.finished.method = answer_pb2.ANSWER_METHOD_NONE
             text = "A guardrail does not let this question be answered."
             told = self._settle(answer, pb.ROUTE_ABSTAIN, text, "content_filter")
         elif answer.selection.is_direct:

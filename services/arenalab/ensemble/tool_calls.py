@@ -5,6 +5,7 @@ from typing import Any
 
 from arenalab.mesh import NotReadyError, Reason
 
+_NO_JSON = (ValueError, RecursionError)
 _ONCE = ("id", "type", "name")
 _TEXTS = ("arguments", "input")
 
@@ -27,7 +28,7 @@ class ToolCalls:
         try:
             for delta in json.loads(tool_calls_json):
                 self._add(delta)
-        except (ValueError, TypeError, AttributeError, KeyError, RecursionError) as error:
+        except (LookupError, TypeError, AttributeError, ArithmeticError, *_NO_JSON) as error:
             raise NotReadyError(
                 "the provider sent a malformed tool call", Reason.PROVIDER_FAILED
             ) from error
@@ -52,7 +53,16 @@ class ToolCalls:
         return [_told(call) for _, call in sorted(self._calls.items())]
 
 
+def characters(text: str) -> str:
+    """Returns a text in which halves of characters are joined, or U+FFFD where they are alone.
+
+    An escape in JSON can spell half a character, and the other half may come in the next piece.
+    """
+    return text.encode("utf-16-le", "surrogatepass").decode("utf-16-le", "replace")
+
+
 def _told(call: dict[str, Any]) -> dict[str, Any]:
+    call = json.loads(characters(json.dumps(call, ensure_ascii=False)))
     kind = call.get("type", "function")
     text = "input" if kind == "custom" else "arguments"
     body = {"name": call.get("name", ""), text: call.get(text, "")}

@@ -254,6 +254,7 @@ class Configs:
         )
 
     def ensemble(self, at: Mapping[str, str]) -> EnsembleConfig:
+        guardrails = self.home.path / "guardrails.json"
         return EnsembleConfig(
             address=at["ensemble"],
             predictor_address=at["predictor"],
@@ -262,6 +263,7 @@ class Configs:
             journal_path=self.home.path / "ensemble" / "unsealed.ndjson",
             predictions_dir=self.home.path / "ensemble" / "predictions",
             audit_rate=self.settings.audit_rate,
+            guardrails_path=guardrails if guardrails.exists() else None,
         )
 
     def curator(self, at: Mapping[str, str]) -> CuratorConfig:

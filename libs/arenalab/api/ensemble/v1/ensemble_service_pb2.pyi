@@ -144,6 +144,7 @@ class _RephrasePolicyEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_Rephra
     REPHRASE_POLICY_LLM: _RephrasePolicy.ValueType  # 2
     """REPHRASE_POLICY_LLM lets a fallback provider reword them. What it says is served
     only when the spans support every sentence of it, else the words of the spans.
+    An answer of a demanded form, a tool call or JSON, is never reworded.
     """
 
 class RephrasePolicy(_RephrasePolicy, metaclass=_RephrasePolicyEnumTypeWrapper):
@@ -156,6 +157,7 @@ REPHRASE_POLICY_NEVER: RephrasePolicy.ValueType  # 1
 REPHRASE_POLICY_LLM: RephrasePolicy.ValueType  # 2
 """REPHRASE_POLICY_LLM lets a fallback provider reword them. What it says is served
 only when the spans support every sentence of it, else the words of the spans.
+An answer of a demanded form, a tool call or JSON, is never reworded.
 """
 Global___RephrasePolicy: _TypeAlias = RephrasePolicy  # noqa: Y015
 
@@ -343,7 +345,9 @@ class AnswerRequest(_message.Message):
     """
     messages_json: _builtins.str
     """messages_json is the JSON array of the caller's own messages, for a provider
-    that must see images or tool calls. Empty: made from `messages`.
+    that must see images or tool calls. Empty: made from `messages`. Required where a
+    message is of ROLE_TOOL: each must answer a call of the assistant turn before it,
+    once, and every call must be answered before anything else is said.
     """
     max_cost_usd_micros: _builtins.int
     """max_cost_usd_micros that a provider may be expected to charge, in millionths of a
@@ -789,7 +793,7 @@ class AnswerFinished(_message.Message):
     @_builtins.property
     def sentences(self) -> _containers.RepeatedCompositeFieldContainer[_answer_pb2.Sentence]:
         """sentences of a memory answer in order, each with the spans that it rests on.
-        Empty for other routes.
+        Empty for a tool call, and for other routes.
         """
 
     @_builtins.property
