@@ -25,6 +25,8 @@ from rich.table import Table
 from arenalab.ensemble.config import EnsembleConfig
 from arenalab.fallback.config import ProviderConfig
 from arenalab.local.home import Home
+from arenalab.predictor.config import PredictorConfig
+from arenalab.search.config import SearchConfig
 from tests.bench.gateway.soak_load import Load
 from tests.bench.gateway.soak_watch import Watch, as_json, leaks, processes_of
 from tests.stub_provider import MODEL, running_stub
@@ -40,6 +42,12 @@ class _Bounded(ClosedConfigs):
 
     def ensemble(self, at: Mapping[str, str]) -> EnsembleConfig:
         return replace(super().ensemble(at), max_predictions=2000, max_audits=200)
+
+    def predictor(self, at: Mapping[str, str]) -> PredictorConfig:
+        return replace(super().predictor(at), cache_memory_mb=1)
+
+    def search(self, at: Mapping[str, str]) -> SearchConfig:
+        return replace(super().search(at), cache_memory_mb=1)
 
 
 def main() -> None:
