@@ -109,6 +109,7 @@ async def test_an_answer_that_its_reader_leaves_counts_with_its_text() -> None:
         assert (await anext(events)).delta.text == "123456789"
         call.cancel()
         await provider.left.wait()
+        await case.idle()
         assert await spent(case) == {"a": PROMPT + 3 * 2}
 
 

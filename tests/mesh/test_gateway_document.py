@@ -5,9 +5,11 @@ from typing import Any
 from jsonschema import Draft202012Validator
 
 from arenalab.api.search.v1 import search_service_pb2_grpc as search_grpc
+from arenalab.gateway import embeddings, feedback, openai, policy, riskcoverage
 from arenalab.gateway.config import GatewayConfig
 from arenalab.gateway.cors import EXPOSED
 from arenalab.gateway.openapi.document import document
+from arenalab.gateway.responses import request
 from arenalab.gateway.wiring import Peers, routes_of
 from arenalab.mesh import Telemetry, connect
 from arenalab.tokens import Tokens
@@ -46,6 +48,21 @@ def test_every_schema_is_one_and_is_used() -> None:
     for schema in schemas.values():
         Draft202012Validator.check_schema(schema)
     assert _referred(DOCUMENT) == {f"#/components/schemas/{name}" for name in schemas}
+
+
+def test_what_is_read_is_described() -> None:
+    schemas = DOCUMENT["components"]["schemas"]
+    for name, known in (
+        ("Policy", policy.KNOWN),
+        ("EmbeddingsRequest", embeddings.KNOWN),
+        ("FeedbackRequest", feedback.KNOWN),
+    ):
+        assert schemas[name]["properties"].keys() == known
+    # Of these, what only providers understand is left out.
+    assert schemas["ChatRequest"]["properties"].keys() <= openai.KNOWN
+    assert schemas["ResponsesRequest"]["properties"].keys() <= request.KNOWN
+    parameters = DOCUMENT["paths"]["/v1/risk-coverage"]["get"]["parameters"]
+    assert {each["name"] for each in parameters} == riskcoverage.KNOWN
 
 
 def test_what_a_page_may_read_is_described() -> None:

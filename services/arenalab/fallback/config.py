@@ -114,9 +114,10 @@ def fallback_config(env: Mapping[str, str]) -> FallbackConfig:
 
     `FALLBACK_<NAME>_API` (openai, anthropic or gemini) says what a provider speaks;
     unset, it is told by its address or its name. `FALLBACK_<NAME>_NEEDS_KEY`,
-    `_API_VERSION`, `_MAX_TOKENS` and `_DROP` (names, by commas) set the rest of
-    `ProviderConfig`; a key is needed, if nothing else is said, at a maker's own address.
-    The terms on which it is asked are read as `terms_of` says.
+    `_API_VERSION`, `_MAX_TOKENS` and `_DROP` (names by commas, or "none") set the rest
+    of `ProviderConfig`. A key is needed, if nothing else is said, at a maker's own
+    address; of Anthropic's newest version, temperature and top_p are dropped. The terms
+    on which a provider is asked are read as `terms_of` says.
 
     Raises:
         ConfigError: A value is missing, does not parse, or is out of range.

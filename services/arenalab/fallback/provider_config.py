@@ -52,6 +52,11 @@ _MAKERS: Final = {
 # do the models since Claude 4.7 in the older one, but for their defaults.
 ANTHROPIC_VERSIONS: Final = ("2026-10-21", "2023-06-01")
 
+# Gone from the newest: no Claude of it can be told how to sample, and most clients say it.
+# Refusing them would be refusing the clients, so that they are left out if nothing else is said.
+ANTHROPIC_DROP: Final = frozenset({"temperature", "top_p"})
+_NONE: Final = "none"  # of the fields to drop, where some are dropped by default
+
 # What makes an answer differ but not be another answer.
 DROPPABLE: Final = frozenset(
     {
@@ -162,7 +167,7 @@ def read_provider(
     for setting, value in (("base_url", base_url), ("model", model)):
         if not value:
             raise ConfigError(f"{place(setting)} must be set")
-    drop = (field_name.strip() for field_name in read.text("drop").split(","))
+    version = read.text("api_version")
     return ProviderConfig(
         name=name,
         base_url=base_url,
@@ -170,9 +175,9 @@ def read_provider(
         api_key=key,
         api=api,
         needs_key=read.flag("needs_key", default=base_url == maker.base_url),
-        api_version=read.text("api_version"),
+        api_version=version,
         max_tokens=read.whole("max_tokens", ProviderConfig.max_tokens),
-        drop=frozenset(filter(None, drop)),
+        drop=read.drop(ANTHROPIC_DROP if _cannot_sample(api, version) else frozenset()),
         terms=terms,
     )
 
@@ -186,7 +191,7 @@ def environment_of_provider(prefix: str, provider: ProviderConfig) -> dict[str, 
         f"{prefix}_API_VERSION": provider.api_version,
         f"{prefix}_NEEDS_KEY": str(provider.needs_key).lower(),
         f"{prefix}_MAX_TOKENS": str(provider.max_tokens),
-        f"{prefix}_DROP": ",".join(sorted(provider.drop)),
+        f"{prefix}_DROP": ",".join(sorted(provider.drop)) or _NONE,
     }
     if provider.api_key:
         found[f"{prefix}_API_KEY"] = provider.api_key
@@ -197,6 +202,10 @@ def makers_key(api: Api, env: Mapping[str, str]) -> str | None:
     """Returns the key that the maker's own libraries would take from the environment."""
     keys = (env.get(variable, "").strip() for variable in _MAKERS[api].key_variables)
     return next((key for key in keys if key), None)
+
+
+def _cannot_sample(api: Api, version: str) -> bool:
+    return api is Api.ANTHROPIC and version in ("", ANTHROPIC_VERSIONS[0])
 
 
 def _guessed_api(name: str, base_url: str) -> Api:
@@ -235,6 +244,13 @@ class _Reader:
         if text not in ("", "0", "1", "false", "true"):
             raise ConfigError(f"{self.place(name)} must be true or false")
         return text in ("1", "true") if text else default
+
+    def drop(self, default: frozenset[str]) -> frozenset[str]:
+        text = self.text("drop")
+        if not text:
+            return default
+        names = (name.strip() for name in text.split(","))
+        return frozenset() if text == _NONE else frozenset(filter(None, names))
 
     def whole(self, name: str, default: int) -> int:
         text = self.text(name)

@@ -227,6 +227,8 @@ class Exchange:
 
     async def send_events(self, *values: Mapping[str, Any]) -> None:
         """Sends server-sent events that are named by their `type`, in one write."""
+        if not values:
+            return
         frames = b"".join(
             b"event: %b\ndata: %b\n\n" % (value["type"].encode(), to_json(value))
             for value in values

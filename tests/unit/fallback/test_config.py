@@ -3,6 +3,7 @@ from pathlib import Path
 import pytest
 
 from arenalab.fallback.config import Api, FallbackConfig, ProviderConfig, fallback_config
+from arenalab.fallback.provider_config import environment_of_provider
 from arenalab.mesh import ConfigError
 
 LOCAL = {
@@ -124,6 +125,24 @@ def test_the_rest_of_a_provider_is_set_by_its_name() -> None:
     assert provider.needs_key
     assert provider.max_tokens == 77
     assert provider.drop == {"temperature", "seed"}
+
+
+def test_what_anthropic_no_longer_knows_is_left_out_unless_it_is_said() -> None:
+    env = {"ANTHROPIC_API_KEY": "a"}
+    sampling = {"temperature", "top_p"}
+    assert fallback_config(env).providers[0].drop == sampling
+    for variable, value, dropped in (
+        ("DROP", "none", set()),
+        ("DROP", "seed", {"seed"}),
+        ("API_VERSION", "2026-10-21", sampling),
+        ("API_VERSION", "2023-06-01", set()),
+    ):
+        changed = fallback_config(env | {f"FALLBACK_ANTHROPIC_{variable}": value})
+        assert changed.providers[0].drop == dropped
+        (provider,) = changed.providers
+        variables = environment_of_provider("FALLBACK_ANTHROPIC", provider)
+        variables["FALLBACK_PROVIDERS"] = "anthropic"
+        assert fallback_config(variables).providers == (provider,)
 
 
 @pytest.mark.parametrize(

@@ -90,6 +90,12 @@ def test_flat_tools_and_formats_become_those_of_a_chat() -> None:
     assert passed["parallel_tool_calls"] is False
 
 
+def test_without_tools_nothing_is_said_of_them() -> None:
+    chat = _chat(tools=[], tool_choice="auto", parallel_tool_calls=True)
+    assert chat.passthrough == {}
+    assert _chat(tool_choice="required").passthrough == {"tool_choice": "required"}
+
+
 def test_allowed_tools_become_those_of_a_chat() -> None:
     choice = {
         "type": "allowed_tools",

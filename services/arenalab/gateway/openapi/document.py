@@ -111,7 +111,9 @@ def document() -> dict[str, Any]:
             "version": version("arenalab"),
             "description": "An OpenAI-compatible endpoint whose answers come with evidence, a "
             "guarantee and a receipt. Unknown fields of a request are named in "
-            "x-arenalab-warning; with 'x-arenalab-strict: true' they are errors.",
+            "x-arenalab-warning; with 'x-arenalab-strict: true' they are errors. A header "
+            "'x-arenalab-provider-key: PROVIDER=KEY' brings the caller's own key for a model "
+            "provider, for that request alone.",
             "license": {"name": "Apache-2.0", "identifier": "Apache-2.0"},
         },
         "servers": [{"url": "/"}],

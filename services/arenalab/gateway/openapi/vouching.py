@@ -42,6 +42,12 @@ POLICY: Final = described(
                 "max_evidence": whole(1, policy.MAX_EVIDENCE),
                 "max_age_s": between(0, policy.MAX_AGE_S, above_low=True),
                 "rephrase": one_of(policy.REPHRASES),
+                "routing": described(one_of(policy.ROUTINGS), "Among the fallback's providers."),
+                "cache": described(one_of(policy.CACHES), "Of memory's outputs."),
+                "max_cost_usd": described(
+                    between(0, policy.MAX_COST_USD, above_low=True),
+                    "What a provider may be expected to charge.",
+                ),
                 "strict": described(BOOLEAN, "Unknown fields of the request are errors."),
                 "refusal": described(BOOLEAN, "An abstention is told as a refusal."),
                 "context": closed(

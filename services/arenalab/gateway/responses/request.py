@@ -90,7 +90,7 @@ def parse_responses(body: Mapping[str, Any], *, strict: bool = False) -> Respons
     return ResponsesRequest(
         instructions=fields.string("instructions"),
         messages=tuple(items.messages),
-        chat=chat,
+        chat=_without_tools(chat),
         previous=fields.string("previous_response_id", max_chars=MAX_ID),
         stream=bool(fields.boolean("stream")),
         store=fields.boolean("store"),
@@ -153,6 +153,16 @@ def _chat_fields(fields: Fields, ignored: list[str]) -> dict[str, Any]:
         found["verbosity"] = text.string("verbosity")
         ignored += [f"text.{name[:80]}" for name in text.unknown(("format", "verbosity"))]
     return {name: value for name, value in found.items() if value is not None}
+
+
+def _without_tools(chat: dict[str, Any]) -> dict[str, Any]:
+    """Returns a chat request without what says how to call none; clients send it always."""
+    if chat.get("tools"):
+        return chat
+    left_out = {"tools", "parallel_tool_calls"}
+    if chat.get("tool_choice") in ("auto", "none"):
+        left_out.add("tool_choice")
+    return {name: value for name, value in chat.items() if name not in left_out}
 
 
 def _unknown(fields: Fields, body: Mapping[str, Any], *, strict: bool) -> tuple[str, ...]:
