@@ -573,7 +573,11 @@ async def test_an_answer_whose_reader_left_while_it_was_sealed_is_sealed_in_the_
 ) -> None:
     world.ledger.is_silent = True  # it has the entry, and the ensemble does not know
     stream = world.stub.Answer(_question())
-    reading = asyncio.create_task(anext(aiter(stream)))
+
+    async def read() -> list[pb.AnswerResponse]:
+        return [event async for event in stream]
+
+    reading = asyncio.create_task(read())
     async with asyncio.timeout(20), world.ledger.appended:
         await world.ledger.appended.wait_for(lambda: len(world.ledger.entries) == 1)
     stream.cancel()
