@@ -1,7 +1,8 @@
 # Every target sets up what it needs: a virtual environment, the dependencies and
 # the embedder's model, each once.
 .DEFAULT_GOAL := help
-.PHONY: help demo test up check lint types proto proto-check fmt model envoy-check crash-ledger clean
+.PHONY: help demo test up check lint types proto proto-check fmt model envoy-check crash-ledger \
+        conformance bench-gateway soak-gateway fuzz-gateway clean
 
 PYTHON ?= python3
 VENV   ?= .venv
@@ -60,6 +61,16 @@ test: model check envoy-check ## Every check and every test. WORKERS=N: processe
 envoy-check: $(VENV)/.installed ## Validate Envoy's configuration with the real Envoy.
 	$(BIN)/python -m pytest -q tests/e2e/test_envoy_config.py
 
+conformance: model ## Real clients against the whole mesh: the table client x feature.
+	$(BIN)/python -m tests.conformance.clients $(ARGS)
+
+bench-gateway: model ## The gateway beside the LiteLLM proxy, which it installs below build/.
+	$(BIN)/python -m tests.bench.gateway $(ARGS)
+
+soak-gateway: MINUTES ?= 30
+soak-gateway: model ## Mixed load on the whole mesh, watched for leaks. MINUTES=30.
+	$(BIN)/python -m tests.bench.gateway.soak --minutes $(MINUTES) $(ARGS)
+
 bench-search: SIZE ?= 10000
 bench-search: model ## Search beside its raw parts. SIZE=100000: more spans.
 	$(BIN)/python -m tests.bench.bench_search --size $(SIZE) $(ARGS)
@@ -69,6 +80,12 @@ bench-cache: model ## Repeated questions beside new ones, at the predictor and t
 
 bench-%: model ## A benchmark: bench-mesh, bench-ledger, bench-sealing.
 	$(BIN)/python tests/bench/bench_$*.py $(ARGS)
+
+fuzz-gateway: BODIES ?= 100000
+fuzz-gateway: EXAMPLES ?= 100
+fuzz-gateway: model ## Bodies through the gateway's parsers, then requests from its own document.
+	$(BIN)/python -m tests.fuzz --bodies $(BODIES)
+	OPENAPI_EXAMPLES=$(EXAMPLES) $(BIN)/pytest -q --timeout 1800 tests/e2e/test_openapi.py
 
 crash-ledger: KILLS ?= 200
 crash-ledger: model ## Kill a ledger's writer again and again, on a disk that fails. KILLS=200.

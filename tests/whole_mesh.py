@@ -3,7 +3,7 @@
 import json
 import os
 import socket
-from collections.abc import AsyncGenerator, Sequence
+from collections.abc import AsyncGenerator, Mapping, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, replace
 from importlib import resources
@@ -12,6 +12,7 @@ from typing import Final
 
 from arenalab.api.curator.v1 import curator_service_pb2 as curator_pb
 from arenalab.fallback.config import ProviderConfig
+from arenalab.gateway.config import GatewayConfig
 from arenalab.local.cli.data import read_domains, run_ingest, run_publish
 from arenalab.local.configs import GRPC_PORTS, Configs, Settings
 from arenalab.local.home import Home, Running
@@ -32,23 +33,34 @@ class Corpus:
     unknown: Sequence[str]  # questions that it cannot answer
 
 
+class ClosedConfigs(Configs):
+    """Configs of a mesh that wants keys on loopback, too."""
+
+    def gateway(self, at: Mapping[str, str], port: int) -> GatewayConfig:
+        return replace(super().gateway(at, port), dev=False)
+
+
 @asynccontextmanager
 async def whole_mesh(
-    folder: Path, corpus: Corpus, providers: tuple[ProviderConfig, ...] = ()
-) -> AsyncGenerator[tuple[Home, Running]]:
+    home: Home,
+    corpus: Corpus,
+    providers: tuple[ProviderConfig, ...] = (),
+    kind: type[Configs] = Configs,
+) -> AsyncGenerator[Running]:
     """Runs one process per service for the length of the block; the corpus is published."""
     os.environ.setdefault("ARENALAB_LOG_LEVEL", "WARNING")  # what it says is the table
-    home, _ = Home.create(folder)
     settings = replace(Settings.of(home, {}), otlp_endpoint=None, providers=providers)
+    configs = kind(home, settings)
     gateway, *others = free_ports(len(GRPC_PORTS) + 1)
     addresses = {n: f"127.0.0.1:{p}" for n, p in zip(GRPC_PORTS, others, strict=True)}
-    async with running_processes(Configs(home, settings), gateway, addresses) as (running, _):
-        curator = running.addresses["curator"]
-        await run_ingest(curator, corpus.header, corpus.file, quiet=True)
-        request = curator_pb.PublishRequest(dataset=corpus.header.dataset)
-        await run_publish(curator, request, quiet=True)
-        with home.announced(running):
-            yield home, running
+    with home.locked():
+        async with running_processes(configs, gateway, addresses) as (running, _):
+            curator = running.addresses["curator"]
+            await run_ingest(curator, corpus.header, corpus.file, quiet=True)
+            request = curator_pb.PublishRequest(dataset=corpus.header.dataset)
+            await run_publish(curator, request, quiet=True)
+            with home.announced(running):
+                yield running
 
 
 def builtin() -> Corpus:

@@ -72,6 +72,7 @@ class _Ensemble(pb_grpc.EnsembleServiceServicer):
                 route=pb.ROUTE_MEMORY,
                 confidence=0.9,
                 method=answer_pb2.ANSWER_METHOD_MAJORITY,
+                sentences=[answer_pb2.Sentence(text="Like this.", span_ids=["s1", "s2"])],
                 finish_reason="tool_calls" if "tools" in request.passthrough else "stop",
                 receipt=receipt_pb2.Receipt(leaf_index=3, leaf=b"{}", leaf_hash=b"\0" * 32),
             )
@@ -168,7 +169,7 @@ async def test_the_synchronous_client_streams(blocking: openai.OpenAI) -> None:
         )
         return [chunk.choices[0].delta.content for chunk in stream]
 
-    assert await asyncio.to_thread(read) == ["", "Like ", "this.", None]
+    assert await asyncio.to_thread(read) == ["", "Like ", "this.", None, None]
 
 
 async def test_the_last_chunk_with_a_choice_has_what_vouches(client: openai.AsyncOpenAI) -> None:
@@ -192,6 +193,13 @@ async def test_the_stream_helper_puts_the_answer_together(client: openai.AsyncOp
     assert final.model_extra == {"arenalab": {"prediction_id": "id-1", "route": "memory"}}
     assert final.choices[0].message.role == "assistant"
     assert final.choices[0].message.content == "Like this."
+    # The helper joins lists by their index; annotations come once, and whole.
+    annotations = final.choices[0].message.annotations
+    assert annotations is not None
+    assert [each.url_citation.url for each in annotations] == [
+        "arenalab:span/s1",
+        "arenalab:span/s2",
+    ]
     assert final.usage is not None
     assert final.usage.total_tokens == 5
 
@@ -210,6 +218,54 @@ async def test_the_stream_helper_puts_tool_calls_together(client: openai.AsyncOp
         "{}",
     )
     assert final.choices[0].finish_reason == "tool_calls"
+
+
+async def test_responses_are_read(client: openai.AsyncOpenAI) -> None:
+    found = await client.responses.create(model="arenalab", input="How?", instructions="Briefly.")
+    assert found.output_text == "Like this."
+    assert found.status == "completed"
+    assert found.usage is not None
+    assert found.usage.output_tokens == 3
+    assert found._request_id is not None
+    [message] = found.output
+    assert message.type == "message"
+    [part] = message.content
+    assert part.type == "output_text"
+    assert [each.type for each in part.annotations] == ["url_citation", "url_citation"]
+    assert found.model_extra is not None
+    assert found.model_extra["arenalab"]["receipt"]["leaf_index"] == 3
+
+
+async def test_the_helper_of_responses_puts_a_text_together(client: openai.AsyncOpenAI) -> None:
+    async with client.responses.stream(model="arenalab", input="How?") as stream:
+        events = [event async for event in stream]
+        final = await stream.get_final_response()
+    assert [e.snapshot for e in events if e.type == "response.output_text.delta"] == [
+        "Like ",
+        "Like this.",
+    ]
+    assert final.output_text == "Like this."
+
+
+async def test_the_helper_of_responses_puts_calls_together(client: openai.AsyncOpenAI) -> None:
+    tool: Any = {"type": "function", "name": "add", "parameters": {"type": "object"}}
+    helper = client.responses.stream(model="arenalab", input="How?", tools=[tool])
+    async with helper as stream:
+        kinds = [event.type async for event in stream]
+        final = await stream.get_final_response()
+    assert "response.function_call_arguments.done" in kinds
+    [call] = final.output
+    assert call.type == "function_call"
+    assert (call.call_id, call.name, call.arguments) == ("call_1", "add", "{}")
+
+
+async def test_a_response_that_breaks_off_is_told(client: openai.AsyncOpenAI) -> None:
+    stream = await client.responses.create(model="breaks", input="How?", stream=True)
+    kinds = [event.type async for event in stream]
+    assert kinds[-2:] == ["error", "response.failed"]
+    with pytest.raises(openai.NotFoundError) as caught:
+        await client.responses.create(model="missing", input="How?", stream=True)
+    assert caught.value.code == "model_not_found"
 
 
 async def test_raw_responses_have_the_headers(client: openai.AsyncOpenAI) -> None:

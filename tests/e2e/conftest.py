@@ -42,8 +42,8 @@ class Mesh:
 class _MeshThread:
     """Runs a mesh on an event loop of its own, so that tests may block."""
 
-    def __init__(self, home: Home, settings: Settings) -> None:
-        self._configs = Configs(home, settings)
+    def __init__(self, home: Home, settings: Settings, configs: type[Configs] = Configs) -> None:
+        self._configs = configs(home, settings)
         self._loop = asyncio.new_event_loop()
         self._stop = asyncio.Event()
         self._ready: Future[Running] = Future()
@@ -129,7 +129,7 @@ def mesh(published_home: Callable[[str], Home]) -> Iterator[Mesh]:
 
 
 @pytest.fixture(scope="session")
-def start_mesh() -> Callable[[Home, Settings], AbstractContextManager[Running]]:
+def start_mesh() -> Callable[..., AbstractContextManager[Running]]:
     """Runs a mesh of a test's own for the length of a `with` block."""
     return _MeshThread
 

@@ -1,5 +1,6 @@
 """The command line, as a person uses it: real processes, real files."""
 
+import asyncio
 import json
 import os
 import signal
@@ -10,8 +11,14 @@ from importlib import resources
 from pathlib import Path
 
 import pytest
+from typer.testing import CliRunner, Result
 
+from arenalab.api.common.v1 import answer_pb2, message_pb2
+from arenalab.api.ensemble.v1 import ensemble_service_pb2 as pb
+from arenalab.api.ensemble.v1 import ensemble_service_pb2_grpc as pb_grpc
 from arenalab.local.charts import has_matplotlib
+from arenalab.local.cli.app import app
+from arenalab.mesh import Telemetry, connect
 
 pytestmark = pytest.mark.slow
 BUILTIN = Path(str(resources.files("arenalab.curator.builtin") / "arenalab.ndjson"))
@@ -80,6 +87,36 @@ def test_ask_shows_the_answer_and_a_verified_receipt(up: Path) -> None:
     assert asked.returncode == 0, asked.stderr
     assert "verified offline" in asked.stdout
     assert "hard filter" in asked.stdout
+
+
+async def _answer(ensemble: str, question: str) -> pb.AnswerFinished:
+    message = message_pb2.Message(role=message_pb2.ROLE_USER, content=question)
+    async with connect(ensemble, Telemetry("test")) as channel:
+        stub = pb_grpc.EnsembleServiceStub(channel)
+        events = [one async for one in stub.Answer(pb.AnswerRequest(messages=[message]))]
+    return events[-1].finished
+
+
+def test_questions_that_were_warmed_up_are_answered_from_the_cache(
+    up: Path, tmp_path: Path
+) -> None:
+    file = tmp_path / "questions.txt"
+    file.write_text("How do I start the mesh?\n\nWhat is a span?\nWhat is a span?\n")
+
+    def warm(*options: str) -> Result:
+        return CliRunner().invoke(app, ["cache", "warm", str(file), *options, "--home", str(up)])
+
+    assert json.loads(warm("--json").stdout) == {"computed": 2, "known": 0}
+    assert warm().stdout.startswith("0 outputs computed, 2 were kept already")
+    # What the ensemble asks is what was warmed up.
+    running = json.loads((up / "run" / "mesh.json").read_text())
+    said = asyncio.run(_answer(running["addresses"]["ensemble"], "What is a span?"))
+    assert said.cache_layer == answer_pb2.CACHE_LAYER_MEMORY
+    assert warm("--creature", "nobody").exit_code == 1
+    file.write_text(" \n")
+    nothing = warm()
+    assert nothing.exit_code == 1
+    assert "holds no question" in nothing.stderr
 
 
 def test_ask_as_json_feeds_ledger_verify(up: Path, tmp_path: Path) -> None:

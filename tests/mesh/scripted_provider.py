@@ -183,6 +183,11 @@ class Case:
         response = await self.stub.ListProviders(pb.ListProvidersRequest())
         return {provider.name: provider for provider in response.providers}
 
+    async def idle(self) -> None:
+        """Waits until no completion is running: what was cut off is settled then."""
+        while any(provider.running for provider in (await self.listed()).values()):
+            pass  # each look at it lets the others go on
+
     def chats(self) -> list[ReadableSpan]:
         return [s for s in self.spans.get_finished_spans() if s.name.startswith("chat ")]
 

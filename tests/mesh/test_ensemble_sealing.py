@@ -1,6 +1,7 @@
 """What the ensemble seals of an answer, so that it can be asked again and compared."""
 
 import json
+from dataclasses import replace
 from typing import Any
 
 import grpc
@@ -12,7 +13,7 @@ from arenalab.api.common.v1 import answer_pb2, message_pb2, span_pb2
 from arenalab.api.ensemble.v1 import ensemble_service_pb2 as pb
 from arenalab.api.ensemble.v1 import ensemble_service_pb2_grpc as pb_grpc
 from arenalab.api.ledger.v1 import ledger_service_pb2 as ledger_pb
-from arenalab.ensemble.entries import MAX_TEXT_BYTES, Said, answer_entry
+from arenalab.ensemble.entries import MAX_NOTE_BYTES, MAX_TEXT_BYTES, Said, answer_entry
 from arenalab.ledger.wire import entry_from_proto
 from arenalab.mesh import NotReadyError
 from tests.mesh.test_ensemble_service import World, _abstains, _answers, _question, traced, world
@@ -120,6 +121,22 @@ def test_long_texts_are_sealed_by_their_hash_and_the_ledger_takes_them(text: str
     entry_from_proto(entry)
     for name in ("conversation", "request", "answer"):
         assert json.loads(entry.content[name])["bytes"] > MAX_TEXT_BYTES
+
+
+def test_an_answer_with_everything_at_its_longest_is_taken_by_the_ledger() -> None:
+    message = message_pb2.Message(role=message_pb2.ROLE_USER, content="x" * (MAX_TEXT_BYTES - 1024))
+    said = Said(
+        request=pb.AnswerRequest(messages=[message]),
+        finished=pb.AnswerFinished(prediction_id="p"),
+        text="x" * MAX_TEXT_BYTES,
+        tool_calls="x" * MAX_NOTE_BYTES,
+        refusal="x" * MAX_NOTE_BYTES,
+    )
+    entry = answer_entry("default", said, "")
+    entry_from_proto(entry)
+    assert sum(map(len, entry.content.values())) > 3 * MAX_TEXT_BYTES
+    longer = answer_entry("default", replace(said, tool_calls="x" * MAX_TEXT_BYTES), "")
+    assert json.loads(longer.content["tool_calls"])["bytes"] == MAX_TEXT_BYTES
 
 
 async def test_a_request_that_json_cannot_write_is_sealed_by_its_hash(world: World) -> None:

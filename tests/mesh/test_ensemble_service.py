@@ -114,7 +114,10 @@ class _Predictor(predictor_grpc.PredictorServiceServicer):
         said = self.says[request.creature]
         if isinstance(said, MeshError):
             raise said
-        return said
+        told = predictor_pb.PredictResponse()
+        told.CopyFrom(said)
+        del told.evidence[request.max_evidence or 5 :]
+        return told
 
     async def CheckSupport(
         self, request: predictor_pb.CheckSupportRequest, context: object
@@ -148,8 +151,11 @@ class _Fallback(fallback_grpc.FallbackServiceServicer):
         self.requests: list[fallback_pb.CompleteRequest] = []
         self.fails: MeshError | None = None
         self.hangs = False
-        self.writes: tuple[str, ...] = ("from ", "the LLM")
+        self.writes: tuple[str | fallback_pb.CompletionDelta, ...] = ("from ", "the LLM")
+        self.ended = asyncio.Event()  # a completion, whole or not
         self.finish_reason = "stop"
+        self.cost_usd_micros: int | None = 42
+        self.grounding = answer_pb2.GROUNDING_CITED
 
     async def Complete(
         self, request: fallback_pb.CompleteRequest, context: object
@@ -159,22 +165,32 @@ class _Fallback(fallback_grpc.FallbackServiceServicer):
             raise self.fails
         started = fallback_pb.CompletionStarted(provider="local", model="tiny", attempts=1)
         yield fallback_pb.CompleteResponse(started=started)
-        for text in self.writes:
-            yield fallback_pb.CompleteResponse(delta=fallback_pb.CompletionDelta(text=text))
-        if self.hangs:
-            await asyncio.Event().wait()
+        try:
+            for text in self.writes:
+                delta = fallback_pb.CompletionDelta(text=text) if isinstance(text, str) else text
+                yield fallback_pb.CompleteResponse(delta=delta)
+            if self.hangs:
+                await asyncio.Event().wait()
+        finally:
+            self.ended.set()
         finished = fallback_pb.CompletionFinished(
             finish_reason=self.finish_reason,
             prompt_tokens=7,
             completion_tokens=2,
+            cached_prompt_tokens=3,
+            reasoning_tokens=1,
             cited_span_ids=["s1"],
+            cost_usd_micros=self.cost_usd_micros,
+            grounding=self.grounding,
         )
         yield fallback_pb.CompleteResponse(finished=finished)
 
     async def ListProviders(
         self, request: fallback_pb.ListProvidersRequest, context: object
     ) -> fallback_pb.ListProvidersResponse:
-        provider = fallback_pb.Provider(name="local", default_model="tiny")
+        provider = fallback_pb.Provider(
+            name="local", default_model="tiny", model_patterns=["gpt-4*", "lab/*"]
+        )
         return fallback_pb.ListProvidersResponse(providers=[provider])
 
 
@@ -302,6 +318,32 @@ async def test_memory_answers_where_it_may(world: World) -> None:
     assert not world.fallback.requests
 
 
+async def test_a_kept_output_is_an_answer_of_its_own_and_says_where_it_was(world: World) -> None:
+    kept = _answers("Like this.", 0.93)
+    kept.cache_layer = answer_pb2.CACHE_LAYER_REDIS
+    world.predictor.says["faq"] = kept
+    told = [(await world.ask())[1] for _ in range(2)]
+    assert {one.cache_layer for one in told} == {answer_pb2.CACHE_LAYER_REDIS}
+    assert len({one.prediction_id for one in told}) == 2
+    assert len({one.content_salt for one in told}) == 2
+    assert [entry.entry_id for entry in world.ledger.entries] == [one.prediction_id for one in told]
+
+
+@pytest.mark.parametrize(
+    ("cache", "bypasses"),
+    [
+        (pb.CACHE_POLICY_UNSPECIFIED, False),
+        (pb.CACHE_POLICY_USE, False),
+        (pb.CACHE_POLICY_BYPASS, True),
+    ],
+)
+async def test_memory_is_asked_past_its_cache_where_the_caller_says_so(
+    world: World, cache: pb.CachePolicy.ValueType, *, bypasses: bool
+) -> None:
+    await world.ask(policy=pb.AnswerPolicy(cache=cache))
+    assert [one.bypass_cache for one in world.predictor.requests] == [bypasses]
+
+
 async def test_the_leaf_carries_facts_and_the_content_lies_beside_it(world: World) -> None:
     _, finished, _ = await world.ask(user="u1", request_id="r1")
     [entry] = world.ledger.entries
@@ -325,7 +367,9 @@ async def test_the_llm_answers_where_memory_abstains(world: World) -> None:
     assert finished.route == pb.ROUTE_FALLBACK
     assert finished.abstention.reason == answer_pb2.ABSTAIN_REASON_OUT_OF_SCOPE
     assert finished.guarantee.status == answer_pb2.GUARANTEE_STATUS_UNSPECIFIED
-    assert finished.usage.prompt_tokens == 7
+    assert finished.usage == pb.Usage(
+        prompt_tokens=7, completion_tokens=2, cached_prompt_tokens=3, reasoning_tokens=1
+    )
     [request] = world.fallback.requests
     assert [item.span_id for item in request.evidence] == ["s1"]
     assert finished.evidence[0].supports
@@ -614,7 +658,9 @@ async def test_a_rephrasing_that_the_spans_support_is_served_without_a_proven_bo
     }
     [entry] = traced.ledger.entries
     assert entry.content["answer"] == text
-    assert json.loads(entry.facts_json)["rephrasing"]["status"] == "served"
+    facts = json.loads(entry.facts_json)
+    assert facts["rephrasing"]["status"] == "served"
+    assert facts["cost_usd_micros"] == finished.cost_usd_micros == 42
 
 
 async def test_a_sentence_without_support_brings_back_the_words_of_the_spans(

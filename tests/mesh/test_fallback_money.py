@@ -2,6 +2,7 @@
 
 import asyncio
 import json
+from contextlib import suppress
 from pathlib import Path
 
 import pytest
@@ -14,6 +15,7 @@ from arenalab.mesh import BudgetSpentError, MeshError, NotReadyError, Reason
 
 from .scripted_provider import (
     Case,
+    Exchange,
     Provider,
     delta,
     drop,
@@ -107,6 +109,7 @@ async def test_an_answer_that_its_reader_leaves_counts_with_its_text() -> None:
         assert (await anext(events)).delta.text == "123456789"
         call.cancel()
         await provider.left.wait()
+        await case.idle()
         assert await spent(case) == {"a": PROMPT + 3 * 2}
 
 
@@ -175,6 +178,21 @@ async def test_a_limit_of_cost_passes_over_the_dear_and_the_unknown() -> None:
     assert caught.value.reason is Reason.SPEND_CAP
     assert not dear.got
     assert not unknown.got
+
+
+async def test_a_race_must_fit_into_the_limit_of_cost() -> None:
+    terms = {"a": priced(), "b": priced()}
+    for limit, races in ((2 * ONE, True), (2 * ONE - 1, False)):
+        second = Provider([hello])
+
+        async def late(exchange: Exchange, second: Provider = second) -> None:
+            with suppress(TimeoutError):
+                await asyncio.wait_for(second.asked.wait(), 0.2)
+            await hello(exchange)
+
+        async with fallback(Provider([late]), second, terms=terms, hedge_after_s=0.01) as case:
+            await case.complete(max_cost_usd_micros=limit, max_tokens=5)
+        assert bool(second.got) is races
 
 
 async def test_a_failure_is_told_before_a_cap(tmp_path: Path) -> None:

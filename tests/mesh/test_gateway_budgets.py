@@ -15,7 +15,7 @@ from arenalab.gateway.keys import KeyTerms
 from arenalab.gateway.keys.pepper import create_pepper, read_pepper
 from arenalab.gateway.keys.store import KeyStore
 from arenalab.gateway.limits.caps import Caps
-from arenalab.gateway.tokens import Tokens
+from arenalab.tokens import Tokens
 from tests.mesh.metered_mesh import NOON_S, Gateway, Json, Mesh, bearer, error_of, running_peers
 
 PROMPT = Tokens().count("How?")

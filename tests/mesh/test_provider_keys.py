@@ -203,6 +203,10 @@ async def test_whose_key_is_sent(tmp_path: Path) -> None:
             response = await mesh.ask("acme", *keys, model="ours/m")
             assert response.status_code == 200, response.text
         assert mesh.keys_sent_to("ours") == [OURS, SENT, OURS]
+        asked = {"model": "ours/m", "input": "How?"}
+        headers = {"authorization": "Bearer gateway-key-of-acme", HEADER: f"ours={SENT}"}
+        assert (await mesh.http.post("/v1/responses", json=asked, headers=headers)).is_success
+        assert mesh.keys_sent_to("ours")[3:] == [SENT]
         # What is kept for acme; what comes with the call comes first; nobody else has any.
         assert (await mesh.ask("acme", model="bring/m")).status_code == 200
         assert (await mesh.ask("beta", f"bring={SENT}", model="bring/m")).status_code == 200

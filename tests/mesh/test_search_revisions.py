@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from arenalab.api.search.v1 import search_service_pb2 as pb
-from arenalab.atomic import to_proto
+from arenalab.atomic import Span, to_proto
 from arenalab.mesh import NotFoundError, NotReadyError, PreconditionError, Reason, Telemetry
 from arenalab.mesh import scope_for as scope
 from arenalab.search.embedder.factory import open_embedder
@@ -118,6 +118,50 @@ async def test_collections_have_revisions_of_their_own(desk: Desk) -> None:
         await search.DeleteSpans(removed)
         assert await revision(search, tenant="bob") != of_bob
         assert await revision(search, tenant="ada") == of_ada
+
+
+async def test_walks_are_remembered_until_something_changes(desk: Desk) -> None:
+    first, second = BALANCE, _after(CARD, BALANCE)
+    third = _after(FLIGHT, second)
+    spans = [first, second, third]
+
+    async def walk(tenant: str = "ada") -> list[str]:
+        request = pb.SearchTextRequest(
+            scope=scope(tenant), dataset="faq", text=third.this, limit=1, trajectory_depth=5
+        )
+        [hit] = (await search.SearchText(request)).hits
+        return [span.id for span in hit.trajectory]
+
+    def looks(outcome: str) -> float:
+        labels = {"cache": "walk", "layer": "memory", "outcome": outcome}
+        sample = desk.telemetry.metrics.registry.get_sample_value
+        return sample("arenalab_cache_requests_total", labels) or 0.0
+
+    async with desk.serving() as search:
+        for tenant in ("ada", "bob"):
+            version = desk.build(spans, tenant=tenant)
+            request = pb.PublishRequest(scope=scope(tenant), dataset="faq", dataset_version=version)
+            await search.Publish(request)
+        for _ in range(3):
+            assert await walk() == [second.id, first.id]
+        assert (looks("miss"), looks("hit")) == (1, 2)
+        assert await walk("bob") == [second.id, first.id]
+        assert looks("miss") == 2
+        hiding = pb.QuarantineSpansRequest(scope=scope("ada"), dataset="faq", span_ids=[first.id])
+        await search.QuarantineSpans(hiding)
+        assert await walk() == [second.id]
+        assert await walk("bob") == [second.id, first.id]
+        hiding.release = True
+        await search.QuarantineSpans(hiding)
+        assert await walk() == [second.id, first.id]
+        removed = pb.DeleteSpansRequest(scope=scope("ada"), dataset="faq", span_ids=[second.id])
+        await search.DeleteSpans(removed)
+        assert await walk() == []
+
+
+def _after(span: Span, earlier: Span) -> Span:
+    context = replace(span.context, previous_spans=(earlier.id,))
+    return replace(span, context=context)
 
 
 async def test_over_shards_a_change_of_any_of_them_counts(shards: Shards, sharded: "Stub") -> None:

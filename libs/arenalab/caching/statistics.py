@@ -1,10 +1,12 @@
 """What a cache did, for /metrics."""
 
+import threading
+
 from arenalab.mesh import Metrics
 
 
 class LayerStatistics:
-    """Counts of one layer of one cache."""
+    """Counts of one layer of one cache. May be called on any thread."""
 
     def __init__(self, metrics: Metrics, cache: str, layer: str) -> None:
         requests = metrics.cache_requests
@@ -13,6 +15,7 @@ class LayerStatistics:
         self._errors = metrics.cache_errors.labels(cache, layer)
         self._evictions = metrics.cache_evictions.labels(cache, layer)
         self._bytes = metrics.cache_bytes.labels(cache, layer)
+        self._lock = threading.Lock()
         self.hits = self.misses = self.errors = self.evictions = 0
         metrics.cache_hit_ratio.labels(cache, layer).set_function(lambda: self.hit_ratio)
 
@@ -24,21 +27,24 @@ class LayerStatistics:
 
     def looked(self, *, hits: int, misses: int) -> None:
         """Counts keys that were asked for."""
-        if hits:
+        with self._lock:
             self.hits += hits
+            self.misses += misses
+        if hits:
             self._hits.inc(hits)
         if misses:
-            self.misses += misses
             self._misses.inc(misses)
 
     def failed(self) -> None:
         """Counts an operation that the layer could not do, or a value that it must not use."""
-        self.errors += 1
+        with self._lock:
+            self.errors += 1
         self._errors.inc()
 
     def evicted(self, count: int) -> None:
         """Counts values that went before their time, for want of room."""
-        self.evictions += count
+        with self._lock:
+            self.evictions += count
         self._evictions.inc(count)
 
     def hold(self, size_bytes: float) -> None:

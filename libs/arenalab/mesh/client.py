@@ -64,7 +64,8 @@ async def connect(
         ],
     )
     try:
-        yield _MeshChannel(channel, telemetry)  # type: ignore[misc]  # what stubs use of it
+        with telemetry.metrics.channels.track_inprogress():
+            yield _MeshChannel(channel, telemetry)  # type: ignore[misc]  # what stubs use of it
     finally:
         await channel.close()
 

@@ -4,6 +4,7 @@ Names follow the OpenTelemetry semantic conventions where one exists, with
 Prometheus's unit suffix; ours begin with `arenalab_`.
 """
 
+import asyncio
 from typing import Final
 
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, start_http_server
@@ -166,6 +167,18 @@ class Metrics:
             ("cache", "layer"),
             registry=self.registry,
         )
+        self._tasks = Gauge(
+            "arenalab_asyncio_tasks",
+            "Unfinished tasks of the process's event loop.",
+            registry=self.registry,
+        )
+        self.channels = Gauge(
+            "arenalab_grpc_channels", "Open channels to peers.", registry=self.registry
+        )
+
+    def watch(self, loop: asyncio.AbstractEventLoop) -> None:
+        """Counts the tasks of the process's event loop, whenever somebody looks."""
+        self._tasks.set_function(lambda: len(asyncio.all_tasks(loop)))
 
 
 def serve_metrics(metrics: Metrics, host: str, port: int) -> None:

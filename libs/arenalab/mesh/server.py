@@ -6,6 +6,7 @@ telemetry, metrics endpoint, drain on SIGTERM or SIGINT.
 """
 
 import asyncio
+import gc
 import logging
 import os
 import signal
@@ -32,6 +33,8 @@ DRAIN_S: Final = 5.0
 MAX_MESSAGE_BYTES: Final = 16 * 1024 * 1024
 # Calls in progress per server; beyond it gRPC answers RESOURCE_EXHAUSTED at once.
 MAX_CONCURRENT_CALLS: Final = 1024
+# Objects made and not freed between two rounds of the garbage collector; Python's own is 700.
+_YOUNG_OBJECTS: Final = 20_000
 
 
 @asynccontextmanager
@@ -123,6 +126,7 @@ def run(
             host, _, port = metrics_address.rpartition(":")
             serve_metrics(telemetry.metrics, host, int(port))
         with asyncio.Runner(loop_factory=new_event_loop) as runner:
+            telemetry.metrics.watch(runner.get_loop())
             runner.run(_serve(service, running(config, telemetry)))
     except (ConfigError, MeshError, OSError) as error:
         _logger.error("%s cannot run: %s", service, error)  # noqa: TRY400 - the cause is the message
@@ -140,8 +144,21 @@ def new_event_loop() -> asyncio.AbstractEventLoop:
     return uvloop.new_event_loop()
 
 
+def _spare_garbage_collector() -> None:
+    """Keeps what the start made out of the garbage collector's rounds, and makes them fewer.
+
+    Libraries leave some hundred thousand objects that live as long as the process, and a
+    full round looks at each. Messages hold no cycles: what an answer leaves behind is freed
+    by its counts, and rounds find next to nothing.
+    """
+    gc.collect()
+    gc.freeze()
+    gc.set_threshold(_YOUNG_OBJECTS)
+
+
 async def _serve(service: str, running: AbstractAsyncContextManager[int]) -> None:
     async with stop_signal() as stop, running as port:
+        _spare_garbage_collector()
         _logger.info("%s listening on port %d", service, port)
         await stop.wait()
         _logger.info("%s draining", service)

@@ -12,6 +12,7 @@ from google.protobuf.duration_pb2 import Duration
 from arenalab.api.common.v1 import answer_pb2
 from arenalab.api.ensemble.v1 import ensemble_service_pb2 as pb
 from arenalab.api.fallback.v1 import fallback_service_pb2 as fallback_pb
+from arenalab.ensemble.completions import close, completion_for
 from arenalab.ensemble.demands import Demands
 from arenalab.ensemble.draft import Draft
 from arenalab.ensemble.guardrails.answers import Speech
@@ -67,6 +68,7 @@ class Answering:
         new_id: Callable[[], str],
         random: Callable[[int], bytes],
         guardrails: Sequence[Guardrail] = (),
+        rag_evidence: int = 0,
     ) -> None:
         self._peers = peers
         self._memory = memory
@@ -76,6 +78,7 @@ class Answering:
         self._new_id = new_id
         self._random = random
         self._guardrails = guardrails
+        self._rag_evidence = rag_evidence
         self._aborted: set[asyncio.Task[None]] = set()
 
     async def answer(
@@ -94,6 +97,7 @@ class Answering:
                 prediction_id=self._new_id(),
                 model=selection.model,
                 content_salt=self._random(SALT_BYTES),
+                cost_usd_micros=0,  # until a provider is asked
             ),
             started_s=time.perf_counter(),
             demands=Demands.of(request),
@@ -110,9 +114,10 @@ class Answering:
 
     async def _events(self, answer: Draft) -> AsyncIterator[pb.AnswerResponse]:
         if self._is_blocked(answer):
+            answer.finished.method = answer_pb2.ANSWER_METHOD_NONE
             text = "A guardrail does not let this question be answered."
             told = self._settle(answer, pb.ROUTE_ABSTAIN, text, "content_filter")
-        elif answer.selection.provider:
+        elif answer.selection.is_direct:
             told = self._from_provider(answer, pb.ROUTE_PROVIDER)
         else:
             told = await self._from_memory(answer)
@@ -197,6 +202,10 @@ class Answering:
             finished.sentences.extend(worded.sentences)
             finished.rephrasing.CopyFrom(worded.rephrasing)
             finished.reasoning = f"{finished.reasoning} {worded.rephrasing.explanation}".strip()
+            if worded.cost_usd_micros is None:
+                finished.ClearField("cost_usd_micros")
+            else:
+                finished.cost_usd_micros = worded.cost_usd_micros
             if worded.is_rephrased:
                 answer.own_words = _cut(output, request.sampling.stop)
                 degrade(finished.guarantee)
@@ -232,10 +241,12 @@ class Answering:
         """Streams a provider's answer; if none can be had, memory's abstention is the answer."""
         await self._sealer.check(answer.selection.ledger)
         answer.finished.guarantee.Clear()
+        answer.finished.ClearField("cost_usd_micros")  # not known until it says so
         before_s = time.perf_counter()
         begun = False
+        await self._widen(answer)
         try:
-            async with aclosing(self._peers.complete(_completion_for(answer))) as events:
+            async with aclosing(self._peers.complete(completion_for(answer))) as events:
                 async for event in events:
                     if event.HasField("started"):
                         begun = True
@@ -247,7 +258,7 @@ class Answering:
                         for told in answer.say(_delta(event.delta)):
                             yield told
                     else:
-                        _close(answer.finished, event.finished)
+                        close(answer.finished, event.finished)
                     if answer.speech.is_blocked:
                         break  # which ends the call: nobody pays for what nobody is told
             for told in answer.end():
@@ -256,11 +267,23 @@ class Answering:
             if begun or route == pb.ROUTE_PROVIDER:
                 raise
             answer.trouble = f"No fallback answered: {error}."
+            del answer.finished.evidence[:]
+            answer.finished.evidence.extend(answer.said.evidence)
             async for abstaining in self._abstain(answer):
                 yield abstaining
             return
         _set_seconds(answer.finished.timings.fallback, time.perf_counter() - before_s)
         await self._seal(answer)
+
+    async def _widen(self, answer: Draft) -> None:
+        """Takes as much evidence as a prompt is to have, where the caller wants less."""
+        if answer.chosen is None or not self._rag_evidence:
+            return
+        found = await self._memory.more_evidence(
+            answer.chosen, answer.request, answer.tenant, answer.demands, self._rag_evidence
+        )
+        del answer.finished.evidence[:]
+        answer.finished.evidence.extend(found)
 
     async def _seal(self, answer: Draft) -> None:
         finished = answer.finished
@@ -320,6 +343,7 @@ class Answering:
                 telemetry.EVIDENCE_COUNT: len(finished.evidence),
                 telemetry.DATASET_VERSION: finished.dataset_version,
                 telemetry.LEDGER_INDEX: finished.receipt.leaf_index,
+                telemetry.COST_USD_MICROS: finished.cost_usd_micros,
             }
         )
 
@@ -343,37 +367,6 @@ def _delta(delta: fallback_pb.CompletionDelta) -> pb.TextDelta:
     return pb.TextDelta(
         text=delta.text, tool_calls_json=delta.tool_calls_json, refusal=delta.refusal
     )
-
-
-def _completion_for(answer: Draft) -> fallback_pb.CompleteRequest:
-    request, sampling = answer.request, answer.request.sampling
-    completion = fallback_pb.CompleteRequest(
-        scope=request.scope,
-        provider=answer.selection.provider,
-        model=answer.selection.provider_model,
-        messages=request.messages,
-        messages_json=request.messages_json,
-        evidence=answer.finished.evidence,
-        stop=sampling.stop,
-        passthrough=request.passthrough,
-        credentials=request.credentials,
-    )
-    for name in ("temperature", "top_p", "max_tokens", "seed"):
-        if sampling.HasField(name):
-            setattr(completion, name, getattr(sampling, name))
-    return completion
-
-
-def _close(finished: pb.AnswerFinished, event: fallback_pb.CompletionFinished) -> None:
-    finished.finish_reason = event.finish_reason or "stop"
-    if event.prompt_tokens or event.completion_tokens:
-        finished.usage.prompt_tokens = event.prompt_tokens
-        finished.usage.completion_tokens = event.completion_tokens
-        finished.usage.cached_prompt_tokens = event.cached_prompt_tokens
-        finished.usage.reasoning_tokens = event.reasoning_tokens
-    cited = set(event.cited_span_ids)
-    for item in finished.evidence:
-        item.supports = item.span_id in cited
 
 
 def _cut(text: str, stops: Iterable[str]) -> str:

@@ -2,8 +2,11 @@
 
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Final
 
 from arenalab.mesh import ConfigError, address_of, ports
+
+MAX_EVIDENCE: Final = 50  # that the predictor returns
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -28,6 +31,9 @@ class EnsembleConfig:
     rephrase_timeout_s: float = 15.0  # then the words of the spans are served
     ledger_timeout_s: float = 5.0
     erase_timeout_s: float = 60.0
+    # Evidence for a provider's prompt, at most 50: memory is asked once more where the caller
+    # wants less. 0: as much as the caller wants.
+    rag_evidence: int = 0
     max_creatures_at_once: int = 8  # Predict calls in flight for one answer
 
     def __post_init__(self) -> None:
@@ -45,5 +51,7 @@ class EnsembleConfig:
         for name in ("max_predictions", "max_audits"):
             if getattr(self, name) < 2:  # noqa: PLR2004 - one for each segment
                 raise ConfigError(f"ENSEMBLE_{name.upper()} must be >= 2")
+        if not 0 <= self.rag_evidence <= MAX_EVIDENCE:
+            raise ConfigError(f"ENSEMBLE_RAG_EVIDENCE must be in [0, {MAX_EVIDENCE}]")
         if self.max_creatures_at_once < 1:
             raise ConfigError("ENSEMBLE_MAX_CREATURES_AT_ONCE must be >= 1")

@@ -2,9 +2,10 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import lru_cache
 from typing import Final, Self
 
-from google.protobuf import json_format
+from google.protobuf import json_format, struct_pb2
 
 from arenalab.api.common.v1 import answer_pb2
 from arenalab.api.ensemble.v1 import ensemble_service_pb2 as pb
@@ -22,7 +23,9 @@ _WANTED: Final = (
     "Spans whose outcome has the form that is demanded, for a tool also an action that names it; "
     "or a provider."
 )
-_READ: Final = ("response_format", "tool_choice", "tools")
+_NAMES: Final = ("response_format", "tool_choice", "tools")
+_KEPT: Final = 64
+_MAX_KEPT_BYTES: Final = 65_536
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,18 +48,8 @@ class Demands:
         beyond = list(request.unsupported)
         if has_late_results(request.messages):
             beyond.append("tool results")
-        fields = request.passthrough.fields
-        try:
-            given = {
-                name: json_format.MessageToDict(fields[name]) for name in _READ if name in fields
-            }
-        except (ValueError, json_format.Error) as error:
-            raise InvalidInputError(
-                "passthrough must hold JSON: no number but a finite one", field="passthrough"
-            ) from error
-        return cls(
-            read_tools(given), read_format(given), tuple(beyond), tuple(request.sampling.stop)
-        )
+        tools, form = _read(request.passthrough)
+        return cls(tools, form, tuple(beyond), tuple(request.sampling.stop))
 
     @property
     def action(self) -> str:
@@ -103,6 +96,34 @@ class Demands:
         if self.format and not why_not and any(s in said.output for s in self.stops if s):
             why_not = "a stop sequence would cut the JSON"
         return None, f"Memory cannot honour the response_format: {why_not}." if why_not else ""
+
+
+def _read(passthrough: struct_pb2.Struct) -> tuple[Tools | None, Format | None]:
+    """Returns the tools and the format that are asked for; those of late are remembered.
+
+    Raises:
+        InvalidInputError: They are not as the OpenAI API has them.
+    """
+    names = [name for name in _NAMES if name in passthrough.fields]
+    if not names:
+        return None, None
+    read = struct_pb2.Struct(fields={name: passthrough.fields[name] for name in names})
+    # An agent sends the same tools with every turn.
+    key = read.SerializeToString(deterministic=True)
+    return _remembered(key) if len(key) <= _MAX_KEPT_BYTES else _parsed(key)
+
+
+def _parsed(serialized: bytes) -> tuple[Tools | None, Format | None]:
+    try:
+        given = json_format.MessageToDict(struct_pb2.Struct.FromString(serialized))
+    except (ValueError, json_format.Error) as error:
+        raise InvalidInputError(
+            "passthrough must hold JSON: no number but a finite one", field="passthrough"
+        ) from error
+    return read_tools(given), read_format(given)
+
+
+_remembered = lru_cache(maxsize=_KEPT)(_parsed)
 
 
 def _shown(evidence: Sequence[answer_pb2.Evidence], limit: int) -> Sequence[answer_pb2.Evidence]:

@@ -190,6 +190,13 @@ def _facts(said: Said) -> dict[str, object]:
             "provider": told.provider,
             "provider_model": told.provider_model,
         }
+    if (finished.provider or finished.HasField("rephrasing")) and finished.HasField(
+        "cost_usd_micros"
+    ):
+        facts["cost_usd_micros"] = finished.cost_usd_micros
+    if finished.grounding:
+        grounding = answer_pb2.Grounding.Name(finished.grounding)
+        facts["grounding"] = grounding.removeprefix("GROUNDING_").lower()
     if finished.guardrails:
         facts["guardrails"] = [_verdict(one) for one in finished.guardrails]
     if finished.provider:

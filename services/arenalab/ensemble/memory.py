@@ -15,6 +15,8 @@ from arenalab.mesh import DeadlineError, NotReadyError, PreconditionError, Reaso
 
 # 0001-01-01T00:00:00Z.
 _YEAR_1_MS: Final = -62_135_596_800_000
+# Of `max_evidence`, where the caller does not say.
+DEFAULT_EVIDENCE: Final = 5
 _UNREACHABLE: Final = (NotReadyError, DeadlineError)
 
 
@@ -54,6 +56,29 @@ class Memory:
 
         opinions = await asyncio.gather(*(bounded(name) for name in selection.creatures))
         return single_best(opinions), opinions
+
+    async def more_evidence(
+        self,
+        opinion: Opinion,
+        request: pb.AnswerRequest,
+        tenant: str,
+        demands: Demands,
+        wanted: int,
+    ) -> Sequence[answer_pb2.Evidence]:
+        """Returns `wanted` pieces of evidence of a creature that was asked for fewer.
+
+        The creature is asked once more only if there may be more; what it cannot tell now
+        is what it told before.
+        """
+        had = opinion.response.evidence
+        limit = request.policy.max_evidence or DEFAULT_EVIDENCE
+        if wanted <= limit or len(had) < limit:
+            return had
+        wider = pb.AnswerRequest()
+        wider.CopyFrom(request)
+        wider.policy.max_evidence = wanted
+        found = await self._ask_one(opinion.creature, wider, tenant, demands)
+        return found.response.evidence or had
 
     async def _cascade(
         self, creatures: Sequence[str], request: pb.AnswerRequest, tenant: str, demands: Demands

@@ -132,7 +132,7 @@ class Predictions:
         with self._writing:
             if len(self._new.predictions) >= self._half or self._new.size >= SEGMENT_BYTES:
                 self._turn()
-            self._write({"prediction": asdict(prediction)}, sync=sync)
+            self._write({"prediction": _form(prediction)}, sync=sync)
 
     def say(self, said: Said) -> None:
         """Keeps what was said, durably.
@@ -228,6 +228,11 @@ def _id_of(line: bytes) -> str | None:
         return str((form["prediction"] if "prediction" in form else form["said"])["prediction_id"])
     except (ValueError, KeyError, TypeError):
         return None  # damaged: nobody can tell whose words it holds
+
+
+def _form(prediction: Prediction) -> dict[str, Any]:
+    # As `asdict`, which copies every value: all of them are plain.
+    return {name: getattr(prediction, name) for name in Prediction.__slots__}
 
 
 def _prediction(line: bytes) -> Prediction:

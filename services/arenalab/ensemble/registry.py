@@ -14,12 +14,21 @@ FRESH_S: Final = 1.0
 class Remembered(Generic[_T]):
     """A list that is fetched again when it is older than a second.
 
-    A stale list is returned at once and refreshed behind; only an empty or unknown
-    one makes the caller wait. One fetch runs at a time per key.
+    A stale list is returned at once and refreshed behind; only an unknown one makes the
+    caller wait, and an empty one unless it is worth keeping. One fetch runs at a time per key.
     """
 
-    def __init__(self, fetch: Callable[[str], Awaitable[Sequence[_T]]]) -> None:
+    def __init__(
+        self, fetch: Callable[[str], Awaitable[Sequence[_T]]], *, keeps_empty: bool = False
+    ) -> None:
+        """Starts without a list.
+
+        Args:
+            fetch: Returns the list of a key.
+            keeps_empty: Whether an empty list is remembered as others are.
+        """
         self._fetch = fetch
+        self._keeps_empty = keeps_empty
         self._known: dict[str, tuple[float, Sequence[_T]]] = {}
         self._running: dict[str, asyncio.Task[Sequence[_T]]] = {}
 
@@ -30,7 +39,7 @@ class Remembered(Generic[_T]):
             MeshError: Nothing is known yet, and the owner cannot be asked.
         """
         known = self._known.get(key)
-        if known is not None and known[1] and not refresh:
+        if known is not None and (known[1] or self._keeps_empty) and not refresh:
             if time.monotonic() - known[0] > FRESH_S:
                 self._refresh(key)
             return known[1]

@@ -7,7 +7,7 @@ whole: leaving out the unsupported sentences would make another answer that nobo
 
 import json
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Final
 
 from arenalab.api.common.v1 import answer_pb2, message_pb2
@@ -36,6 +36,7 @@ class Worded:
     text: str
     sentences: Sequence[answer_pb2.Sentence]
     rephrasing: pb.Rephrasing
+    cost_usd_micros: int | None = 0  # None: not known
 
     @property
     def is_rephrased(self) -> bool:
@@ -54,8 +55,10 @@ async def rephrase(
     if len(text.encode()) > MAX_BYTES:
         told.explanation = f"The answer is longer than {MAX_BYTES} bytes."
         return kept
+    ended = fallback_pb.CompletionFinished()
     try:
-        reworded = await _reworded(peers, request, text, told)
+        reworded = await _reworded(peers, request, text, told, ended)
+        kept = replace(kept, cost_usd_micros=_cost(ended))
         if not reworded:
             told.explanation = "The provider wrote nothing, or did not finish."
             return kept
@@ -64,13 +67,13 @@ async def rephrase(
         )
     except MeshError as error:
         told.explanation = f"It could not be reworded and checked: {error}."
-        return kept
+        return replace(kept, cost_usd_micros=_cost(ended))
     if not checked.supported:
         _refuse(told, checked)
         return kept
     told.status = pb.REPHRASING_STATUS_SERVED
     told.explanation = f"The spans support each of {len(checked.sentences)} sentences."
-    return Worded(reworded, [one.sentence for one in checked.sentences], told)
+    return replace(kept, text=reworded, sentences=[one.sentence for one in checked.sentences])
 
 
 def sentences_within(
@@ -102,8 +105,18 @@ def _refuse(told: pb.Rephrasing, checked: predictor_pb.CheckSupportResponse) -> 
     )
 
 
-async def _reworded(peers: Peers, request: pb.AnswerRequest, text: str, told: pb.Rephrasing) -> str:
-    """Returns what a provider wrote; empty where it was cut off. Notes who wrote it.
+def _cost(ended: fallback_pb.CompletionFinished) -> int | None:
+    return ended.cost_usd_micros if ended.HasField("cost_usd_micros") else None
+
+
+async def _reworded(
+    peers: Peers,
+    request: pb.AnswerRequest,
+    text: str,
+    told: pb.Rephrasing,
+    ended: fallback_pb.CompletionFinished,
+) -> str:
+    """Returns what a provider wrote; empty where it was cut off. Notes who wrote it, and how.
 
     Raises:
         MeshError: No provider answered.
@@ -118,6 +131,8 @@ async def _reworded(peers: Peers, request: pb.AnswerRequest, text: str, told: pb
         ],
         temperature=0.0,
         credentials=request.credentials,
+        routing=request.policy.routing,
+        max_cost_usd_micros=request.max_cost_usd_micros,
     )
     pieces: list[str] = []
     reason = ""
@@ -128,5 +143,6 @@ async def _reworded(peers: Peers, request: pb.AnswerRequest, text: str, told: pb
         elif event.HasField("delta"):
             pieces.append(event.delta.text)
         else:
+            ended.CopyFrom(event.finished)
             reason = event.finished.finish_reason or "stop"
     return "".join(pieces).strip() if reason == "stop" else ""

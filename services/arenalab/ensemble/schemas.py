@@ -29,8 +29,8 @@ if TYPE_CHECKING:
 MAX_SCHEMA_CHARS: Final = 65_536
 MAX_SCHEMA_DEPTH: Final = 64
 MAX_VALUE_CHARS: Final = 65_536
-# Keywords that one check may apply; about a tenth of a second.
-MAX_STEPS: Final = 20_000
+# Keywords that one check may apply; about a tenth of a second, and a hundred calls of tools.
+MAX_STEPS: Final = 5_000
 # Pairs of items are compared.
 MAX_UNIQUE_ITEMS: Final = 256
 _KEPT_SCHEMAS: Final = 256

@@ -11,6 +11,7 @@ from arenalab.api.ensemble.v1 import ensemble_service_pb2_grpc as pb_grpc
 from arenalab.api.fallback.v1 import fallback_service_pb2 as fallback_pb
 from arenalab.api.predictor.v1 import predictor_service_pb2 as predictor_pb
 from arenalab.ensemble.answering import Answering
+from arenalab.ensemble.config import MAX_EVIDENCE
 from arenalab.ensemble.erasure import Erasure
 from arenalab.ensemble.feedback import Feedbacks
 from arenalab.ensemble.registry import Remembered
@@ -27,7 +28,7 @@ MAX_REQUEST_ID: Final = 128
 MAX_USER: Final = 256
 MAX_STOPS: Final = 4
 MAX_CREDENTIALS: Final = 16
-MAX_EVIDENCE: Final = 50
+
 MAX_ALPHA: Final = 0.5
 
 
@@ -61,20 +62,21 @@ class EnsembleService(pb_grpc.EnsembleServiceServicer):
 
     async def _select(self, request: pb.AnswerRequest, tenant: str) -> Selection:
         try:
-            return select(
-                request.model,
-                request.policy,
-                [c.name for c in await _known(self._creatures, tenant)],
-                {p.name for p in await _known(self._providers, "")},
-            )
+            return await self._look_up(request, tenant, refresh=False)
         except NotFoundError:
             # Published or configured a moment ago, perhaps: look once more.
-            return select(
-                request.model,
-                request.policy,
-                [c.name for c in await _known(self._creatures, tenant, refresh=True)],
-                {p.name for p in await _known(self._providers, "", refresh=True)},
-            )
+            return await self._look_up(request, tenant, refresh=True)
+
+    async def _look_up(self, request: pb.AnswerRequest, tenant: str, *, refresh: bool) -> Selection:
+        creatures = await _known(self._creatures, tenant, refresh=refresh)
+        providers = await _known(self._providers, "", refresh=refresh)
+        return select(
+            request.model,
+            request.policy,
+            [creature.name for creature in creatures],
+            {provider.name for provider in providers},
+            [pattern for provider in providers for pattern in provider.model_patterns],
+        )
 
     async def ListModels(
         self, request: pb.ListModelsRequest, context: grpc.ServicerContext
@@ -172,6 +174,7 @@ def check(request: pb.AnswerRequest) -> None:
         ("credentials", len(request.credentials), MAX_CREDENTIALS),
         ("request_id", len(request.request_id), MAX_REQUEST_ID),
         ("user", len(request.user), MAX_USER),
+        ("instructions", request.instructions, len(request.messages)),
     ):
         if size > limit:
             raise _out_of_range(name, f"be at most {limit}", size)

@@ -5,6 +5,7 @@ from typing import Any
 
 from arenalab.mesh import NotReadyError, Reason
 
+_NO_JSON = (ValueError, RecursionError)
 _ONCE = ("id", "type", "name")
 _TEXTS = ("arguments", "input")
 
@@ -13,7 +14,7 @@ class ToolCalls:
     """Calls by their index, as far as they have come."""
 
     def __init__(self) -> None:
-        self._calls: dict[int, dict[str, str]] = {}
+        self._calls: dict[int, dict[str, Any]] = {}
 
     def __bool__(self) -> bool:
         return bool(self._calls)
@@ -27,7 +28,7 @@ class ToolCalls:
         try:
             for delta in json.loads(tool_calls_json):
                 self._add(delta)
-        except (ValueError, TypeError, AttributeError, KeyError, RecursionError) as error:
+        except (LookupError, TypeError, AttributeError, ArithmeticError, *_NO_JSON) as error:
             raise NotReadyError(
                 "the provider sent a malformed tool call", Reason.PROVIDER_FAILED
             ) from error
@@ -40,6 +41,9 @@ class ToolCalls:
         for name in _ONCE:
             if said.get(name) and not call.get(name):
                 call[name] = str(said[name])
+        # What a provider wants back with the call, such as Gemini's signature of its thoughts.
+        if isinstance(delta.get("extra_content"), dict):
+            call["extra_content"] = delta["extra_content"]
         for name in _TEXTS:
             if said.get(name) is not None:
                 call[name] = call.get(name, "") + str(said[name])
@@ -49,8 +53,18 @@ class ToolCalls:
         return [_told(call) for _, call in sorted(self._calls.items())]
 
 
-def _told(call: dict[str, str]) -> dict[str, Any]:
+def characters(text: str) -> str:
+    """Returns a text in which halves of characters are joined, or U+FFFD where they are alone.
+
+    An escape in JSON can spell half a character, and the other half may come in the next piece.
+    """
+    return text.encode("utf-16-le", "surrogatepass").decode("utf-16-le", "replace")
+
+
+def _told(call: dict[str, Any]) -> dict[str, Any]:
+    call = json.loads(characters(json.dumps(call, ensure_ascii=False)))
     kind = call.get("type", "function")
     text = "input" if kind == "custom" else "arguments"
     body = {"name": call.get("name", ""), text: call.get(text, "")}
-    return {"id": call.get("id", ""), "type": kind, kind: body}
+    told = {"id": call.get("id", ""), "type": kind, kind: body}
+    return told | {name: call[name] for name in ("extra_content",) if name in call}

@@ -60,7 +60,8 @@ class Tools:
         name = self._named_by(supporting)
         arguments = _arguments(name, output)
         same = _sorted(arguments)
-        if any(_sorted(_arguments(name, item.outcome)) != same for item in supporting):
+        outcomes = {item.outcome for item in supporting}
+        if any(_sorted(_arguments(name, outcome)) != same for outcome in outcomes):
             raise NoCallError(f"the spans that call {name!r} differ in their arguments")
         try:
             why_not = self.by_name[name].why_not(arguments)
@@ -86,8 +87,9 @@ class Tools:
 def named_tool(action: str, names: Iterable[str]) -> str:
     """Returns the tool that an action names; "" for none, or where two are spelt alike."""
     found = [name for name in names if name == action]
-    if not found:
-        found = [name for name in names if _spelling(name) == _spelling(action)]
+    spelling = _spelling(action)
+    if not found and spelling:
+        found = [name for name in names if _spelling(name) == spelling]
     return found[0] if len(found) == 1 else ""
 
 

@@ -42,13 +42,22 @@ async def running_ensemble(config: EnsembleConfig, telemetry: Telemetry) -> Asyn
         recorder = Recorder(draw, recent, audits)
         memory = Memory(peers, config.max_creatures_at_once, time.time)
         answering = Answering(
-            peers, memory, sealer, recorder, telemetry, _new_id, os.urandom, guardrails
+            peers,
+            memory,
+            sealer,
+            recorder,
+            telemetry,
+            _new_id,
+            os.urandom,
+            guardrails,
+            config.rag_evidence,
         )
         feedbacks = Feedbacks(peers, sealer, recent, audits)
         service = EnsembleService(
             answering,
             Remembered(peers.creatures),
-            Remembered(peers.providers),
+            # A model that names one which is not there yet has the list asked for anew.
+            Remembered(peers.providers, keeps_empty=True),
             feedbacks,
             Erasure(peers, sealer, feedbacks),
             peers.guarantees,

@@ -36,6 +36,25 @@ class Chunk:
     cached_prompt_tokens: int = 0  # of prompt_tokens
     reasoning_tokens: int = 0  # of completion_tokens
 
+    def joins(self, other: "Chunk") -> bool:
+        """Returns whether the chunk after this one can be told in one with it."""
+        # Two deltas of one tool call in one chunk: clients read the second as another call.
+        return not (self.tool_calls_json or other.tool_calls_json)
+
+    def joined(self, other: "Chunk") -> "Chunk":
+        """Returns this chunk and the one after it as one."""
+        return Chunk(
+            completion_id=self.completion_id or other.completion_id,
+            model=self.model or other.model,
+            text=self.text + other.text,
+            finish_reason=other.finish_reason or self.finish_reason,
+            prompt_tokens=other.prompt_tokens or self.prompt_tokens,
+            completion_tokens=other.completion_tokens or self.completion_tokens,
+            refusal=self.refusal + other.refusal,
+            cached_prompt_tokens=other.cached_prompt_tokens or self.cached_prompt_tokens,
+            reasoning_tokens=other.reasoning_tokens or self.reasoning_tokens,
+        )
+
 
 @dataclass(frozen=True, slots=True)
 class Usage:
@@ -107,14 +126,17 @@ def parse_json(data: str) -> Any:
 def reported(found: object) -> str:
     """Returns the message of an error object in the provider's own words; "" without one.
 
-    Every provider has `{"error": {"message": …}}`; a few have `{"error": "…"}`, and
-    Gemini may put the object into an array.
+    Every provider has `{"error": {"message": …}}`. Ollama has `{"error": "…"}`, older
+    vLLM `{"message": "…"}`, FastAPI `{"detail": "…"}`; Gemini may put it into an array.
     """
     if isinstance(found, list) and found:
         found = found[0]
-    error = found.get("error") if isinstance(found, Mapping) else None
-    message = error.get("message") if isinstance(error, Mapping) else error
-    return message if isinstance(message, str) else ""
+    if not isinstance(found, Mapping):
+        return ""
+    error = found.get("error")
+    inner = error.get("message") if isinstance(error, Mapping) else error
+    said = (inner, found.get("message"), found.get("detail"))
+    return next((each for each in said if isinstance(each, str)), "")
 
 
 def presentable(message: str) -> str:

@@ -1,132 +1,27 @@
 """How Fallback is run, and whom it may ask: read once, at start, from the environment."""
 
-import enum
-import re
 from collections.abc import Mapping
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Final
-from urllib.parse import urlsplit
 
+from arenalab.fallback.provider_config import (
+    NAMES,
+    Api,
+    ProviderConfig,
+    makers_key,
+    read_provider,
+)
 from arenalab.fallback.routing import Strategy
 from arenalab.fallback.spending import TOTAL
-from arenalab.fallback.terms import MAX_CAP_USD_MICROS, ProviderTerms, terms_of, usd_micros
+from arenalab.fallback.terms import MAX_CAP_USD_MICROS, terms_of, usd_micros
 from arenalab.mesh import ConfigError, address_of, ports, read_config
 
+__all__ = ["Api", "FallbackConfig", "ProviderConfig"]  # and the functions that read them
 
-class Api(enum.Enum):
-    """What a provider speaks."""
-
-    OPENAI = "openai"  # chat completions, of OpenAI or compatible with it
-    ANTHROPIC = "anthropic"  # Messages
-    GEMINI = "gemini"  # generateContent
-
-
-@dataclass(frozen=True, slots=True)
-class _Maker:
-    """Who made an API: where it is, what to ask when nothing is set."""
-
-    base_url: str
-    model: str
-    key_variables: tuple[str, ...]  # of the environment, as its own libraries read them
-    base_url_variable: str = ""
-
-
-_MAKERS: Final = {
-    Api.OPENAI: _Maker(
-        "https://api.openai.com/v1", "gpt-4o-mini", ("OPENAI_API_KEY",), "OPENAI_BASE_URL"
-    ),
-    Api.ANTHROPIC: _Maker(
-        "https://api.anthropic.com/v1", "claude-haiku-5-5", ("ANTHROPIC_API_KEY",)
-    ),
-    Api.GEMINI: _Maker(
-        "https://generativelanguage.googleapis.com/v1beta",
-        "gemini-3.8-flash",
-        ("GEMINI_API_KEY", "GOOGLE_API_KEY"),
-    ),
-}
-# Versions of the Messages API. The newer one knows neither temperature nor top_p, and nor
-# do the models since Claude 4.7 in the older one, but for their defaults.
-ANTHROPIC_VERSIONS: Final = ("2026-10-21", "2023-06-01")
-
-# What makes an answer differ but not be another answer.
-DROPPABLE: Final = frozenset(
-    {
-        "frequency_penalty",
-        "logit_bias",
-        "parallel_tool_calls",
-        "prediction",
-        "presence_penalty",
-        "reasoning_effort",
-        "seed",
-        "stop",
-        "temperature",
-        "top_p",
-        "verbosity",
-    }
-)
-
-_NAME: Final = re.compile(r"[a-z0-9][a-z0-9_-]{0,63}")
 _LIST: Final = "FALLBACK_PROVIDERS"
 MAX_RETRIES: Final = 5
 MIN_EVIDENCE_TOKENS: Final = 100
-
-
-@dataclass(frozen=True, kw_only=True)
-class ProviderConfig:
-    """One endpoint. The key never shows in a repr, a log or an error."""
-
-    name: str
-    base_url: str  # up to and with the version, e.g. "https://api.openai.com/v1"
-    default_model: str
-    api_key: str | None = field(default=None, repr=False)
-    api: Api = Api.OPENAI
-    needs_key: bool = False  # without one, here or with the call, it is not asked
-    api_version: str = ""  # of the wire format, where it has versions; empty: the newest
-    # To generate at most, for a format that must be told when the call does not say.
-    max_tokens: int = 4096
-    # Request fields that are left out for this provider, which it would refuse.
-    drop: frozenset[str] = frozenset()
-    terms: ProviderTerms = field(default_factory=ProviderTerms)
-
-    def __post_init__(self) -> None:
-        if not _NAME.fullmatch(self.name):
-            raise ConfigError(f"a provider's name must match {_NAME.pattern}, got {self.name!r}")
-        if not self.default_model:
-            raise ConfigError(f"provider {self.name}: the model must not be empty")
-        # Neither value is shown: both may hold a secret.
-        if not _is_plain_url(self.base_url):
-            raise ConfigError(
-                f"provider {self.name}: the base URL must be http(s)://host[:port][/path],"
-                " without user, password, query or fragment"
-            )
-        if self.max_tokens < 1:
-            raise ConfigError(f"provider {self.name}: max_tokens must be >= 1")
-        versions = ANTHROPIC_VERSIONS if self.api is Api.ANTHROPIC else ()
-        if self.api_version not in ("", *versions):
-            raise ConfigError(
-                f"provider {self.name}: the API version must be one of {list(versions)}"
-            )
-        if unknown := self.drop - DROPPABLE:
-            raise ConfigError(f"provider {self.name}: {min(unknown)!r} cannot be dropped")
-        if self.api_key is not None and not re.fullmatch(r"[\x21-\x7e]+", self.api_key):
-            raise ConfigError(
-                f"provider {self.name}: the key must be visible ASCII characters, without spaces"
-            )
-
-
-def _is_plain_url(text: str) -> bool:
-    try:
-        url = urlsplit(text)
-        return (
-            url.scheme in ("http", "https")
-            and bool(url.hostname)
-            and (url.port is None or url.port > 0)
-            and "@" not in url.netloc
-            and not (url.query or url.fragment)
-        )
-    except ValueError:  # a port or an IPv6 address that is none
-        return False
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -219,9 +114,10 @@ def fallback_config(env: Mapping[str, str]) -> FallbackConfig:
 
     `FALLBACK_<NAME>_API` (openai, anthropic or gemini) says what a provider speaks;
     unset, it is told by its address or its name. `FALLBACK_<NAME>_NEEDS_KEY`,
-    `_API_VERSION`, `_MAX_TOKENS` and `_DROP` (names, by commas) set the rest of
-    `ProviderConfig`; a key is needed, if nothing else is said, at a maker's own address.
-    The terms on which it is asked are read as `terms_of` says.
+    `_API_VERSION`, `_MAX_TOKENS` and `_DROP` (names by commas, or "none") set the rest
+    of `ProviderConfig`. A key is needed, if nothing else is said, at a maker's own
+    address; of Anthropic's newest version, temperature and top_p are dropped. The terms
+    on which a provider is asked are read as `terms_of` says.
 
     Raises:
         ConfigError: A value is missing, does not parse, or is out of range.
@@ -246,83 +142,20 @@ def with_providers(config: FallbackConfig, env: Mapping[str, str]) -> FallbackCo
 def _providers(env: Mapping[str, str]) -> tuple[ProviderConfig, ...]:
     names = [name.strip() for name in env.get(_LIST, "").split(",") if name.strip()]
     if not names:
-        names = [api.value for api, maker in _MAKERS.items() if _makers_key(maker, env)]
+        names = [api.value for api in Api if makers_key(api, env)]
     return tuple(_provider(name, env) for name in names)
 
 
 def _provider(name: str, env: Mapping[str, str]) -> ProviderConfig:
     prefix = f"FALLBACK_{name}".upper().replace("-", "_")
-    base_url = env.get(f"{prefix}_BASE_URL", "")
-    api = _api(f"{prefix}_API", env) or _guessed_api(name, base_url)
-    key = _api_key(f"{prefix}_API_KEY", env)
-    model = env.get(f"{prefix}_MODEL", "")
-    maker = _MAKERS[api]
-    if api.value == name:  # its maker's own, unless something else is said
-        key = key or _makers_key(maker, env)
-        base_url = base_url or env.get(maker.base_url_variable, "") or maker.base_url
-        model = model or maker.model
-    for variable, value in ((f"{prefix}_BASE_URL", base_url), (f"{prefix}_MODEL", model)):
-        if not value:
-            raise ConfigError(f"{_LIST} names {name!r}, so {variable} must be set")
-    return ProviderConfig(
-        name=name,
-        base_url=base_url,
-        default_model=model,
-        api_key=key,
-        api=api,
-        needs_key=_needs_key(f"{prefix}_NEEDS_KEY", env, is_makers=base_url == maker.base_url),
-        api_version=env.get(f"{prefix}_API_VERSION", ""),
-        max_tokens=_count(f"{prefix}_MAX_TOKENS", env, ProviderConfig.max_tokens),
-        drop=frozenset(n.strip() for n in env.get(f"{prefix}_DROP", "").split(",") if n.strip()),
+    return read_provider(
+        name,
+        {setting: env.get(f"{prefix}_{setting}".upper(), "") for setting in NAMES},
+        lambda setting: f"{prefix}_{setting}".upper(),
+        env,
+        key=_api_key(f"{prefix}_API_KEY", env),
         terms=terms_of(prefix, env),
     )
-
-
-def _api(variable: str, env: Mapping[str, str]) -> Api | None:
-    value = env.get(variable, "").strip().lower()
-    if not value:
-        return None
-    try:
-        return Api(value)
-    except ValueError as error:
-        known = ", ".join(api.value for api in Api)
-        raise ConfigError(f"{variable} must be one of {known}") from error
-
-
-def _guessed_api(name: str, base_url: str) -> Api:
-    """Returns what a provider speaks by where it is, else by its name."""
-    try:
-        url = urlsplit(base_url)
-        host, path = url.hostname or "", url.path.rstrip("/")
-    except ValueError:  # refused later, without showing it
-        return Api.OPENAI
-    if path.endswith("/openai"):  # Gemini's own translation of the OpenAI API
-        return Api.OPENAI
-    for api, maker in _MAKERS.items():
-        if host == urlsplit(maker.base_url).hostname:
-            return api
-    return Api(name) if name in {api.value for api in Api} else Api.OPENAI
-
-
-def _makers_key(maker: _Maker, env: Mapping[str, str]) -> str | None:
-    keys = (env.get(variable, "").strip() for variable in maker.key_variables)
-    return next((key for key in keys if key), None)
-
-
-def _needs_key(variable: str, env: Mapping[str, str], *, is_makers: bool) -> bool:
-    value = env.get(variable, "").strip().lower()
-    if value not in ("", "0", "1", "false", "true"):
-        raise ConfigError(f"{variable} must be true or false")
-    return value in ("1", "true") if value else is_makers
-
-
-def _count(variable: str, env: Mapping[str, str], default: int) -> int:
-    value = env.get(variable, "").strip()
-    if not value:
-        return default
-    if not re.fullmatch(r"[0-9]{1,9}", value):
-        raise ConfigError(f"{variable} must be a whole number")
-    return int(value)
 
 
 def _api_key(variable: str, env: Mapping[str, str]) -> str | None:

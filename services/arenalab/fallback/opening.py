@@ -138,10 +138,20 @@ class Opening:
             await _cut_off(lanes)
 
     def _may_hedge(self) -> bool:
+        """Returns whether the next option may be asked too, and takes a retry for it."""
+        if self._next >= len(self._options):
+            return False
+        asked, following = self._options[self._next - 1], self._options[self._next]
+        limit = self._asked.order.max_cost_usd_micros
+        # Both may be billed. With a limit, all options have an expected cost.
+        if (
+            limit
+            and (asked.expected_usd_micros or 0) + (following.expected_usd_micros or 0) > limit
+        ):
+            return False
         # The one to be asked must have a retry to spare: hedges of a slow hour must not
         # double its load.
-        has_more = self._next < len(self._options)
-        return has_more and self._options[self._next].endpoint.retries.take()
+        return following.endpoint.retries.take()
 
     async def _pursue(self) -> Opened | None:
         """Returns the first of the options left that answers."""

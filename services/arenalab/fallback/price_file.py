@@ -25,7 +25,8 @@ class PriceFile:
         """Reads the table.
 
         Args:
-            path: Of the file; None: the one that is shipped.
+            path: Of the file; None: the one that is shipped. While there is no file, the
+                shipped one counts too.
             now: Seconds on a clock that never goes back.
 
         Raises:
@@ -36,7 +37,7 @@ class PriceFile:
         self._looked_at_s = now()
         self._seen = self._stamp()
         try:
-            self._table = shipped_table() if path is None else read_file(path)
+            self._table = shipped_table() if path is None or self._seen is None else read_file(path)
         except PriceError as error:
             raise ConfigError(f"{path}: {error}") from error
 

@@ -6,7 +6,7 @@ with here; an adapter only says what to send and what the answer says.
 
 import asyncio
 import json
-from collections.abc import AsyncGenerator, AsyncIterator, Mapping
+from collections.abc import AsyncGenerator, AsyncIterator, Iterator, Mapping
 from contextlib import aclosing, asynccontextmanager, suppress
 from dataclasses import dataclass
 from http.cookiejar import CookieJar, DefaultCookiePolicy
@@ -18,7 +18,7 @@ from arenalab.fallback.chunks import Chunk, MalformedError, ReportedError, prese
 from arenalab.fallback.config import ProviderConfig
 from arenalab.fallback.refusals import ProviderError, Refusing, missing_key, untellable
 from arenalab.fallback.sse import SseError, SseEvent, SseReader
-from arenalab.fallback.wire.adapter import Adapter, UntellableError
+from arenalab.fallback.wire.adapter import Adapter, StreamReader, UntellableError
 from arenalab.mesh import MeshError
 
 MAX_BODY_BYTES: Final = 4 * 1024 * 1024  # of an answer that is not a stream
@@ -166,12 +166,12 @@ class Provider:
         if kind != "text/event-stream":
             raise MalformedError(f"it is {kind[:80] or 'of no type'}, not an event stream")
         reader = self._adapter.reader()
-        async with aclosing(_events(response)) as events:
-            async for event in events:
-                if (found := reader.read(event)) is not None:
+        async with aclosing(_arrivals(response)) as arrivals:
+            async for events in arrivals:
+                for found in _said(reader, events):
                     yield found
                 if reader.is_done:
-                    await _drain(events)
+                    await _drain(arrivals)
                     return
         if not reader.may_end:
             raise self._error("its answer broke off", "broken")
@@ -213,20 +213,44 @@ async def _refusal(
     return refusing.refusal(response.status_code, response.headers, body, redact)
 
 
-async def _events(response: httpx.Response) -> AsyncGenerator[SseEvent]:
+async def _arrivals(response: httpx.Response) -> AsyncGenerator[Iterator[SseEvent]]:
+    """Yields the events that arrived together."""
     reader = SseReader()
     async for piece in response.aiter_bytes():
-        for event in reader.feed(piece):
-            yield event
-    for event in reader.finish():
-        yield event
+        yield reader.feed(piece)
+    yield reader.finish()
 
 
-async def _drain(events: AsyncIterator[SseEvent]) -> None:
+def _said(reader: StreamReader, events: Iterator[SseEvent]) -> Iterator[Chunk]:
+    """Yields what events say that arrived together, in as few chunks as it takes.
+
+    Every chunk goes through three services as a message of its own. What is here already
+    is told at once, and nothing waits.
+    """
+    held: Chunk | None = None
+    try:
+        for event in events:
+            found = reader.read(event)
+            if held is not None and found is not None and not held.joins(found):
+                yield held
+                held = None
+            if found is not None:
+                held = found if held is None else held.joined(found)
+            if reader.is_done:
+                break
+    except (MalformedError, ReportedError, SseError):
+        if held is not None:  # it came before the event that is wrong
+            yield held
+        raise
+    if held is not None:
+        yield held
+
+
+async def _drain(arrivals: AsyncIterator[Iterator[SseEvent]]) -> None:
     # The answer is whole: at worst the connection is lost.
-    with suppress(TimeoutError, httpx.HTTPError, SseError):
+    with suppress(TimeoutError, httpx.HTTPError):
         async with asyncio.timeout(_DRAIN_S):
-            async for _ in events:
+            async for _ in arrivals:
                 pass
 
 

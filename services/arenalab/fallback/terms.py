@@ -1,7 +1,7 @@
 """On what terms a provider is asked: which models it is for, how often, and what it may cost."""
 
 import math
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from decimal import Decimal, InvalidOperation
 from typing import Final
@@ -38,11 +38,11 @@ class ProviderTerms:
     prices_of: str = ""  # its name in the price table; empty: told by its address or its name
     price: Price | None = None  # of all its models; replaces the table
 
-    def __post_init__(self) -> None:
-        if not (self.weight >= 0 and math.isfinite(self.weight)):
-            raise ConfigError(f"the weight must be a number >= 0, got {self.weight}")
-        if self.max_concurrent < 0:
-            raise ConfigError("max_concurrent must be >= 0")
+
+# The settings of the terms, as they are named in a file.
+NAMES: Final = frozenset(
+    {"weight", "max_concurrent", "daily_cap_usd", "models", "prices_of", "price_usd"}
+)
 
 
 def terms_of(prefix: str, env: Mapping[str, str]) -> ProviderTerms:
@@ -56,22 +56,34 @@ def terms_of(prefix: str, env: Mapping[str, str]) -> ProviderTerms:
     Raises:
         ConfigError: A value does not parse or is out of range; the message names it.
     """
-    try:
-        return ProviderTerms(
-            weight=_number(f"{prefix}_WEIGHT", env, 1.0),
-            max_concurrent=_whole(f"{prefix}_MAX_CONCURRENT", env),
-            daily_cap_usd_micros=_cap(f"{prefix}_DAILY_CAP_USD", env),
-            models=tuple(
-                pattern.strip()
-                for pattern in env.get(f"{prefix}_MODELS", "").split(",")
-                if pattern.strip()
-            ),
-            prices_of=env.get(f"{prefix}_PRICES_OF", "").strip(),
-            price=_price(f"{prefix}_PRICE_USD", env),
-        )
-    except ConfigError as error:
-        text = str(error)
-        raise ConfigError(text if text.startswith(prefix) else f"{prefix}_…: {text}") from error
+    texts = {name: env.get(f"{prefix}_{name}".upper(), "") for name in NAMES}
+    return read_terms(texts, lambda name: f"{prefix}_{name}".upper())
+
+
+def read_terms(texts: Mapping[str, str], place: Callable[[str], str]) -> ProviderTerms:
+    """Returns the terms that texts say; an absent or empty one leaves the default.
+
+    Args:
+        texts: By the names of `NAMES`.
+        place: Where a setting of a name was read, for messages.
+
+    Raises:
+        ConfigError: As `terms_of`.
+    """
+    read = _Reader({name: text.strip() for name, text in texts.items()}, place)
+    weight = read.number("weight", 1.0)
+    if not (weight >= 0 and math.isfinite(weight)):
+        raise ConfigError(f"{place('weight')} must be a number >= 0, got {weight}")
+    return ProviderTerms(
+        weight=weight,
+        max_concurrent=read.whole("max_concurrent"),
+        daily_cap_usd_micros=read.cap("daily_cap_usd"),
+        models=tuple(
+            pattern.strip() for pattern in read.text("models").split(",") if pattern.strip()
+        ),
+        prices_of=read.text("prices_of"),
+        price=read.price("price_usd"),
+    )
 
 
 def environment_of_terms(prefix: str, terms: ProviderTerms) -> dict[str, str]:
@@ -119,31 +131,38 @@ def _dollars(micros: int) -> str:
     return format(Decimal(micros) / MILLION, "f")
 
 
-def _cap(variable: str, env: Mapping[str, str]) -> int | None:
-    text = env.get(variable, "").strip()
-    return usd_micros(text, variable, MAX_CAP_USD_MICROS) if text else None
+@dataclass(frozen=True, slots=True)
+class _Reader:
+    texts: Mapping[str, str]
+    place: Callable[[str], str]
 
+    def text(self, name: str) -> str:
+        return self.texts.get(name, "")
 
-def _price(variable: str, env: Mapping[str, str]) -> Price | None:
-    text = env.get(variable, "").strip()
-    if not text:
-        return None
-    parts = [usd_micros(part, variable, MAX_PRICE) for part in text.split("/")]
-    if len(parts) not in (2, 3):
-        raise ConfigError(f"{variable} must be INPUT/OUTPUT or INPUT/OUTPUT/CACHED, got {text!r}")
-    return Price(input=parts[0], output=parts[1], cached_input=parts[2] if parts[2:] else None)
+    def cap(self, name: str) -> int | None:
+        text = self.text(name)
+        return usd_micros(text, self.place(name), MAX_CAP_USD_MICROS) if text else None
 
+    def price(self, name: str) -> Price | None:
+        text = self.text(name)
+        if not text:
+            return None
+        parts = [usd_micros(part, self.place(name), MAX_PRICE) for part in text.split("/")]
+        if len(parts) not in (2, 3):
+            raise ConfigError(
+                f"{self.place(name)} must be INPUT/OUTPUT or INPUT/OUTPUT/CACHED, got {text!r}"
+            )
+        return Price(input=parts[0], output=parts[1], cached_input=parts[2] if parts[2:] else None)
 
-def _number(variable: str, env: Mapping[str, str], default: float) -> float:
-    text = env.get(variable, "").strip()
-    try:
-        return float(text) if text else default
-    except ValueError as error:
-        raise ConfigError(f"{variable} must be a number, got {text!r}") from error
+    def number(self, name: str, default: float) -> float:
+        text = self.text(name)
+        try:
+            return float(text) if text else default
+        except ValueError as error:
+            raise ConfigError(f"{self.place(name)} must be a number, got {text!r}") from error
 
-
-def _whole(variable: str, env: Mapping[str, str]) -> int:
-    text = env.get(variable, "").strip()
-    if text and not text.isdecimal():
-        raise ConfigError(f"{variable} must be a whole number >= 0, got {text!r}")
-    return int(text) if text else 0
+    def whole(self, name: str) -> int:
+        text = self.text(name)
+        if text and not text.isdecimal():
+            raise ConfigError(f"{self.place(name)} must be a whole number >= 0, got {text!r}")
+        return int(text) if text else 0

@@ -1,16 +1,27 @@
 """Chat completions and their chunks, from the ensemble's events. Pure.
 
 What clients do with chunks decides their shape: the SDK joins strings and adds
-numbers of one key, so nothing but text and tool calls may sit in a `delta`, and a
-role or an id may come only once. What vouches for the answer is a member of the
-last chunk that has a choice.
+numbers of one key, so nothing but text, tool calls and indexed annotations may sit in a
+`delta`, and a role or an id may come only once. What vouches for the answer is a member
+of the last chunk that has a choice.
 """
 
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Any, Final
 
+from blake3 import blake3
+
 from arenalab.api.ensemble.v1 import ensemble_service_pb2 as pb
-from arenalab.gateway.extension import ROUTES, STATUSES, extension, name_of, timings_ms
+from arenalab.gateway.extension import (
+    ENGINES,
+    ROUTES,
+    STATUSES,
+    cost_usd,
+    extension,
+    name_of,
+    timings_ms,
+)
 from arenalab.gateway.toolcalls import ToolCalls
 
 _FINGERPRINT_CHARS: Final = 16
@@ -24,43 +35,59 @@ class Answer:
     started: pb.AnswerStarted
     as_refusal: bool = False  # an abstention is a refusal, not content
     texts: list[str] = field(default_factory=list)
+    refusals: list[str] = field(default_factory=list)
     tool_calls: ToolCalls = field(default_factory=ToolCalls)
     finished: pb.AnswerFinished | None = None
 
     @property
     def id(self) -> str:
-        return f"chatcmpl-{self.started.prediction_id.replace('-', '')}"
+        return f"chatcmpl-{self.hex_id}"
+
+    @property
+    def hex_id(self) -> str:
+        return self.started.prediction_id.replace("-", "")
 
     @property
     def text(self) -> str:
         return "".join(self.texts)
 
     @property
-    def text_member(self) -> str:
-        """The member of a message or delta that carries the text."""
-        is_refused = self.as_refusal and self.started.route == pb.ROUTE_ABSTAIN
-        return "refusal" if is_refused else "content"
+    def refusal(self) -> str:
+        return "".join(self.refusals)
 
     def take(self, delta: pb.TextDelta) -> dict[str, Any]:
         """Adds a piece of the answer; returns it as a chunk's delta, {} when it is empty."""
         piece: dict[str, Any] = {}
-        if delta.text:
-            self.texts.append(delta.text)
-            piece[self.text_member] = delta.text
+        text, refusal = delta.text, delta.refusal
+        if self.as_refusal and self.started.route == pb.ROUTE_ABSTAIN:
+            text, refusal = "", refusal + text
+        if text:
+            self.texts.append(text)
+            piece["content"] = text
+        if refusal:
+            self.refusals.append(refusal)
+            piece["refusal"] = refusal
         if delta.tool_calls_json:
             piece["tool_calls"] = self.tool_calls.add(delta.tool_calls_json)
         return piece
 
 
 def completion(
-    answer: Answer, finished: pb.AnswerFinished, usage: dict[str, Any]
+    answer: Answer,
+    finished: pb.AnswerFinished,
+    usage: dict[str, Any],
+    annotations: Sequence[dict[str, Any]] = (),
 ) -> dict[str, Any]:
     """Returns the `chat.completion` of a whole answer."""
     message: dict[str, Any] = {"role": "assistant", "content": None, "refusal": None}
-    if answer.text or not answer.tool_calls:
-        message[answer.text_member] = answer.text
+    if answer.refusal:
+        message["refusal"] = answer.refusal
+    if answer.text or not (answer.tool_calls or answer.refusal):
+        message["content"] = answer.text
     if answer.tool_calls:
         message["tool_calls"] = answer.tool_calls.whole()
+    if annotations:
+        message["annotations"] = list(annotations)
     return {
         "id": answer.id,
         "object": "chat.completion",
@@ -81,10 +108,16 @@ def completion(
 
 
 def fingerprint(finished: pb.AnswerFinished) -> str | None:
-    """Returns what names the data behind the answer; None when no dataset was searched."""
+    """Returns what names the data, the index and the settings behind an answer.
+
+    None when no dataset was searched.
+    """
     if not finished.dataset_version:
         return None
-    return f"fp_{finished.dataset_version[:_FINGERPRINT_CHARS]}"
+    engine = name_of(ENGINES, finished.plan.engine)
+    parts = (finished.dataset_version, finished.model_digest, engine, finished.config_digest)
+    digest = blake3("\n".join(parts).encode()).hexdigest()
+    return f"fp_{digest[:_FINGERPRINT_CHARS]}"
 
 
 class Chunks:
@@ -118,6 +151,14 @@ class Chunks:
     def piece(self, delta: dict[str, Any]) -> dict[str, Any]:
         """Returns a chunk; an empty delta only says that the answer is still coming."""
         return self._chunk(delta)
+
+    def annotated(self, annotations: Sequence[dict[str, Any]]) -> list[dict[str, Any]]:
+        """Returns the one chunk that has the annotations, if there are any.
+
+        Each has an index: the SDK's helper joins lists by it, and refuses those without.
+        """
+        indexed = [{"index": n, **each} for n, each in enumerate(annotations)]
+        return [self._chunk({"annotations": indexed})] if indexed else []
 
     def last(self, finished: pb.AnswerFinished) -> dict[str, Any]:
         """Returns the chunk that closes the choice, with what vouches for the answer."""
@@ -160,9 +201,8 @@ def _summary(finished: pb.AnswerFinished) -> list[tuple[str, str]]:
         ("x-arenalab-confidence", f"{finished.confidence:.4f}"),
         ("x-arenalab-guarantee", name_of(STATUSES, finished.guarantee.status)),
     ]
-    if not finished.provider:
-        # What a provider charged, in USD. Of a provider's answer it is not known here.
-        headers.append(("x-arenalab-cost", "0"))
+    if (cost := cost_usd(finished)) is not None:
+        headers.append(("x-arenalab-cost", cost))
     if finished.HasField("receipt"):
         headers.append(("x-arenalab-ledger-index", str(finished.receipt.leaf_index)))
     return headers

@@ -5,6 +5,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Final
 
+from arenalab.gateway.annotations import DEFAULT_SPAN_URL
 from arenalab.gateway.limits.caps import Caps
 from arenalab.mesh import ConfigError, address_of, ports
 
@@ -45,6 +46,7 @@ class GatewayConfig:
     ensemble_address: str = address_of(ports.ENSEMBLE)
     search_address: str = address_of(ports.SEARCH)
     ledger_address: str = address_of(ports.LEDGER)
+    predictor_address: str = address_of(ports.PREDICTOR)  # for the risk-coverage curve
 
     # Who may call: the keys of a store (`arenalab keys`), "sqlite:///PATH" or
     # "postgresql://…", and keys in the clear for containers, each "key" or "key:tenant".
@@ -61,6 +63,9 @@ class GatewayConfig:
     # only there may it be true.
     dev: bool | None = None
     cors_origins: tuple[str, ...] = ()  # exact origins, or "*"
+
+    # Where a span can be looked at, with {id} for its id: the URL of citations.
+    span_url: str = DEFAULT_SPAN_URL
 
     max_body_bytes: int = 4 * 1024 * 1024
     max_in_flight: int = 256  # requests at work; more are refused with 429
@@ -104,6 +109,11 @@ class GatewayConfig:
         for name in _POSITIVE:
             if getattr(self, name) <= 0:
                 raise ConfigError(f"GATEWAY_{name.upper()} must be > 0")
+        self._check_choices()
+
+    def _check_choices(self) -> None:
+        if "{id}" not in self.span_url:
+            raise ConfigError(f"GATEWAY_SPAN_URL must hold {{id}}, got {self.span_url!r}")
         if self.redis_away not in ("refuse", "local"):
             raise ConfigError(
                 f"GATEWAY_REDIS_AWAY must be 'refuse' or 'local', got {self.redis_away!r}"

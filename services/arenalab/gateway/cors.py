@@ -3,7 +3,7 @@
 from collections.abc import Collection, Mapping
 from typing import Final
 
-_ALLOWED_METHODS: Final = "GET, POST, OPTIONS"
+_ALLOWED_METHODS: Final = "GET, POST, DELETE, OPTIONS"
 _MAX_AGE_S: Final = 600
 EXPOSED: Final = (
     "openai-processing-ms, openai-version, retry-after, retry-after-ms, server-timing, "

@@ -13,6 +13,7 @@ from arenalab.gateway.body import parse_object
 from arenalab.gateway.errors import ApiError, bad_request
 from arenalab.gateway.exchange import Exchange
 from arenalab.gateway.fields import Fields, missing, wrong_type
+from arenalab.gateway.notices import take_unknown, warn_of_ignored
 from arenalab.mesh import MeshError
 from arenalab.tokens import Tokens
 
@@ -24,6 +25,7 @@ MAX_INPUTS: Final = 2048
 MAX_TEXT_BYTES: Final = 32_768
 MAX_TOKEN_IDS: Final = 32_768  # one input; each token is at least one byte
 MAX_MODEL: Final = 256
+KNOWN: Final = frozenset({"dimensions", "encoding_format", "input", "model", "user"})
 _FLOAT_BYTES: Final = 4
 
 TokenIds = list[int]
@@ -46,6 +48,7 @@ def parse_embeddings(body: Mapping[str, Any]) -> EmbeddingsRequest:
         ApiError: 400; `param` names the field.
     """
     fields = Fields(body)
+    fields.string("user")
     return EmbeddingsRequest(
         model=fields.string("model", max_chars=MAX_MODEL) or MODEL,
         inputs=_parse_input(body.get("input")),
@@ -120,7 +123,10 @@ class EmbeddingsEndpoint:
 
     async def __call__(self, exchange: Exchange) -> None:
         body = await exchange.read_json_bytes(self._max_body_bytes, self._body_timeout_s)
-        request = parse_embeddings(parse_object(body))
+        parsed = parse_object(body)
+        take_unknown(exchange, Fields(parsed).unknown(KNOWN))
+        warn_of_ignored(exchange)
+        request = parse_embeddings(parsed)
         account = exchange.account
         account.check_model(request.model)
         async with exchange.while_connected():

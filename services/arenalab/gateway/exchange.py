@@ -4,7 +4,7 @@ import asyncio
 import json
 import re
 import uuid
-from collections.abc import AsyncGenerator, Awaitable, Callable, MutableMapping, Sequence
+from collections.abc import AsyncGenerator, Awaitable, Callable, Mapping, MutableMapping, Sequence
 from contextlib import asynccontextmanager, suppress
 from typing import TYPE_CHECKING, Any, Final
 
@@ -59,6 +59,7 @@ class Exchange:
         """
         self.method: str = scope["method"]
         self.path: str = scope["path"]
+        self.query: str = scope.get("query_string", b"").decode("latin-1")  # as sent
         self.headers = {
             name.decode("latin-1"): value.decode("latin-1") for name, value in scope["headers"]
         }
@@ -77,12 +78,19 @@ class Exchange:
         self.extra: list[tuple[str, str]] = []  # headers of whatever response there will be
         self.status = 0  # 0 until the response has begun
         self.is_gone = False
+        # How a stream of named events says that it failed; None for plain frames.
+        self.tell_failure: Callable[[ApiError], Sequence[Mapping[str, Any]]] | None = None
         self._is_read = False  # all of the body
         self._receive = receive
         self._raw_send = send
         self._write_timeout_s = write_timeout_s
         self._now = now
         self._began_s = now()
+
+    @property
+    def is_strict(self) -> bool:
+        """Whether the client wants unknown fields to be errors."""
+        return self.headers.get("x-arenalab-strict", "").lower() in ("1", "true")
 
     def elapsed_ms(self) -> float:
         """Returns the time since the request came in."""
@@ -175,7 +183,10 @@ class Exchange:
     async def respond_error(self, error: ApiError) -> None:
         """Sends an error; into a stream that has begun, as its last frame."""
         if self.status:
-            await self.send_frames(error.body())
+            if self.tell_failure is not None:
+                await self.send_events(*self.tell_failure(error))
+            else:
+                await self.send_frames(error.body())
             await self.end_stream()
         elif error.status == 413:  # noqa: PLR2004 - Content Too Large
             await self._respond_and_linger(error)
@@ -209,6 +220,16 @@ class Exchange:
         """Sends server-sent events in one write; `done` adds the one that closes the stream."""
         frames = b"".join(b"data: " + to_json(value) + b"\n\n" for value in values)
         frames += b"data: [DONE]\n\n" if done else b""
+        await self._send({"type": "http.response.body", "body": frames, "more_body": True})
+
+    async def send_events(self, *values: Mapping[str, Any]) -> None:
+        """Sends server-sent events that are named by their `type`, in one write."""
+        if not values:
+            return
+        frames = b"".join(
+            b"event: %b\ndata: %b\n\n" % (value["type"].encode(), to_json(value))
+            for value in values
+        )
         await self._send({"type": "http.response.body", "body": frames, "more_body": True})
 
     async def end_stream(self) -> None:

@@ -17,23 +17,27 @@ LIMITS: Final = (
 )
 
 
-def _names(enum: Any, prefix: str) -> Mapping[int, str]:
+def names_of(enum: Any, prefix: str) -> Mapping[int, str]:
     """Returns the lower-case names of an enum's values without their prefix."""
     names = {number: name.removeprefix(prefix).lower() for name, number in enum.items()}
     return names | {0: "none"}
 
 
-ROUTES: Final = _names(pb.Route, "ROUTE_")
-METHODS: Final = _names(answer_pb2.AnswerMethod, "ANSWER_METHOD_")
-REASONS: Final = _names(answer_pb2.AbstainReason, "ABSTAIN_REASON_")
-STATUSES: Final = _names(answer_pb2.GuaranteeStatus, "GUARANTEE_STATUS_")
-KINDS: Final = _names(answer_pb2.GuaranteeKind, "GUARANTEE_KIND_")
-SCOPES: Final = _names(answer_pb2.GuaranteeScope, "GUARANTEE_SCOPE_")
-BASES: Final = _names(answer_pb2.CalibrationBasis, "CALIBRATION_BASIS_")
-WANTED: Final = _names(answer_pb2.WantedKind, "WANTED_KIND_")
-REPHRASINGS: Final = _names(pb.RephrasingStatus, "REPHRASING_STATUS_")
-ENGINES: Final = _names(plan_pb2.Engine, "ENGINE_")
-FILTERS: Final = _names(plan_pb2.FilterStrategy, "FILTER_STRATEGY_")
+ROUTES: Final = names_of(pb.Route, "ROUTE_")
+METHODS: Final = names_of(answer_pb2.AnswerMethod, "ANSWER_METHOD_")
+REASONS: Final = names_of(answer_pb2.AbstainReason, "ABSTAIN_REASON_")
+STATUSES: Final = names_of(answer_pb2.GuaranteeStatus, "GUARANTEE_STATUS_")
+KINDS: Final = names_of(answer_pb2.GuaranteeKind, "GUARANTEE_KIND_")
+SCOPES: Final = names_of(answer_pb2.GuaranteeScope, "GUARANTEE_SCOPE_")
+BASES: Final = names_of(answer_pb2.CalibrationBasis, "CALIBRATION_BASIS_")
+WANTED: Final = names_of(answer_pb2.WantedKind, "WANTED_KIND_")
+REPHRASINGS: Final = names_of(pb.RephrasingStatus, "REPHRASING_STATUS_")
+ENGINES: Final = names_of(plan_pb2.Engine, "ENGINE_")
+FILTERS: Final = names_of(plan_pb2.FilterStrategy, "FILTER_STRATEGY_")
+STAGES: Final = names_of(pb.GuardrailStage, "GUARDRAIL_STAGE_")
+ACTIONS: Final = names_of(pb.GuardrailAction, "GUARDRAIL_ACTION_")
+GROUNDINGS: Final = names_of(answer_pb2.Grounding, "GROUNDING_")
+CACHE_LAYERS: Final = names_of(answer_pb2.CacheLayer, "CACHE_LAYER_")
 
 
 def name_of(names: Mapping[int, str], value: int) -> str:
@@ -53,7 +57,7 @@ def extension(finished: pb.AnswerFinished) -> dict[str, Any]:
         "rephrasing": _rephrasing(finished.rephrasing) if finished.HasField("rephrasing") else None,
         "alternatives": [_alternative(item) for item in finished.alternatives],
         "abstain": _abstention(finished),
-        "guarantee": _guarantee(finished.guarantee),
+        "guarantee": guarantee_form(finished.guarantee),
         "outcome_set": _outcome_set(finished),
         "creature": finished.creature or None,
         "creatures_asked": [
@@ -65,6 +69,12 @@ def extension(finished: pb.AnswerFinished) -> dict[str, Any]:
         "audit_propensity": finished.audit_propensity,
         "provider": finished.provider or None,
         "provider_model": finished.provider_model or None,
+        "cost_usd_micros": _cost_usd_micros(finished),
+        "guardrails": [_guardrail(verdict) for verdict in finished.guardrails],
+        "grounding": name_of(GROUNDINGS, finished.grounding),
+        "cache_layer": name_of(CACHE_LAYERS, finished.cache_layer),
+        "config_digest": finished.config_digest or None,
+        "model_digest": finished.model_digest or None,
         "receipt": receipt_to_json(receipt_from_proto(finished.receipt))
         if finished.HasField("receipt")
         else None,
@@ -73,6 +83,31 @@ def extension(finished: pb.AnswerFinished) -> dict[str, Any]:
         "timings_ms": timings_ms(finished.timings),
         "reasoning": finished.reasoning or None,
         "plan": _plan(finished.plan) if finished.HasField("plan") else None,
+    }
+
+
+def cost_usd(finished: pb.AnswerFinished) -> str | None:
+    """Returns what a provider charged, in US dollars as plain decimals; None: not known."""
+    micros = _cost_usd_micros(finished)
+    if micros is None:
+        return None
+    return f"{micros // 10**6}.{micros % 10**6:06}".rstrip("0").rstrip(".")
+
+
+def _cost_usd_micros(finished: pb.AnswerFinished) -> int | None:
+    if finished.HasField("cost_usd_micros"):
+        return finished.cost_usd_micros
+    is_asked = finished.provider or finished.rephrasing.provider
+    return None if is_asked else 0  # nobody charged for memory's own
+
+
+def _guardrail(verdict: pb.GuardrailVerdict) -> dict[str, Any]:
+    return {
+        "guardrail": verdict.guardrail,
+        "stage": name_of(STAGES, verdict.stage),
+        "action": name_of(ACTIONS, verdict.action),
+        "reason": verdict.reason or None,
+        "findings": verdict.findings,
     }
 
 
@@ -94,6 +129,9 @@ def _evidence(item: answer_pb2.Evidence) -> dict[str, Any]:
         "span_id": item.span_id,
         "question": item.question,
         "outcome": item.outcome,
+        "action": item.action or None,
+        "score": item.similarity,
+        "quality": item.quality if item.HasField("quality") else None,
         "similarity": item.similarity,
         "context_similarity": item.context_similarity,
         "weight": item.weight,
@@ -154,7 +192,8 @@ def _rephrasing(item: pb.Rephrasing) -> dict[str, Any]:
     }
 
 
-def _guarantee(guarantee: answer_pb2.Guarantee) -> dict[str, Any]:
+def guarantee_form(guarantee: answer_pb2.Guarantee) -> dict[str, Any]:
+    """Returns a bound as JSON; of an answer without one, its status alone."""
     if guarantee.status == answer_pb2.GUARANTEE_STATUS_UNSPECIFIED:
         return {"status": "none", "limits": LIMITS}
     return {

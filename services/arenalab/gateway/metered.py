@@ -8,6 +8,7 @@ from typing import Final
 from arenalab.api.ensemble.v1 import ensemble_service_pb2 as pb
 from arenalab.gateway.account import Hold, KeyAccount
 from arenalab.gateway.openai import ChatRequest
+from arenalab.gateway.usage import asked_text
 from arenalab.mesh import MeshError
 from arenalab.tokens import Tokens
 
@@ -39,8 +40,7 @@ async def metered(
     account.check_model(chat.model)
     prompt = 0
     if account.counts_tokens:
-        text = "\n".join(message.content for message in chat.messages)
-        prompt = await _count(tokens, text)
+        prompt = await _count(tokens, asked_text(chat))
     limit = account.tokens_of(prompt, chat.sampling.max_tokens)
     async with account.hold(limit) as hold:
         if hold.max_cost_usd_micros:
@@ -64,7 +64,8 @@ async def _watched(events: Events, hold: Hold, prompt: int, tokens: Tokens) -> E
                     is_paid = event.started.route in _OF_PROVIDERS
                     hold.used(tokens=prompt, usd_micros=None if is_paid else 0)
                 elif event.HasField("delta"):
-                    said.append(event.delta.text + event.delta.tool_calls_json)
+                    delta = event.delta
+                    said.append(delta.text + delta.refusal + delta.tool_calls_json)
                 elif event.HasField("finished"):
                     is_finished = True
                     await _finish(hold, event.finished, prompt, "".join(said), tokens)

@@ -50,7 +50,7 @@ _REFUSED: Final = {
     "moderation": "it is not offered",
     "web_search_options": "it is not offered",
 }
-_KNOWN: Final = _PASSED_ON | _READ | _HINTS | frozenset(_REFUSED)
+KNOWN: Final = _PASSED_ON | _READ | _HINTS | frozenset(_REFUSED)
 _FORMATS: Final = ("text", "json_object", "json_schema")
 
 
@@ -82,6 +82,7 @@ class ChatRequest:
     unsupported: tuple[str, ...]  # features that memory cannot honour
     passthrough: Mapping[str, Any]
     unknown: tuple[str, ...]  # fields that were ignored
+    instructions: int = 0  # how many of the first messages are for this answer alone
 
 
 def parse_chat(body: Mapping[str, Any], *, strict: bool = False) -> ChatRequest:
@@ -132,7 +133,7 @@ def _check_names(fields: Fields, *, strict: bool) -> tuple[str, ...]:
             param="modalities",
             code="unsupported_value",
         )
-    unknown = tuple(fields.unknown(_KNOWN))
+    unknown = tuple(fields.unknown(KNOWN))
     if strict and unknown:
         name = unknown[0][:80]
         raise bad_request(f"unknown field {name!r}", param=name, code="unknown_parameter")

@@ -18,11 +18,14 @@ GUARANTEE_KINDS: Final = ("high_probability", "expectation")
 GUARANTEE_SCOPES: Final = ("all", "group")
 REPHRASES: Final = ("never", "llm")
 STAKES: Final = ("low", "medium", "high")
-_KNOWN: Final = frozenset(
+ROUTINGS: Final = ("ordered", "weighted", "cheapest", "fastest")
+CACHES: Final = ("use", "bypass")
+MAX_COST_USD: Final = 1_000_000
+KNOWN: Final = frozenset(
     {
         "alpha", "delta", "strategy", "fallback", "ledger", "creatures", "max_evidence",
         "strict", "refusal", "context", "guarantee_kind", "guarantee_scope",
-        "max_age_s", "rephrase",
+        "max_age_s", "rephrase", "routing", "cache", "max_cost_usd",
     }
 )  # fmt: skip
 _KNOWN_CONTEXT: Final = frozenset({"environment", "stakes", "emotional_state"})
@@ -52,6 +55,9 @@ class Policy:
     max_evidence: int | None = None
     max_age_s: float | None = None  # of the newest span that an answer rests on
     rephrase: str | None = None
+    routing: str | None = None  # among the fallback's providers
+    cache: str | None = None  # of memory's outputs
+    max_cost_usd: float | None = None  # that a provider may be expected to charge
     strict: bool = False  # unknown fields of the request are errors
     refusal: bool = False  # an abstention is told as a refusal
     context: Context | None = None
@@ -71,7 +77,7 @@ def parse_policy(value: Any) -> Policy:
     if not isinstance(value, dict):
         raise wrong_type("arenalab", value, dict)
     fields = Fields(value, "arenalab")
-    _refuse_unknown(fields, _KNOWN)
+    _refuse_unknown(fields, KNOWN)
     return Policy(
         alpha=fields.number("alpha", 0, MAX_RISK, above_low=True),
         delta=fields.number("delta", 0, MAX_RISK, above_low=True),
@@ -84,6 +90,9 @@ def parse_policy(value: Any) -> Policy:
         max_evidence=fields.integer("max_evidence", 1, MAX_EVIDENCE),
         max_age_s=fields.number("max_age_s", 0, MAX_AGE_S, above_low=True),
         rephrase=fields.choice("rephrase", REPHRASES),
+        routing=fields.choice("routing", ROUTINGS),
+        cache=fields.choice("cache", CACHES),
+        max_cost_usd=fields.number("max_cost_usd", 0, MAX_COST_USD, above_low=True),
         strict=bool(fields.boolean("strict")),
         refusal=bool(fields.boolean("refusal")),
         context=_parse_context(fields.nested("context")),

@@ -5,7 +5,8 @@ several by commas. A key that comes with a request replaces the one that is kept
 
 What is kept is a JSON file that only its owner may read: the providers' keys by whom they
 are for, `{"acme": {"openai": "KEY"}, "acme/ci": {"anthropic": "KEY"}}`. A name is a
-tenant, or a tenant and the name of one of its API keys, whose keys come first.
+tenant; or a tenant and the name of one of its API keys; or the id of an API key. The
+more particular comes first.
 
 No message shows a key, nor what stands in its place: a caller may have mixed them up.
 """
@@ -52,7 +53,8 @@ class ProviderKeys:
             ApiError: 400; a header is malformed.
         """
         found: dict[str, str] = {}
-        for holder in (principal.tenant, f"{principal.tenant}/{principal.name}"):
+        tenant = principal.tenant
+        for holder in (tenant, f"{tenant}/{principal.name}", principal.key_id):
             found |= self._kept.get(holder, {})
         if headers:
             found |= _parse(headers)

@@ -1,7 +1,7 @@
 """Tool calls as they stream: each call's id, type and name once, its arguments in pieces."""
 
 import json
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 from arenalab.mesh import NotReadyError, Reason
@@ -15,6 +15,8 @@ class _Call:
     type: str = ""
     name: str = ""
     arguments: str = ""
+    # What a provider wants back with the call, such as Gemini's signature of its thoughts.
+    extra: dict[str, Any] = field(default_factory=dict)
 
 
 class ToolCalls:
@@ -52,6 +54,9 @@ class ToolCalls:
             fresh["id"] = call.id = str(value)
         if (value := delta.get("type")) and not call.type:
             fresh["type"] = call.type = str(value)
+        if isinstance(value := delta.get("extra_content"), dict) and not call.extra:
+            call.extra = {"extra_content": value}
+            fresh |= call.extra
         if (value := function.get("name")) and not call.name:
             fresh_function["name"] = call.name = str(value)
         if (value := function.get("arguments")) is not None:
@@ -59,13 +64,21 @@ class ToolCalls:
             call.arguments += str(value)
         return fresh | ({"function": fresh_function} if fresh_function else {})
 
+    @property
+    def indexes(self) -> list[int]:
+        """The index of each call, in order."""
+        return sorted(self._calls)
+
+    def call(self, index: int) -> dict[str, Any]:
+        """Returns one call as a message carries it, as far as it has come."""
+        call = self._calls[index]
+        return {
+            "id": call.id,
+            "type": call.type or "function",
+            "function": {"name": call.name, "arguments": call.arguments},
+            **call.extra,
+        }
+
     def whole(self) -> list[dict[str, Any]]:
         """Returns the calls as a message carries them."""
-        return [
-            {
-                "id": call.id,
-                "type": call.type or "function",
-                "function": {"name": call.name, "arguments": call.arguments},
-            }
-            for _, call in sorted(self._calls.items())
-        ]
+        return [self.call(index) for index in self.indexes]

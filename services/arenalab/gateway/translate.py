@@ -3,7 +3,7 @@
 from collections.abc import Sequence
 from typing import Final
 
-from arenalab.api.common.v1 import answer_pb2, message_pb2, span_pb2
+from arenalab.api.common.v1 import answer_pb2, message_pb2, routing_pb2, span_pb2
 from arenalab.api.common.v1.credential_pb2 import ProviderCredential
 from arenalab.api.ensemble.v1 import ensemble_service_pb2 as pb
 from arenalab.gateway.openai import ChatRequest, Sampling
@@ -46,6 +46,18 @@ _REPHRASES: Final = {
     "llm": pb.REPHRASE_POLICY_LLM,
     None: pb.REPHRASE_POLICY_UNSPECIFIED,
 }
+_ROUTINGS: Final = {
+    "ordered": routing_pb2.ROUTING_ORDERED,
+    "weighted": routing_pb2.ROUTING_WEIGHTED,
+    "cheapest": routing_pb2.ROUTING_CHEAPEST,
+    "fastest": routing_pb2.ROUTING_FASTEST,
+    None: routing_pb2.ROUTING_UNSPECIFIED,
+}
+_CACHES: Final = {
+    "use": pb.CACHE_POLICY_USE,
+    "bypass": pb.CACHE_POLICY_BYPASS,
+    None: pb.CACHE_POLICY_UNSPECIFIED,
+}
 _STAKES: Final = {
     "": span_pb2.STAKES_UNSPECIFIED,
     "low": span_pb2.STAKES_LOW,
@@ -74,8 +86,12 @@ def answer_request(
         request_id=request_id,
         user=chat.user,
         messages_json=chat.messages_json,
+        instructions=chat.instructions,
         credentials=credentials,
     )
+    if chat.policy.max_cost_usd is not None:
+        # Rounded down, and at least one: 0 sets no limit.
+        request.max_cost_usd_micros = max(1, int(round(chat.policy.max_cost_usd * 1e6, 3)))
     if chat.policy.context is not None:
         request.context.CopyFrom(_context(chat.policy.context))
     if chat.passthrough:
@@ -95,6 +111,8 @@ def _policy(policy: Policy) -> pb.AnswerPolicy:
         creatures=policy.creatures,
         max_evidence=policy.max_evidence or 0,
         rephrase=_REPHRASES[policy.rephrase],
+        routing=_ROUTINGS[policy.routing],
+        cache=_CACHES[policy.cache],
     )
     if policy.max_age_s is not None:
         # At least one: less is 0 on the wire, and that would be refused.

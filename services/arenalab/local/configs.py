@@ -11,6 +11,7 @@ from typing import Any, Final
 
 from arenalab.curator.config import CuratorConfig
 from arenalab.ensemble.config import EnsembleConfig
+from arenalab.fallback import provider_config, terms
 from arenalab.fallback.config import FallbackConfig, ProviderConfig, fallback_config
 from arenalab.gateway.config import GatewayConfig
 from arenalab.ledger.config import LedgerConfig
@@ -41,9 +42,21 @@ _NAMES: Final[Mapping[str, frozenset[str]]] = {
     "gateway": frozenset({"host", "port"}),
     "search": frozenset({"embedder", "graph"}),
     "guarantee": frozenset({"alpha", "delta", "audit_rate", "recalibrate_every_h"}),
+    "fallback": frozenset({"routing", "hedge_after_s", "daily_cap_usd"}),
     "telemetry": frozenset({"otlp_endpoint"}),
+    "cache": frozenset({"memory_mb", "disk_mb", "redis_url"}),
 }
-_PROVIDER_NAMES: Final = frozenset({"base_url", "model", "key_env"})
+_PROVIDER_NAMES: Final = provider_config.NAMES | terms.NAMES | {"key_env"}
+# Of what type a setting of a provider is, where it is not a str.
+_PROVIDER_TYPES: Final[Mapping[str, tuple[type, ...]]] = {
+    "daily_cap_usd": (int, float),
+    "drop": (list,),
+    "max_concurrent": (int,),
+    "max_tokens": (int,),
+    "models": (list,),
+    "needs_key": (bool,),
+    "weight": (int, float),
+}
 
 
 @dataclass(frozen=True, slots=True)
@@ -58,8 +71,14 @@ class Settings:
     delta: float
     audit_rate: float
     recalibrate_every_h: float
+    routing: str
+    hedge_after_s: float
+    daily_cap_usd: float
     otlp_endpoint: str | None
     providers: tuple[ProviderConfig, ...]
+    cache_memory_mb: int
+    cache_disk_mb: int  # 0: none
+    cache_redis_url: str  # empty: none
 
     @classmethod
     def of(cls, home: Home, env: Mapping[str, str] = os.environ) -> "Settings":
@@ -80,11 +99,17 @@ class Settings:
             delta=read.get("guarantee", "delta", 0.05),
             audit_rate=read.get("guarantee", "audit_rate", 0.01),
             recalibrate_every_h=read.get("guarantee", "recalibrate_every_h", 24.0),
+            routing=read.get("fallback", "routing", "ordered"),
+            hedge_after_s=read.get("fallback", "hedge_after_s", 0.0),
+            daily_cap_usd=read.get("fallback", "daily_cap_usd", 0.0),
             otlp_endpoint=env.get("OTEL_EXPORTER_OTLP_ENDPOINT")
             or read.get("telemetry", "otlp_endpoint", "")
             or None,
             # The environment counts when the file names no provider.
             providers=read.providers(env) or fallback_config(env).providers,
+            cache_memory_mb=read.get("cache", "memory_mb", 32),
+            cache_disk_mb=read.get("cache", "disk_mb", 0),
+            cache_redis_url=read.get("cache", "redis_url", ""),
         )
         for name in ("alpha", "delta"):
             if not 0 < getattr(settings, name) <= MAX_RISK:
@@ -125,19 +150,23 @@ class _Reader:
         found = []
         for name, section in self.given.get("providers", {}).items():
             place = f"{self.path}: providers.{name}"
-            if not isinstance(section, dict) or not section.keys() >= {"base_url", "model"}:
-                raise ConfigError(f"{place} needs base_url and model")
+            if not isinstance(section, dict):
+                raise ConfigError(f"{place} must be a section")
             if unknown := set(section) - _PROVIDER_NAMES:
                 raise ConfigError(f"{place} has the unknown setting {min(unknown)!r}")
-            for setting, value in section.items():
-                if not isinstance(value, str):
-                    raise ConfigError(f"{place}.{setting} must be str, got {value!r}")
+            texts = {setting: _text_of(place, setting, section[setting]) for setting in section}
+
+            def named(setting: str, place: str = place) -> str:
+                return f"{place}.{setting}"
+
             found.append(
-                ProviderConfig(
-                    name=name,
-                    base_url=section["base_url"],
-                    default_model=section["model"],
-                    api_key=self._key(place, section.get("key_env"), env),
+                provider_config.read_provider(
+                    name,
+                    texts,
+                    named,
+                    env,
+                    key=self._key(place, texts.get("key_env"), env),
+                    terms=terms.read_terms(texts, named),
                 )
             )
         return tuple(found)
@@ -152,12 +181,30 @@ class _Reader:
         return env.get(variable)
 
 
+def _text_of(place: str, setting: str, value: object) -> str:
+    kinds = _PROVIDER_TYPES.get(setting, (str,))
+    # True is an int, too.
+    if not isinstance(value, kinds) or (isinstance(value, bool) and bool not in kinds):
+        wanted = " or ".join(kind.__name__ for kind in kinds)
+        raise ConfigError(f"{place}.{setting} must be {wanted}, got {value!r}")
+    return ",".join(map(str, value)) if isinstance(value, list) else str(value)
+
+
 @dataclass(frozen=True, slots=True)
 class Configs:
     """Builds each service's settings once the addresses that it needs are known."""
 
     home: Home
     settings: Settings
+
+    @property
+    def _shared_cache(self) -> dict[str, Any]:
+        """What search and predictor have in common; their caches have names of their own."""
+        shared: dict[str, Any] = {"cache_redis_url": self.settings.cache_redis_url}
+        if self.settings.cache_disk_mb:
+            shared["cache_disk_path"] = self.home.path / "cache"
+            shared["cache_disk_mb"] = self.settings.cache_disk_mb
+        return shared
 
     def ledger(self, at: Mapping[str, str]) -> LedgerConfig:
         return LedgerConfig(
@@ -174,6 +221,7 @@ class Configs:
             dataset_public_key=self.home.dataset_public_key,
             embedder=self.settings.embedder,
             graph=self.settings.graph,
+            **self._shared_cache,
         )
 
     def planner(self, at: Mapping[str, str]) -> PlannerConfig:
@@ -189,12 +237,24 @@ class Configs:
             planner_address=at["planner"],
             creatures_path=creatures if creatures.exists() else None,
             recalibrate_every_s=self.settings.recalibrate_every_h * 3600.0,
+            cache_memory_mb=self.settings.cache_memory_mb,
+            **self._shared_cache,
         )
 
     def fallback(self, at: Mapping[str, str]) -> FallbackConfig:
-        return FallbackConfig(address=at["fallback"], providers=self.settings.providers)
+        cap = self.settings.daily_cap_usd
+        return FallbackConfig(
+            address=at["fallback"],
+            providers=self.settings.providers,
+            routing=self.settings.routing,
+            hedge_after_s=self.settings.hedge_after_s,
+            daily_cap_usd=str(cap) if cap else "",
+            spending_path=self.home.path / "fallback" / "spending.json",
+            prices_path=self.home.prices,
+        )
 
     def ensemble(self, at: Mapping[str, str]) -> EnsembleConfig:
+        guardrails = self.home.path / "guardrails.json"
         return EnsembleConfig(
             address=at["ensemble"],
             predictor_address=at["predictor"],
@@ -203,6 +263,7 @@ class Configs:
             journal_path=self.home.path / "ensemble" / "unsealed.ndjson",
             predictions_dir=self.home.path / "ensemble" / "predictions",
             audit_rate=self.settings.audit_rate,
+            guardrails_path=guardrails if guardrails.exists() else None,
         )
 
     def curator(self, at: Mapping[str, str]) -> CuratorConfig:
@@ -223,6 +284,7 @@ class Configs:
             ensemble_address=at["ensemble"],
             search_address=at["search"],
             ledger_address=at["ledger"],
+            predictor_address=at["predictor"],
             keys_url=self.home.api_keys_url,
             key_pepper_path=self.home.api_key_pepper,
         )

@@ -8,6 +8,8 @@ search/            the span store
 predictor/         calibrations from labelled traffic
 ledger/            the log
 ensemble/          answers that wait to be sealed
+fallback/          what providers have cost today
+prices.json        prices of models, once `arenalab prices refresh` has fetched them
 run/               lock and addresses of the running mesh
 """
 
@@ -45,15 +47,33 @@ _SETTINGS_TEXT: Final = """\
 # audit_rate = 0.01      # share of memory's outputs drawn for labelling: `arenalab audits`
 # recalibrate_every_h = 24.0   # from 50 labelled audits on; 0: only `arenalab recalibrate`
 
+[fallback]
+# routing = "ordered"    # or "weighted", "cheapest", "fastest"
+# hedge_after_s = 0.0    # ask a second provider when no token came for so long; 0: never
+# daily_cap_usd = 0.0    # that all providers may cost a day of UTC; 0: no cap
+
+[cache]
+# memory_mb = 32         # outputs kept for repeated questions; 0: none are
+# disk_mb = 0            # ... and as many on disk, which outlives a restart
+# redis_url = ""         # ... and in Redis, where the extra is installed
+
 [telemetry]
 # otlp_endpoint = "http://127.0.0.1:4317"   # Jaeger, or a collector
 
-# One section per fallback provider, asked in this order. The key is read from the
-# environment variable that `key_env` names, never from this file.
+# One section per fallback provider, asked in this order; "openai", "anthropic" and "gemini"
+# know where they are. The key is read from the environment variable that `key_env` names,
+# never from this file.
 # [providers.openai]
 # base_url = "https://api.openai.com/v1"
 # model = "gpt-4o-mini"
 # key_env = "OPENAI_API_KEY"
+# api = "openai"         # or "anthropic", "gemini": what it speaks, if its address does not say
+# drop = ["seed"]        # fields that it would refuse, and that are then left out
+# models = ["gpt-*"]     # asked for these when a request names a model without a provider
+# weight = 1.0           # in weighted routing
+# max_concurrent = 8     # completions at the same time
+# daily_cap_usd = 5.0    # a day of UTC
+# price_usd = "0.15/0.60/0.075"   # a million input/output/cached tokens; `arenalab prices`
 """
 
 
@@ -130,6 +150,10 @@ class Home:
     @property
     def dataset_public_key(self) -> Path:
         return self.path / "keys" / "dataset.ed25519.pub"
+
+    @property
+    def prices(self) -> Path:
+        return self.path / "prices.json"
 
     @property
     def api_keys(self) -> Path:

@@ -1,5 +1,6 @@
 """The whole mesh in one process: every service on one event loop, talking real gRPC."""
 
+import asyncio
 import os
 from collections.abc import AsyncGenerator, Callable, Mapping
 from contextlib import AbstractAsyncContextManager, AsyncExitStack, asynccontextmanager
@@ -47,6 +48,7 @@ async def running_mesh(configs: Configs, ports: Ports) -> AsyncGenerator[Running
         MeshError: A service cannot start: a taken port, a missing key, damaged data.
     """
     metrics = Metrics()
+    metrics.watch(asyncio.get_running_loop())
     at = dict(ports.addresses)
     async with AsyncExitStack() as stack:
 

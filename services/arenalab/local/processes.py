@@ -12,6 +12,7 @@ from functools import partial
 from importlib.metadata import version
 from typing import Final
 
+from arenalab.fallback.provider_config import environment_of_provider
 from arenalab.local.configs import DEFAULT_ADDRESSES, Configs, environment_of
 from arenalab.local.home import Running
 from arenalab.mesh import NotReadyError, ports
@@ -92,10 +93,7 @@ def _providers_environment(configs: Configs) -> dict[str, str]:
     variables = {"FALLBACK_PROVIDERS": ",".join(p.name for p in providers)}
     for provider in providers:
         prefix = f"FALLBACK_{provider.name}".upper().replace("-", "_")
-        variables[f"{prefix}_BASE_URL"] = provider.base_url
-        variables[f"{prefix}_MODEL"] = provider.default_model
-        if provider.api_key:
-            variables[f"{prefix}_API_KEY"] = provider.api_key
+        variables |= environment_of_provider(prefix, provider)
     return variables if providers else {}
 
 

@@ -29,7 +29,6 @@ Sources: Clopper and Pearson (1934), Biometrika 26(4); Angelopoulos, Bates, Cand
 Conformal p-values, JMLR 24.
 """
 
-import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 from enum import StrEnum
@@ -235,7 +234,8 @@ def group_bounds(
     sizes = np.bincount(of, minlength=len(names))
     enough = [n for n, name in enumerate(names) if name]
     while enough:
-        share, least = delta, math.ceil(1 / alpha)
+        # No whole number: 1 over the smallest alphas is infinite.
+        share, least = delta, 1 / alpha
         if kind is Kind.HIGH_PROBABILITY:
             share = delta / len(enough)
             least = fewest_that_can_pass(alpha, share)

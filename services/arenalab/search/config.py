@@ -17,7 +17,7 @@ INDEXES: Final = (AUTO, "hnsw", "ivf", *REMOTE_INDEXES)
 _AT_LEAST_0: Final = (
     "exact_limit", "delta_limit", "queue_limit", "memory_budget_mb", "cache_memory_mb",
 )  # fmt: skip
-_ABOVE_0: Final = ("cache_ttl_s", "cache_redis_timeout_s")
+_ABOVE_0: Final = ("cache_ttl_s", "cache_trajectory_ttl_s", "cache_redis_timeout_s")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -46,6 +46,7 @@ class SearchConfig:
     # Vectors of questions, kept for those who ask the same again; 0: none are.
     cache_memory_mb: int = 8
     cache_ttl_s: float = 604_800.0
+    cache_trajectory_ttl_s: float = 3600.0  # of walks back through previous spans
     cache_redis_url: str = field(default="", repr=False)  # shared by processes; empty: none
     cache_redis_timeout_s: float = 0.1  # for one look; then it is a miss
     cache_disk_path: Path | None = None  # a folder; it outlives the process

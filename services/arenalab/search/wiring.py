@@ -4,8 +4,9 @@ import asyncio
 import time
 from collections.abc import AsyncGenerator, Callable
 from contextlib import ExitStack, asynccontextmanager
+from typing import Final
 
-from arenalab.caching import Cache, open_cache
+from arenalab.caching import Cache, LayerStatistics, MemoryLayer, open_cache
 from arenalab.dataset import DatasetStore
 from arenalab.mesh import ConfigError, Telemetry, running_server
 from arenalab.planning import Engine
@@ -28,6 +29,7 @@ from arenalab.search.finding.choosing import Chooser
 from arenalab.search.finding.finder import Finder
 from arenalab.search.finding.ranked import Ranked
 from arenalab.search.finding.retrieval import Retrieval
+from arenalab.search.finding.walks import Walks
 from arenalab.search.index import hnswlib
 from arenalab.search.index.builders import HNSWLIB
 from arenalab.search.index.protocol import VectorIndex
@@ -44,6 +46,8 @@ from arenalab.search.service import SERVICE_NAME, SearchService
 from arenalab.search.shard_map import OwnShard, read_own_shard
 from arenalab.search.store.payloads import Payloads
 from arenalab.search.store.span_store import Record, SpanStore
+
+_WALKS_MB: Final = 4
 
 
 @asynccontextmanager
@@ -110,10 +114,12 @@ def _build(
     stack.callback(lanes.close)
     retrieval = Retrieval(Chooser(costs.model, costs.latencies))
     ranked = Ranked(retrieval, store.texts, time.time, upkeep.index_words)
+    payloads = Payloads(store)
+    walks = _walks(config, payloads, telemetry, library)
     return SearchService(
         library,
         embedding,
-        Finder(embedding, Payloads(store), ranked),
+        Finder(embedding, payloads, ranked, walks),
         upkeep=upkeep,
         lanes=lanes,
         measuring=measuring,
@@ -121,6 +127,20 @@ def _build(
         store_bytes=lambda: store.disk_bytes,
         shard_map=None if own_shard is None else own_shard.shard_map.to_proto(),
         observer=observer,
+    )
+
+
+def _walks(
+    config: SearchConfig, payloads: Payloads, telemetry: Telemetry, library: Library
+) -> Walks:
+    statistics = LayerStatistics(telemetry.metrics, "walk", MemoryLayer.name)
+    size_bytes = min(config.cache_memory_mb, _WALKS_MB) * 2**20
+    return Walks(
+        payloads,
+        MemoryLayer(size_bytes, statistics),
+        statistics,
+        ttl_s=config.cache_trajectory_ttl_s,
+        revision=library.revision,
     )
 
 

@@ -23,6 +23,7 @@ from pathlib import Path
 from typing import Any, Final
 
 from arenalab.fallback.config import ProviderConfig
+from arenalab.local.home import Home
 from tests.bench.gateway.cases import REPEATED, Case, Side, cases
 from tests.bench.gateway.figures import figures_of, show
 from tests.bench.gateway.litellm_proxy import installed, running_proxy
@@ -76,7 +77,8 @@ async def _measure(folder: Path, program: Path, options: argparse.Namespace) -> 
         litellm = stack.enter_context(running_proxy(program, folder, stub, options.workers))
         client = stack.enter_context(running_client())
         provider = ProviderConfig(name="stub", base_url=stub, default_model=MODEL)
-        async with whole_mesh(folder / "home", corpus, (provider,)) as (_, running):
+        home, _ = Home.create(folder / "home")
+        async with whole_mesh(home, corpus, (provider,)) as running:
             mesh = f"{running.gateway}/v1"
             found = cases(
                 mesh=Side(url=mesh, processor_s=processor_of("-m", "arenalab.")),

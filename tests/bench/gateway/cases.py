@@ -142,7 +142,7 @@ def cases(
         {"model": "arenalab/memory-only"},
         {"model": LITELLM_MODEL},
     )
-    uncached = theirs | _NO_CACHE
+    uncached: dict[str, Any] = theirs | _NO_CACHE
     return [
         stub.case("stub", known, **bare),
         stub.case("stub, stream", known, **bare, stream=True),

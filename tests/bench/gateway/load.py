@@ -192,7 +192,7 @@ def _trouble(connection: _Connection, job: Job) -> str:
 async def _connected(url: str) -> _Connection:
     place = urlsplit(url)
     _, connection = await asyncio.get_running_loop().create_connection(
-        _Connection, place.hostname, place.port
+        _Connection, place.hostname or "", place.port or 80
     )
     return connection
 

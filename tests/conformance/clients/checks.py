@@ -76,7 +76,7 @@ class Checks:
                 where = traceback.extract_tb(error.__traceback__)[-1]
                 detail = f"{type(error).__name__}: {error} ({where.name}, line {where.lineno})"
             line = {"client": self._client, "feature": name, "route": route, "ok": not detail}
-            print(json.dumps(line | {"detail": detail[:600]}), flush=True)  # noqa: T201
+            print(json.dumps(line | {"detail": detail[:600]}), flush=True)
 
 
 async def _await(result: Awaitable[Any]) -> None:

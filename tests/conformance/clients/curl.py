@@ -42,6 +42,22 @@ def stream(asked: Asked) -> None:
     asked.check("".join(delta.get("content") or "" for delta in deltas))
 
 
+@checks.feature("feedback")
+def feedback(asked: Asked) -> None:
+    _, text = _curl("/chat/completions", _body(asked))
+    told = {"prediction_id": json.loads(text)["arenalab"]["prediction_id"], "helpful": True}
+    status, text = _curl("/feedback", told)
+    assert status == 200, text
+    assert _curl("/feedback", told | {"prediction_id": "no-such"})[0] == 404
+
+
+@checks.feature("responses")
+def responses(asked: Asked) -> None:
+    status, text = _curl("/responses", {"model": "arenalab", "input": asked.question})
+    assert status == 200, text
+    asked.check(json.loads(text)["output"][0]["content"][0]["text"])
+
+
 @checks.feature("embeddings", ANY)
 def embeddings(_: Asked) -> None:
     status, text = _curl("/embeddings", {"model": "arenalab", "input": "one"})

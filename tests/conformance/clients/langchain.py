@@ -19,18 +19,17 @@ class Place(BaseModel):
     city: str
 
 
-@tool
-def weather(city: str) -> str:
+def _weather(city: str) -> str:
     """Tells the weather."""
     return f"{city}: sunny"
 
 
+WEATHER: Any = tool("weather")(_weather)
+
+
 def _model(**members: Any) -> Any:
-    return ChatOpenAI(
-        model="arenalab",
-        base_url=checks.url,
-        **{"api_key": checks.key, "max_retries": 0} | members,
-    )
+    usual = {"model": "arenalab", "api_key": checks.key, "max_retries": 0}
+    return ChatOpenAI(base_url=checks.url, **usual | members)
 
 
 @checks.feature("chat")
@@ -70,19 +69,30 @@ def structured(asked: Asked) -> None:
 
 @checks.feature("tools", FALLBACK)
 def tools(asked: Asked) -> None:
-    bound = _model().bind_tools([weather])
+    bound = _model().bind_tools([WEATHER])
     made = bound.invoke([HumanMessage(asked.question)])
     assert made.tool_calls[0]["args"] == {"city": CITY}
-    result = ToolMessage(weather.invoke(made.tool_calls[0]["args"]), tool_call_id="call_stub")
+    result = ToolMessage(WEATHER.invoke(made.tool_calls[0]["args"]), tool_call_id="call_stub")
     asked.check(bound.invoke([HumanMessage(asked.question), made, result]).content)
 
 
 @checks.feature("tools, streamed", FALLBACK)
 def streamed_tools(asked: Asked) -> None:
     last: Any = None
-    for chunk in _model().bind_tools([weather]).stream(asked.question):
+    for chunk in _model().bind_tools([WEATHER]).stream(asked.question):
         last = chunk if last is None else last + chunk
     assert last.tool_calls[0]["args"] == {"city": CITY}, last
+
+
+@checks.feature("responses")
+def responses(asked: Asked) -> None:
+    asked.check(_model(use_responses_api=True).invoke(asked.question).text)
+
+
+@checks.feature("responses, streamed")
+def streamed_responses(asked: Asked) -> None:
+    told = _model(use_responses_api=True).stream(asked.question)
+    asked.check("".join(chunk.text for chunk in told))
 
 
 @checks.feature("embeddings", ANY)

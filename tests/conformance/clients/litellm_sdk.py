@@ -90,6 +90,12 @@ def streamed_tools(asked: Asked) -> None:
     assert (call.id, json.loads(call.function.arguments)) == ("call_stub", {"city": CITY})
 
 
+@checks.feature("responses")
+def responses(asked: Asked) -> None:
+    made: Any = litellm.responses(input=asked.question, **_members({}))
+    asked.check(made.output[0].content[0].text)
+
+
 @checks.feature("embeddings", ANY)
 def embeddings(_: Asked) -> None:
     made: Any = litellm.embedding(input=["one", "two"], **_members({}))

@@ -128,6 +128,23 @@ def streamed_tools(asked: Asked) -> None:
     assert (call.function.name, json.loads(call.function.arguments)) == ("weather", {"city": CITY})
 
 
+@checks.feature("responses")
+def responses(asked: Asked) -> None:
+    made = sync.responses.create(model="arenalab", input=asked.question)
+    asked.check(made.output_text)
+    assert made.status == "completed"
+    assert made.usage.total_tokens > 0
+
+
+@checks.feature("responses, streamed")
+def streamed_responses(asked: Asked) -> None:
+    with sync.responses.stream(model="arenalab", input=asked.question) as events:
+        kinds = [event.type for event in events]
+        final = events.get_final_response()
+    assert (kinds[0], kinds[-1]) == ("response.created", "response.completed"), kinds
+    asked.check(final.output_text)
+
+
 @checks.feature("embeddings", ANY)
 def embeddings(_: Asked) -> None:
     made = sync.embeddings.create(model="arenalab", input=["one", "two"])
@@ -162,6 +179,15 @@ def errors(asked: Asked) -> None:
     with openai.OpenAI(base_url=checks.url, api_key="sk-wrong", max_retries=0) as stranger:
         wrong = raised(openai.AuthenticationError, stranger.models.list)
     assert wrong.code == "invalid_api_key"
+
+
+@checks.feature("limits", ANY)
+def limits(_: Asked) -> None:
+    with openai.OpenAI(base_url=checks.url, api_key=checks.limited_key, max_retries=0) as client:
+        client.models.list()
+        limited = raised(openai.RateLimitError, client.models.list)
+    assert limited.code == "rate_limit_exceeded"
+    assert 0 < float(limited.response.headers["retry-after"]) <= 60
 
 
 if __name__ == "__main__":

@@ -9,7 +9,7 @@ from google.protobuf import struct_pb2
 from arenalab.mesh import InvalidInputError
 from tests.conformance.provider_apis.apis import ANTHROPIC, GEMINI, OPENAI, ProviderApi
 from tests.conformance.provider_apis.conftest import Desk
-from tests.mesh.scripted_provider import KEY
+from tests.mesh.scripted_provider import KEY, fallback
 
 pytestmark = pytest.mark.asyncio(loop_scope="package")
 
@@ -315,3 +315,13 @@ async def test_a_model_stays_one_segment_of_a_path(desk: Desk) -> None:
     async for _ in desk.case.stub.Complete(desk.request(GEMINI, model)):
         pass
     assert desk.got[quoted].path == f"/v1/models/{quoted}:streamGenerateContent?alt=sse"
+
+
+async def test_what_a_provider_would_refuse_can_be_left_out(api: ProviderApi) -> None:
+    provider = api.provider(api.streamed("text"), drop=frozenset({"temperature", "seed"}))
+    async with fallback(provider) as case:
+        await case.complete(temperature=0.5, seed=7, max_tokens=5)
+    sent = json.dumps(provider.got[0].body)
+    assert "temperature" not in sent
+    assert "seed" not in sent
+    assert "5" in sent

@@ -54,6 +54,31 @@ def test_tool_calls_keep_their_parts_and_have_an_index() -> None:
     assert json.loads(chunk_of(tool_calls=[later]).tool_calls_json) == [later]
 
 
+@pytest.mark.parametrize(
+    ("said", "told"),
+    [
+        ("stop", "stop"),
+        ("length", "length"),
+        ("tool_calls", "tool_calls"),
+        ("content_filter", "content_filter"),
+        ("function_call", "tool_calls"),
+        ("max_tokens", "length"),
+        ("eos", "stop"),
+        (None, ""),
+        ("", ""),
+    ],
+)
+def test_why_an_answer_ends_is_told_in_openais_words(said: str | None, told: str) -> None:
+    data: dict[str, Any] = {"choices": [{"delta": {}, "finish_reason": said}]}
+    assert read_chunk(json.dumps(data)).finish_reason == told
+
+
+@pytest.mark.parametrize("said", ["error", "abort"])
+def test_an_answer_that_ends_in_failure_is_none(said: str) -> None:
+    with pytest.raises(ReportedError, match=said):
+        read_chunk(json.dumps({"choices": [{"delta": {}, "finish_reason": said}]}))
+
+
 def test_the_last_chunk_may_hold_usage_and_no_choice() -> None:
     data = {"choices": [], "usage": {"prompt_tokens": 12, "completion_tokens": 3}}
     assert read_chunk(json.dumps(data)) == Chunk(prompt_tokens=12, completion_tokens=3)

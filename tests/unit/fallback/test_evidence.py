@@ -1,10 +1,11 @@
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from arenalab.fallback.evidence import Record, pack, without_repetitions
 from arenalab.fallback.prompt import line_of
 
+EXAMPLES = 40
 _texts = st.text(st.characters(codec="utf-8"), max_size=60)
 _records = st.lists(st.builds(Record, st.uuids().map(str), _texts, _texts), max_size=8)
 
@@ -64,6 +65,7 @@ def test_a_record_keeps_the_number_of_its_place() -> None:
     assert [number for number, _ in found] == [1, 3]
 
 
+@settings(max_examples=EXAMPLES)
 @given(_records)
 def test_every_span_is_somewhere_and_only_once(records: list[Record]) -> None:
     sources = without_repetitions(records)
@@ -73,6 +75,7 @@ def test_every_span_is_somewhere_and_only_once(records: list[Record]) -> None:
         assert records[source.number - 1] == source.record
 
 
+@settings(max_examples=EXAMPLES)
 @given(_records, st.integers(30, 400))
 def test_the_evidence_stays_within_its_tokens_in_the_order_of_the_records(
     records: list[Record], max_tokens: int

@@ -3,7 +3,7 @@ from fractions import Fraction
 from pathlib import Path
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from arenalab.fallback.price_file import CHECK_S, PriceFile, shipped_table
@@ -19,6 +19,7 @@ from arenalab.fallback.prices import (
 )
 from arenalab.mesh import ConfigError
 
+EXAMPLES = 40
 MINI = Price(input=150_000, output=600_000, cached_input=75_000)
 _amounts = st.integers(0, MAX_PRICE)
 _counts = st.integers(0, 10**6)
@@ -52,6 +53,7 @@ def test_a_cost_is_rounded_up_once(usage: Usage, usd_micros: int) -> None:
     assert MINI.cost_usd_micros(usage) == usd_micros
 
 
+@settings(max_examples=EXAMPLES)
 @given(_flat, _counts, _counts, _counts)
 def test_a_cost_is_the_least_whole_number_not_below_the_exact_one(
     price: Price, prompt: int, completion: int, cached: int
@@ -78,6 +80,7 @@ def test_a_full_name_counts_before_a_pattern_and_a_longer_pattern_before_a_short
     assert table.find("azure", "gpt-5") is None
 
 
+@settings(max_examples=EXAMPLES)
 @given(_tables)
 def test_a_table_reads_back_as_it_was_written(table: PriceTable) -> None:
     assert read_table(write_table(table)) == table
@@ -163,9 +166,17 @@ def test_a_file_that_is_damaged_or_gone_changes_nothing(tmp_path: Path, damage: 
 
 
 def test_a_file_that_is_no_table_stops_the_start(tmp_path: Path) -> None:
-    for path in (tmp_path / "absent", tmp_path):
-        with pytest.raises(ConfigError, match="cannot be read"):
-            PriceFile(path)
+    with pytest.raises(ConfigError, match="cannot be read"):
+        PriceFile(tmp_path)
+
+
+def test_until_there_is_a_file_the_shipped_prices_hold(tmp_path: Path) -> None:
+    path, clock = tmp_path / "prices.json", Clock()
+    file = PriceFile(path, clock)
+    assert file.table() == shipped_table()
+    path.write_text(table_of(5))
+    clock.now_s += CHECK_S
+    assert input_of(file) == 5
 
 
 def test_without_a_file_the_shipped_prices_hold() -> None:

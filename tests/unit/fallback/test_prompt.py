@@ -3,12 +3,13 @@ import unicodedata
 from typing import Any
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from arenalab.fallback.evidence import Record
 from arenalab.fallback.prompt import NOT_IN_EVIDENCE, Message, line_of, with_evidence
 
+EXAMPLES = 40
 ASKED: list[Message] = [
     {"role": "system", "content": "Be brief."},
     {"role": "user", "content": "Which port?"},
@@ -102,6 +103,7 @@ def test_a_record_cannot_leave_its_quotation(hostile: str) -> None:
     assert not any(unicodedata.category(c) in ("Cc", "Cf", "Zl", "Zp") for c in first)
 
 
+@settings(max_examples=EXAMPLES)
 @given(_records)
 def test_every_record_is_one_line_that_reads_back(records: list[Record]) -> None:
     messages, numbers = prompt(records)

@@ -82,6 +82,22 @@ def test_neither_redirects_nor_silence_are_followed(status: int) -> None:
     assert of_provider(status).retry_after_s is None
 
 
+@pytest.mark.parametrize(
+    "body",
+    [
+        {"error": {"message": "why"}},
+        [{"error": {"message": "why"}}],
+        {"error": "why"},
+        {"object": "error", "message": "why", "code": 400},
+        {"detail": "why"},
+        {"error": {"code": 1}, "message": "why"},
+    ],
+)
+def test_a_message_is_found_where_servers_put_it(body: object) -> None:
+    error = REFUSING.refusal(400, {}, json.dumps(body).encode())
+    assert str(error) == "p refused the request: why"
+
+
 @pytest.mark.parametrize("body", [b"", b"<html>", b"[" * 100_000, b"\xff", b'{"error": 7}', b"[]"])
 def test_a_body_without_a_message_is_no_trouble(body: bytes) -> None:
     error = REFUSING.refusal(400, {}, body)

@@ -2,11 +2,12 @@ import random
 from collections import Counter
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from arenalab.fallback.routing import Candidate, Strategy, in_order, serves
 
+EXAMPLES = 40
 _candidates = st.lists(
     st.builds(
         Candidate,
@@ -20,6 +21,7 @@ _candidates = st.lists(
 )
 
 
+@settings(max_examples=EXAMPLES)
 @given(_candidates, st.sampled_from(Strategy), st.randoms(use_true_random=False))
 def test_every_candidate_is_asked_once(
     candidates: list[Candidate], strategy: Strategy, rng: random.Random
@@ -28,17 +30,20 @@ def test_every_candidate_is_asked_once(
     assert sorted(map(id, found)) == sorted(map(id, candidates))
 
 
+@settings(max_examples=EXAMPLES)
 @given(_candidates, st.integers())
 def test_the_same_chance_gives_the_same_order(candidates: list[Candidate], seed: int) -> None:
     first, second = (in_order(candidates, Strategy.WEIGHTED, random.Random(seed)) for _ in range(2))
     assert first == second
 
 
+@settings(max_examples=EXAMPLES)
 @given(_candidates)
 def test_ordered_keeps_the_order(candidates: list[Candidate]) -> None:
     assert in_order(candidates, Strategy.ORDERED, random.Random(0)) == candidates
 
 
+@settings(max_examples=EXAMPLES)
 @given(_candidates)
 def test_cheapest_goes_up_in_cost_and_ends_with_the_unknown(candidates: list[Candidate]) -> None:
     costs = [c.cost_usd_micros for c in in_order(candidates, Strategy.CHEAPEST, random.Random(0))]
@@ -46,6 +51,7 @@ def test_cheapest_goes_up_in_cost_and_ends_with_the_unknown(candidates: list[Can
     assert costs == sorted(known) + [None] * (len(costs) - len(known))
 
 
+@settings(max_examples=EXAMPLES)
 @given(_candidates)
 def test_fastest_goes_up_in_time(candidates: list[Candidate]) -> None:
     waits = [c.first_token_s for c in in_order(candidates, Strategy.FASTEST, random.Random(0))]

@@ -1,5 +1,5 @@
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from arenalab.fallback.config import fallback_config
@@ -13,6 +13,7 @@ from arenalab.fallback.terms import (
 )
 from arenalab.mesh import ConfigError
 
+EXAMPLES = 40
 LOCAL = {
     "FALLBACK_PROVIDERS": "local",
     "FALLBACK_LOCAL_BASE_URL": "http://127.0.0.1:8090/v1",
@@ -58,6 +59,7 @@ def test_without_variables_the_terms_are_the_usual_ones() -> None:
     assert terms_of("FALLBACK_X", {}) == ProviderTerms()
 
 
+@settings(max_examples=EXAMPLES)
 @given(_terms)
 def test_terms_read_back_as_they_were_told(terms: ProviderTerms) -> None:
     assert terms_of("FALLBACK_X", environment_of_terms("FALLBACK_X", terms)) == terms

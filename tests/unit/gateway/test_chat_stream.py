@@ -6,7 +6,7 @@ from contextlib import aclosing
 import pytest
 
 from arenalab.api.ensemble.v1 import ensemble_service_pb2 as pb
-from arenalab.gateway.chat import with_silences
+from arenalab.gateway.asking import with_silences
 from arenalab.gateway.server import bind
 from arenalab.mesh import NotReadyError
 

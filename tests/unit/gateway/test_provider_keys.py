@@ -1,15 +1,21 @@
 import json
 from pathlib import Path
+from typing import Any
 
 import pytest
 
 from arenalab.gateway.errors import ApiError, api_error
+from arenalab.gateway.exchange import Exchange
 from arenalab.gateway.keys import Principal
 from arenalab.gateway.provider_keys import HEADER, ProviderKeys, read_provider_keys
 from arenalab.mesh import ConfigError, InvalidInputError, NotReadyError, PreconditionError, Reason
 
 WHO = Principal("acme", "ci")
-KEPT = {"acme": {"openai": "sk-a", "gemini": "sk-b"}, "acme/ci": {"openai": "sk-c"}}
+KEPT = {
+    "ak1": {"openai": "sk-e"},
+    "acme": {"openai": "sk-a", "gemini": "sk-b"},
+    "acme/ci": {"openai": "sk-c"},
+}
 
 
 def keys_of(keys: ProviderKeys, *headers: str, who: Principal = WHO) -> dict[str, str]:
@@ -57,6 +63,8 @@ def test_the_most_particular_key_is_taken(tmp_path: Path) -> None:
     keys = read_provider_keys(path)
     assert keys_of(keys) == {"openai": "sk-c", "gemini": "sk-b"}
     assert keys_of(keys, who=Principal("acme", "web")) == KEPT["acme"]
+    by_id = Principal("acme", "ci", key_id="ak1")
+    assert keys_of(keys, who=by_id) == {"openai": "sk-e", "gemini": "sk-b"}
     assert keys_of(keys, who=Principal("beta", "ci")) == {}
     assert keys_of(keys, "gemini=sk-d") == {"openai": "sk-c", "gemini": "sk-d"}
     assert "sk-" not in repr(keys)
@@ -98,6 +106,21 @@ def test_a_file_that_is_not_there_is_named(tmp_path: Path) -> None:
     with pytest.raises(NotReadyError, match=r"absent\.json"):
         read_provider_keys(tmp_path / "absent.json")
     assert keys_of(read_provider_keys(None)) == {}
+
+
+def test_a_request_keeps_them_apart_from_its_headers() -> None:
+    scope: dict[str, Any] = {
+        "method": "POST",
+        "path": "/",
+        "headers": [(HEADER.encode(), b"a=sk-1"), (HEADER.encode(), b"b=sk-2"), (b"x", b"y")],
+    }
+
+    async def unused(*_: Any) -> Any:
+        raise NotImplementedError
+
+    exchange = Exchange(scope, unused, unused, now=lambda: 0.0, write_timeout_s=1)
+    assert exchange.headers == {"x": "y"}
+    assert exchange.provider_keys == ["a=sk-1", "b=sk-2"]
 
 
 def test_a_client_learns_that_a_key_is_missing_or_not_good() -> None:

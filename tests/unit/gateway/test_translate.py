@@ -1,6 +1,6 @@
 from google.protobuf.json_format import MessageToDict
 
-from arenalab.api.common.v1 import answer_pb2, span_pb2
+from arenalab.api.common.v1 import answer_pb2, routing_pb2, span_pb2
 from arenalab.api.ensemble.v1 import ensemble_service_pb2 as pb
 from arenalab.gateway.openai import parse_chat
 from arenalab.gateway.translate import answer_request
@@ -38,6 +38,9 @@ def test_what_is_said_arrives() -> None:
             "guarantee_scope": "group",
             "max_age_s": 1.5,
             "rephrase": "llm",
+            "routing": "cheapest",
+            "cache": "bypass",
+            "max_cost_usd": 0.000029,
             "context": {"environment": "banking", "stakes": "low"},
         },
     }
@@ -46,6 +49,9 @@ def test_what_is_said_arrives() -> None:
     assert not request.sampling.HasField("top_p")
     assert request.sampling.seed == 7
     assert request.user == "ann"
+    assert request.policy.routing == routing_pb2.ROUTING_CHEAPEST
+    assert request.policy.cache == pb.CACHE_POLICY_BYPASS
+    assert request.max_cost_usd_micros == 29
     assert request.unsupported == []
     assert set(request.passthrough) == {"tools", "safety_identifier"}
     assert request.policy.strategy == pb.STRATEGY_CASCADE

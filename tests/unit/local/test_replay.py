@@ -22,7 +22,7 @@ def _sealed(**changes: Any) -> SealedAnswer:
         "text": "Like this.", "route": pb.ROUTE_MEMORY, "confidence": 0.9, "trouble": "",
         "own_words": "", "calibration": "c" * 16, "evidence": ("s1", "s2"), "alpha": 0.05,
         "question": "How?", "policy": pb.AnswerPolicy(), "provider": "",
-        "status": answer_pb2.GUARANTEE_STATUS_VALID,
+        "status": answer_pb2.GUARANTEE_STATUS_VALID, "tool_calls": "", "guardrails": (),
     } | changes  # fmt: skip
     finished = pb.AnswerFinished(
         prediction_id="p",
@@ -33,6 +33,7 @@ def _sealed(**changes: Any) -> SealedAnswer:
         dataset_version="ab" * 32,
         provider=fields["provider"],
         evidence=[answer_pb2.Evidence(span_id=one) for one in fields["evidence"]],
+        guardrails=fields["guardrails"],
         guarantee=answer_pb2.Guarantee(status=fields["status"], alpha=fields["alpha"]),
     )
     opinion = Opinion(
@@ -49,6 +50,7 @@ def _sealed(**changes: Any) -> SealedAnswer:
         request=pb.AnswerRequest(messages=[message], policy=fields["policy"]),
         finished=finished,
         text=fields["text"],
+        tool_calls=fields["tool_calls"],
         asked=[opinion],
         chosen=opinion,
         strategy=pb.STRATEGY_SINGLE_BEST,
@@ -139,3 +141,41 @@ def test_what_cannot_be_replayed_says_why() -> None:
     other = json.dumps(dict(sealed.leaf) | {"kind": "feedback"}).encode()
     with pytest.raises(CannotReplayError, match="a feedback, not an answer"):
         SealedAnswer.of(other, sealed.content, SALT)
+
+
+def _calls(call_id: str, arguments: str) -> SealedAnswer:
+    function = {"name": "get_weather", "arguments": arguments}
+    call = {"id": call_id, "type": "function", "function": function}
+    return _sealed(text="", tool_calls=json.dumps([call]))
+
+
+def test_a_call_of_a_tool_is_compared_by_its_name_and_arguments() -> None:
+    sealed = _calls("call_1", '{"city":"Paris"}')
+    assert sealed.words == _calls("call_2", '{"city":"Paris"}').words
+    assert sealed.words != _calls("call_1", '{"city":"Lyon"}').words
+
+
+@pytest.mark.parametrize(
+    ("stage", "action", "why"),
+    [
+        (pb.GUARDRAIL_STAGE_OUTPUT, pb.GUARDRAIL_ACTION_REDACT, "changed this answer"),
+        (pb.GUARDRAIL_STAGE_OUTPUT, pb.GUARDRAIL_ACTION_BLOCK, "changed this answer"),
+        (pb.GUARDRAIL_STAGE_INPUT, pb.GUARDRAIL_ACTION_BLOCK, "memory was not asked"),
+    ],
+)
+def test_what_a_guardrail_changed_cannot_be_replayed(
+    stage: pb.GuardrailStage.ValueType, action: pb.GuardrailAction.ValueType, why: str
+) -> None:
+    verdict = pb.GuardrailVerdict(guardrail="card", stage=stage, action=action, findings=1)
+    with pytest.raises(CannotReplayError, match=why):
+        _sealed(guardrails=[verdict])
+
+
+def test_guardrails_that_changed_no_answer_make_no_difference() -> None:
+    passed = pb.GuardrailVerdict(
+        guardrail="card", stage=pb.GUARDRAIL_STAGE_OUTPUT, action=pb.GUARDRAIL_ACTION_PASS
+    )
+    cleaned = pb.GuardrailVerdict(
+        guardrail="card", stage=pb.GUARDRAIL_STAGE_INPUT, action=pb.GUARDRAIL_ACTION_REDACT
+    )
+    assert differences(_sealed(guardrails=[passed, cleaned]), _sealed()) == []

@@ -3,6 +3,7 @@ from dataclasses import replace
 from arenalab.predictor.appraisal import Appraisal
 from arenalab.predictor.evidence import evidence_of
 from arenalab.predictor.meaning import cluster
+from arenalab.predictor.neighbourhood import Situation
 from arenalab.predictor.synthesis import synthesise
 from tests.unit.predictor.made_up import appraisal_of, span
 
@@ -37,3 +38,16 @@ def test_an_answer_that_views_found_shows_a_span_of_its_own() -> None:
     assert _shown(_overruled(VOTED), 2) == [("s0", False), ("s2", True)]
     assert _shown(_overruled(VOTED), 1) == [("s2", True)]
     assert _shown(_overruled(VOTED), 4)[2:] == [("s2", True), ("s3", True)]
+
+
+def test_evidence_names_the_action_and_the_quality_that_was_measured() -> None:
+    acted = Situation(actions=("ask", "get_weather"))
+    appraisal = appraisal_of(
+        "pay a bill",
+        (span(0, "a bill", "Pay.", situation=acted, quality=0.57, is_measured=True), 0.9),
+        (span(1, "one bill", "Pay."), 0.8),
+    )
+    clusters = cluster(appraisal.groups, [], None, is_mixed=False)
+    acting, other = evidence_of(appraisal, synthesise(appraisal, clusters), 2)
+    assert (acting.action, acting.quality) == ("get_weather", 57.0)
+    assert (other.action, other.HasField("quality")) == ("", False)

@@ -195,6 +195,12 @@ def test_groups_share_delta_and_small_ones_have_no_bound() -> None:
 
 
 @pytest.mark.slow
+@pytest.mark.parametrize("kind", Kind)
+def test_no_group_has_enough_questions_for_the_smallest_alpha(kind: Kind) -> None:
+    alpha = math.ulp(0.0)
+    assert group_bounds(np.ones(9), np.ones(9, np.bool_), ["a"] * 9, alpha, 0.3, kind) == {}
+
+
 def test_the_bounds_of_all_groups_hold_at_once() -> None:
     alpha, delta, draws = 0.1, 0.1, 300
     rng = np.random.default_rng(5)

@@ -65,7 +65,7 @@ def test_calibration_and_serving_keep_the_same_of_a_span() -> None:
     walked = walk_back(last, {span.id: span for span in earlier})
     served, staged = memory_of(_hit(last, *walked)), staged_memory_of(last, walked)
     assert served is not None
-    for name in ("question", "outcome", "situation", "earlier", "when_s", "quality"):
+    for name in ("question", "outcome", "situation", "earlier", "when_s", "quality", "is_measured"):
         assert getattr(served, name) == getattr(staged, name)
 
 

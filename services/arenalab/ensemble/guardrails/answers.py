@@ -9,7 +9,7 @@ from collections.abc import Sequence
 from typing import Any
 
 from arenalab.api.ensemble.v1 import ensemble_service_pb2 as pb
-from arenalab.ensemble.guardrails.guarded import Guarded, Tally
+from arenalab.ensemble.guardrails.guarded import Guarded, verdicts
 from arenalab.ensemble.guardrails.guardrail import Guardrail, Stage
 from arenalab.ensemble.tool_calls import ToolCalls
 
@@ -68,10 +68,7 @@ class Speech:
 
     def verdicts(self) -> list[pb.GuardrailVerdict]:
         """Returns what each guardrail said of the answer, as far as it was read."""
-        tally = Tally(Stage.OUTPUT)
-        for guarded in self._read:
-            tally.add(guarded)
-        return tally.verdicts()
+        return verdicts(self._read, Stage.OUTPUT)
 
     def _checked(self, calls: list[dict[str, Any]]) -> list[dict[str, Any]]:
         for n, call in enumerate(calls):

@@ -6,6 +6,8 @@ found. What it lets through and what it finds must not depend on how the text wa
 stream and a whole answer are the same words, with the same verdict.
 """
 
+from collections.abc import Sequence
+from dataclasses import dataclass
 from enum import Enum
 from typing import Protocol
 
@@ -27,16 +29,18 @@ class Action(Enum):
     BLOCK = pb.GUARDRAIL_ACTION_BLOCK  # the text ends before what was found
 
 
+@dataclass(frozen=True, slots=True)
+class Found:
+    """What one rule of a guardrail found in a text."""
+
+    name: str  # told with every answer, and sealed: no words of anybody
+    action: Action = Action.PASS
+    findings: int = 0  # how often
+    reason: str = ""  # what the rule looks for, in a few words
+
+
 class Check(Protocol):
     """A guardrail's reading of one text."""
-
-    @property
-    def action(self) -> Action:
-        """What it did, so far. After BLOCK nothing is let through any more."""
-
-    @property
-    def findings(self) -> int:
-        """How often it found something, so far."""
 
     def feed(self, text: str) -> str:
         """Takes the next piece; returns what may be told now, which may be nothing."""
@@ -44,21 +48,19 @@ class Check(Protocol):
     def finish(self) -> str:
         """Returns the rest, once the text has ended. It is called once, after BLOCK too."""
 
+    def found(self) -> Sequence[Found]:
+        """Returns what each rule found so far, always of the same rules in the same order.
+
+        After a BLOCK nothing is let through any more.
+        """
+
 
 class Guardrail(Protocol):
-    """A rule about texts. Its checks run on the event loop: they take time like the text's length.
+    """Rules about texts. Checks run on the event loop: they take time like the text's length.
 
     An installed package offers one as an entry point of the group `arenalab.guardrails`, which
     names a function without arguments that returns it.
     """
-
-    @property
-    def name(self) -> str:
-        """Told with every answer, and sealed: no words of anybody."""
-
-    @property
-    def reason(self) -> str:
-        """What it looks for, in a few words; told where something was found."""
 
     def check(self, stage: Stage) -> Check | None:
         """Returns a check of one text; None where it does not look at the stage."""

@@ -14,11 +14,11 @@ from pathlib import Path
 from typing import Any, Final
 
 from arenalab.ensemble.guardrails.guardrail import Action, Guardrail, Stage
-from arenalab.ensemble.guardrails.patterns import Pattern, compiled
+from arenalab.ensemble.guardrails.patterns import Pattern, Patterns, compiled
 from arenalab.mesh import ConfigError
 
 GROUP: Final = "arenalab.guardrails"
-MAX_GUARDRAILS: Final = 64
+MAX_PATTERNS: Final = 64
 MAX_NAME: Final = 64
 _ACTIONS: Final = {"redact": Action.REDACT, "block": Action.BLOCK}
 _STAGES: Final = {"input": Stage.INPUT, "output": Stage.OUTPUT}
@@ -39,15 +39,14 @@ def load_guardrails(path: Path | None) -> tuple[Guardrail, ...]:
         raise ConfigError(f"{path} cannot be read: {error}") from error
     if not isinstance(found, Mapping) or found.keys() - {"patterns", "plugins"}:
         raise ConfigError(f"{path} must hold an object of 'patterns' and 'plugins'")
-    guardrails: list[Guardrail] = [
+    patterns = [
         _pattern(f"{path}: patterns[{n}]", one)
         for n, one in enumerate(_list(path, found, "patterns"))
     ]
-    guardrails += [_plugin(f"{path}: plugins", name) for name in _list(path, found, "plugins")]
-    names = [guardrail.name for guardrail in guardrails]
-    if len(names) > MAX_GUARDRAILS or len(set(names)) < len(names):
-        raise ConfigError(f"{path} must hold at most {MAX_GUARDRAILS} guardrails, each name once")
-    return tuple(guardrails)
+    if len(patterns) > MAX_PATTERNS or len({one.name for one in patterns}) < len(patterns):
+        raise ConfigError(f"{path} must hold at most {MAX_PATTERNS} patterns, each name once")
+    plugins = [_plugin(f"{path}: plugins", name) for name in _list(path, found, "plugins")]
+    return (Patterns(patterns), *plugins) if patterns else tuple(plugins)
 
 
 def _list(path: Path, found: Mapping[str, Any], name: str) -> Sequence[Any]:

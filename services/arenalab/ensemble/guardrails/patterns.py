@@ -1,18 +1,19 @@
-"""A guardrail that finds what a regular expression matches.
+"""A guardrail that finds what regular expressions match.
 
-The expression runs in RE2, in time like the text's length whatever it says, and can match no
+An expression runs in RE2, in time like the text's length whatever it says, and can match no
 more characters than it holds back: an expression without a longest match is refused when it is
 read. So a match is decided as soon as that many characters after its beginning are known.
 """
 
 import importlib
 import re
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any, Final
 
 import re2
 
-from arenalab.ensemble.guardrails.guardrail import Action, Check, Stage
+from arenalab.ensemble.guardrails.guardrail import Action, Check, Found, Stage
 from arenalab.mesh import ConfigError
 
 # Characters that may be held back; what a reader waits for.
@@ -34,19 +35,38 @@ class Pattern:
     stages: frozenset[Stage] = frozenset(Stage)
     reason: str = ""
 
+
+class Patterns:
+    """A guardrail of patterns; of two that match, the one that begins first counts.
+
+    Of two that begin together it is the first in order. All read the text at once, so that the
+    longest match of any is held back, and not the sum of them.
+    """
+
+    def __init__(self, patterns: Sequence[Pattern]) -> None:
+        self._patterns = patterns
+
     def check(self, stage: Stage) -> Check | None:
-        return PatternCheck(self) if stage in self.stages else None
+        looking = [pattern for pattern in self._patterns if stage in pattern.stages]
+        return PatternsCheck(looking) if looking else None
 
 
-class PatternCheck:
+class PatternsCheck:
     """One text, as far as it has come."""
 
-    def __init__(self, pattern: Pattern) -> None:
-        self._pattern = pattern
+    def __init__(self, patterns: Sequence[Pattern]) -> None:
+        self._patterns = patterns
+        self._longest = max(pattern.longest for pattern in patterns)
+        self._findings = [0] * len(patterns)
+        self._is_blocked = False
         self._text = ""  # undecided, behind one character that was decided
         self._at = 0  # where the undecided begins
-        self.action = Action.PASS
-        self.findings = 0
+
+    def found(self) -> list[Found]:
+        return [
+            Found(one.name, one.action if times else Action.PASS, times, one.reason)
+            for one, times in zip(self._patterns, self._findings, strict=True)
+        ]
 
     def feed(self, text: str) -> str:
         pieces = (text[at : at + _PIECE] for at in range(0, len(text), _PIECE))
@@ -55,32 +75,41 @@ class PatternCheck:
     def _feed(self, piece: str) -> str:
         self._text += piece
         # A match that begins before this can be seen whole, with the character after it.
-        return self._decide(len(self._text) - self._pattern.longest)
+        return self._decide(len(self._text) - self._longest)
 
     def finish(self) -> str:
         return self._decide(len(self._text))
 
     def _decide(self, until: int) -> str:
         """Returns what is safe of the characters before `until`, with findings replaced."""
-        if self.action is Action.BLOCK:
+        if self._is_blocked:
             return ""
         safe: list[str] = []
+        nexts = [(-1, -1)] * len(self._patterns)  # each pattern's next match
         while self._at < until:
-            match = self._pattern.expression.search(self._text, self._at)
-            if match is None or match.start() >= until:
-                safe.append(self._text[self._at : until])
+            nexts = [self._next(n, span) for n, span in enumerate(nexts)]
+            first = min(range(len(nexts)), key=lambda n: (nexts[n][0], n))
+            start, end = nexts[first]
+            safe.append(self._text[self._at : min(start, until)])
+            if start >= until:
                 self._at = until
                 break
-            safe.append(self._text[self._at : match.start()])
-            self._at = match.end()
-            self.findings += 1
-            self.action = self._pattern.action
-            if self.action is Action.BLOCK:
+            self._at = end
+            self._findings[first] += 1
+            if self._patterns[first].action is Action.BLOCK:
+                self._is_blocked = True
                 return "".join(safe)
-            safe.append(self._pattern.replacement)
+            safe.append(self._patterns[first].replacement)
         if self._at:  # one character stays: a word's boundary lies between two
             self._text, self._at = self._text[self._at - 1 :], 1
         return "".join(safe)
+
+    def _next(self, n: int, known: tuple[int, int]) -> tuple[int, int]:
+        """Returns where a pattern's next match begins and ends, if it is not known yet."""
+        if known[0] >= self._at:
+            return known
+        match = self._patterns[n].expression.search(self._text, self._at)
+        return (len(self._text), -1) if match is None else (match.start(), match.end())
 
 
 def compiled(expression: str) -> tuple[Any, int]:

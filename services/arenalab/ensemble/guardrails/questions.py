@@ -5,8 +5,9 @@ from collections.abc import Callable, Iterator, Sequence
 from typing import Any, Final
 
 from arenalab.api.ensemble.v1 import ensemble_service_pb2 as pb
-from arenalab.ensemble.guardrails.guarded import Guarded, Tally
+from arenalab.ensemble.guardrails.guarded import Guarded, verdicts
 from arenalab.ensemble.guardrails.guardrail import Guardrail, Stage
+from arenalab.ensemble.tool_calls import characters
 
 _Place = tuple[dict[str, Any], str]  # an object, and its member that is a text
 
@@ -29,8 +30,10 @@ def screen(
     if found.messages_json:
         turns = json.loads(found.messages_json)
         found.messages_json = json.dumps(_replaced(turns, texts.read))
-    is_unchanged = not (texts.is_changed or texts.is_blocked)
-    return request if is_unchanged else found, texts.tally.verdicts(), texts.is_blocked
+    is_changed = any(guarded.is_changed for guarded in texts.read_ones)
+    is_blocked = any(guarded.is_blocked for guarded in texts.read_ones)
+    said = verdicts(texts.read_ones, Stage.INPUT)
+    return found if is_changed else request, said, is_blocked
 
 
 class _Texts:
@@ -39,18 +42,13 @@ class _Texts:
     def __init__(self, guardrails: Sequence[Guardrail]) -> None:
         self._guardrails = guardrails
         self._known: dict[str, str] = {}
-        self.tally = Tally(Stage.INPUT)
-        self.is_blocked = False
-        self.is_changed = False
-        self.tally.add(Guarded(guardrails, Stage.INPUT))  # a verdict also where nothing is said
+        self.read_ones: list[Guarded] = []
 
     def read(self, text: str) -> str:
         if text not in self._known:
             guarded = Guarded(self._guardrails, Stage.INPUT)
-            self._known[text] = guarded.whole(text)
-            self.tally.add(guarded)
-            self.is_blocked |= guarded.is_blocked
-            self.is_changed |= guarded.is_changed
+            self._known[text] = guarded.whole(characters(text))
+            self.read_ones.append(guarded)
         return self._known[text]
 
 

@@ -1,6 +1,6 @@
 """Which adapter a provider gets. The one place that knows every wire format."""
 
-from arenalab.fallback.config import ANTHROPIC_VERSIONS, Api, ProviderConfig
+from arenalab.fallback.provider_config import ANTHROPIC_VERSIONS, Api, ProviderConfig
 from arenalab.fallback.wire.adapter import Adapter
 from arenalab.fallback.wire.anthropic import AnthropicAdapter
 from arenalab.fallback.wire.gemini import GeminiAdapter

@@ -26,6 +26,15 @@ from arenalab.fallback.wire.adapter import StreamReader, WireRequest
 _DONE: Final = "[DONE]"
 # OpenAI's own models since o1 refuse `max_tokens`; other servers know only that.
 _NEW_MAX_TOKENS_HOSTS: Final = ("api.openai.com", ".openai.azure.com")
+# Where a compatible server has other words for why an answer ends.
+_REASONS: Final = {
+    "content_filter": "content_filter",
+    "function_call": "tool_calls",
+    "length": "length",
+    "max_tokens": "length",
+    "tool_calls": "tool_calls",
+}
+_FAILURES: Final = ("abort", "error")
 
 
 @dataclass(frozen=True, slots=True)
@@ -97,12 +106,18 @@ def read_chunk(data: str) -> Chunk:
         text=text_of(delta, "content"),
         refusal=text_of(delta, "refusal"),
         tool_calls_json=_tool_calls(delta.get("tool_calls")),
-        finish_reason=text_of(choice, "finish_reason"),
+        finish_reason=_finish_reason(text_of(choice, "finish_reason")),
         prompt_tokens=count_of(usage, "prompt_tokens"),
         completion_tokens=count_of(usage, "completion_tokens"),
         cached_prompt_tokens=count_of(prompt, "cached_tokens"),
         reasoning_tokens=count_of(completion, "reasoning_tokens"),
     )
+
+
+def _finish_reason(said: str) -> str:
+    if said in _FAILURES:
+        raise ReportedError(f"it ended with {said!r}")
+    return _REASONS.get(said, "stop") if said else ""
 
 
 def _tool_calls(calls: object) -> str:

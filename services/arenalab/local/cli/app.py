@@ -4,6 +4,7 @@ import typer
 
 from arenalab.local.cli import (
     asking,
+    caching,
     data,
     demo,
     evaluation,
@@ -17,6 +18,7 @@ from arenalab.local.cli import (
     ledger_logs,
     ledger_replay,
     ledger_spans,
+    prices,
     risk_coverage,
     serving,
     spans,
@@ -59,6 +61,8 @@ ledger.app.command("export")(ledger_logs.export)
 ledger.app.command("logs")(ledger_logs.logs)
 ledger.app.command("keys")(ledger_keys.keys)
 ledger.app.command("rotate-key")(ledger_keys.rotate_key)
+app.add_typer(caching.app, name="cache", help="Outputs that are kept for repeated questions.")
 app.add_typer(keys.app, name="keys", help="API keys of the gateway: make, list and end them.")
 app.add_typer(ledger.app, name="ledger", help="What was said, and its proof.")
+app.add_typer(prices.app, name="prices", help="What providers' tokens cost.")
 app.add_typer(spans.app, name="spans", help="The spans that are served: show and change them.")

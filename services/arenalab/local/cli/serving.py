@@ -260,6 +260,8 @@ async def _look_at_providers(at: Mapping[str, str], seen: dict[str, Any]) -> Non
             "breaker": fallback_pb.BreakerState.Name(p.breaker)
             .removeprefix("BREAKER_STATE_")
             .lower(),
+            "spent_usd_micros": p.spent_usd_micros,
+            "cap_usd_micros": p.cap_usd_micros,
         }
         for p in listed.providers
     ]
@@ -288,8 +290,14 @@ def _show(home: Home, seen: dict[str, Any]) -> None:
     ledger = seen["ledger"]
     if ledger:
         out.print(f"ledger    {ledger['entries']:,} entries, {ledger['bytes']:,} bytes")
-    providers = ", ".join(f"{p['name']} ({p['breaker']})" for p in seen["providers"])
+    providers = ", ".join(map(_provider, seen["providers"]))
     out.print(f"fallback  {providers or 'no provider configured: memory abstains honestly'}")
+
+
+def _provider(seen: Mapping[str, Any]) -> str:
+    spent, cap = (f"${seen[name] / 1e6:.2f}" for name in ("spent_usd_micros", "cap_usd_micros"))
+    of_cap = f" of {cap}" if seen["cap_usd_micros"] else ""
+    return f"{seen['name']} ({seen['breaker']}, {spent}{of_cap} today)"
 
 
 @command

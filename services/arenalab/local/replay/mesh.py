@@ -68,7 +68,9 @@ async def replay(home: Home, sealed: SealedAnswer, now: datetime) -> SealedAnswe
     from arenalab.local.onehost import Ports, running_mesh
 
     when = datetime.fromisoformat(str(sealed.leaf["time"]))
-    settings = replace(Settings.of(home), otlp_endpoint=None, providers=())
+    settings = replace(
+        Settings.of(home), otlp_endpoint=None, providers=(), cache_redis_url="", cache_disk_mb=0
+    )
     with _scratch(home, when) as scratch:
         configs = _ReplayConfigs(scratch, settings, home)
         async with running_mesh(configs, Ports(FREE_ADDRESSES, gateway=None)) as running:

@@ -5,7 +5,7 @@ the work to another between them would cost more than the index does.
 """
 
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Final, TypeVar
 
@@ -15,7 +15,7 @@ from arenalab.search.embedding import Embedding
 from arenalab.search.finding.query import Query, TextQuery
 from arenalab.search.finding.ranked import Ranked
 from arenalab.search.finding.retrieval import Found
-from arenalab.search.finding.trajectory import walk_back
+from arenalab.search.finding.walks import Walks
 from arenalab.search.index.protocol import FloatArray
 from arenalab.search.store.payloads import GoneError, Payloads
 
@@ -44,8 +44,11 @@ class Answer:
 class Finder:
     """Carries out searches."""
 
-    def __init__(self, embedding: Embedding, payloads: Payloads, ranked: Ranked) -> None:
+    def __init__(
+        self, embedding: Embedding, payloads: Payloads, ranked: Ranked, walks: Walks
+    ) -> None:
         self._embedding = embedding
+        self._walks = walks
         self._payloads = payloads
         self._ranked = ranked
 
@@ -108,7 +111,7 @@ class Finder:
             return Answer(
                 found=found,
                 spans=spans,
-                trajectories=self._trajectories(snapshot, spans, query.depth),
+                trajectories=self._walks.back(snapshot, rowids, spans, query.depth),
                 extra_similarities=(
                     [0.0] * len(spans) if extra is None else found.similarities_to(extra)
                 ),
@@ -119,16 +122,6 @@ class Finder:
             )
 
         return _retried(look, current)
-
-    def _trajectories(
-        self, snapshot: Snapshot, spans: Sequence[span_pb2.Span], depth: int
-    ) -> list[list[span_pb2.Span]]:
-        def lookup(ids: Sequence[str]) -> Mapping[str, span_pb2.Span]:
-            places = [place for place in snapshot.places(ids) if place is not None]
-            rowids = [snapshot.rowid(place) for place in places if not snapshot.is_hidden(place)]
-            return {span.id: span for span in self._payloads.read(rowids).values()}
-
-        return walk_back(spans, depth, lookup)
 
 
 def _retried(work: Callable[[Snapshot], _T], current: Callable[[], Snapshot]) -> _T:

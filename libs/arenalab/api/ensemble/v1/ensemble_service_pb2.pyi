@@ -144,6 +144,7 @@ class _RephrasePolicyEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_Rephra
     REPHRASE_POLICY_LLM: _RephrasePolicy.ValueType  # 2
     """REPHRASE_POLICY_LLM lets a fallback provider reword them. What it says is served
     only when the spans support every sentence of it, else the words of the spans.
+    An answer of a demanded form, a tool call or JSON, is never reworded.
     """
 
 class RephrasePolicy(_RephrasePolicy, metaclass=_RephrasePolicyEnumTypeWrapper):
@@ -156,6 +157,7 @@ REPHRASE_POLICY_NEVER: RephrasePolicy.ValueType  # 1
 REPHRASE_POLICY_LLM: RephrasePolicy.ValueType  # 2
 """REPHRASE_POLICY_LLM lets a fallback provider reword them. What it says is served
 only when the spans support every sentence of it, else the words of the spans.
+An answer of a demanded form, a tool call or JSON, is never reworded.
 """
 Global___RephrasePolicy: _TypeAlias = RephrasePolicy  # noqa: Y015
 
@@ -330,6 +332,7 @@ class AnswerRequest(_message.Message):
     MESSAGES_JSON_FIELD_NUMBER: _builtins.int
     CREDENTIALS_FIELD_NUMBER: _builtins.int
     MAX_COST_USD_MICROS_FIELD_NUMBER: _builtins.int
+    INSTRUCTIONS_FIELD_NUMBER: _builtins.int
     model: _builtins.str
     """model selects what runs: "arenalab" (or empty), "arenalab/memory-only",
     "arenalab/ensemble", "arenalab/<creature>" or "<provider>/<model>".
@@ -342,11 +345,18 @@ class AnswerRequest(_message.Message):
     """
     messages_json: _builtins.str
     """messages_json is the JSON array of the caller's own messages, for a provider
-    that must see images or tool calls. Empty: made from `messages`.
+    that must see images or tool calls. Empty: made from `messages`. Required where a
+    message is of ROLE_TOOL: each must answer a call of the assistant turn before it,
+    once, and every call must be answered before anything else is said.
     """
     max_cost_usd_micros: _builtins.int
     """max_cost_usd_micros that a provider may be expected to charge, in millionths of a
     US dollar. 0 means no limit.
+    """
+    instructions: _builtins.int
+    """instructions is how many of the first messages hold for this answer alone, at most
+    all of them: a request that goes on with the conversation leaves them out. The
+    answer does not depend on it; it is sealed with the request.
     """
     @_builtins.property
     def scope(self) -> _scope_pb2.Scope:
@@ -403,10 +413,11 @@ class AnswerRequest(_message.Message):
         messages_json: _builtins.str = ...,
         credentials: _abc.Iterable[_credential_pb2.ProviderCredential] | None = ...,
         max_cost_usd_micros: _builtins.int = ...,
+        instructions: _builtins.int = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["context", b"context", "passthrough", b"passthrough", "policy", b"policy", "sampling", b"sampling", "scope", b"scope"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["context", b"context", "credentials", b"credentials", "max_cost_usd_micros", b"max_cost_usd_micros", "messages", b"messages", "messages_json", b"messages_json", "model", b"model", "passthrough", b"passthrough", "policy", b"policy", "request_id", b"request_id", "sampling", b"sampling", "scope", b"scope", "unsupported", b"unsupported", "user", b"user"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["context", b"context", "credentials", b"credentials", "instructions", b"instructions", "max_cost_usd_micros", b"max_cost_usd_micros", "messages", b"messages", "messages_json", b"messages_json", "model", b"model", "passthrough", b"passthrough", "policy", b"policy", "request_id", b"request_id", "sampling", b"sampling", "scope", b"scope", "unsupported", b"unsupported", "user", b"user"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
@@ -444,7 +455,10 @@ class AnswerPolicy(_message.Message):
     the default.
     """
     max_evidence: _builtins.int
-    """max_evidence is the most evidence to return, in [0, 50]. 0 means 5."""
+    """max_evidence is the most evidence to return, in [0, 50]. 0 means 5. A fallback's
+    answer returns as much as its prompt was made of, if the settings say so: its [n]
+    is the n-th piece.
+    """
     guarantee_kind: _answer_pb2.GuaranteeKind.ValueType
     """guarantee_kind to decide by. UNSPECIFIED means HIGH_PROBABILITY."""
     guarantee_scope: _answer_pb2.GuaranteeScope.ValueType
@@ -779,7 +793,7 @@ class AnswerFinished(_message.Message):
     @_builtins.property
     def sentences(self) -> _containers.RepeatedCompositeFieldContainer[_answer_pb2.Sentence]:
         """sentences of a memory answer in order, each with the spans that it rests on.
-        Empty for other routes.
+        Empty for a tool call, and for other routes.
         """
 
     @_builtins.property

@@ -97,7 +97,8 @@ class _ErrorReasonEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_ErrorReas
     """
     ERROR_REASON_MISSING_KEY: _ErrorReason.ValueType  # 18
     """ERROR_REASON_MISSING_KEY: a signing or provider key is not where it should be.
-    Example: FAILED_PRECONDITION, {"key": "keys/ledger.ed25519"}.
+    Example: FAILED_PRECONDITION, {"key": "keys/ledger.ed25519"}; of a provider,
+    {"provider": "openai"}.
     """
     ERROR_REASON_INVALID_FORMAT: _ErrorReason.ValueType  # 19
     """ERROR_REASON_INVALID_FORMAT: an ingested file is not of the named format.
@@ -228,7 +229,8 @@ Example: UNAVAILABLE, {"provider": "local", "status": "502"}.
 """
 ERROR_REASON_MISSING_KEY: ErrorReason.ValueType  # 18
 """ERROR_REASON_MISSING_KEY: a signing or provider key is not where it should be.
-Example: FAILED_PRECONDITION, {"key": "keys/ledger.ed25519"}.
+Example: FAILED_PRECONDITION, {"key": "keys/ledger.ed25519"}; of a provider,
+{"provider": "openai"}.
 """
 ERROR_REASON_INVALID_FORMAT: ErrorReason.ValueType  # 19
 """ERROR_REASON_INVALID_FORMAT: an ingested file is not of the named format.

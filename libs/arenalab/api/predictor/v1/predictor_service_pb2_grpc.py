@@ -27,7 +27,7 @@ if _version_not_supported:
 
 class PredictorServiceStub:
     """PredictorService answers from past spans. It is deterministic: the same request
-    on the same dataset version gives the same response.
+    on the same spans and calibration gives the same response, but for its `cache_layer`.
     """
 
     def __init__(self, channel):
@@ -85,7 +85,7 @@ class PredictorServiceStub:
 
 class PredictorServiceServicer:
     """PredictorService answers from past spans. It is deterministic: the same request
-    on the same dataset version gives the same response.
+    on the same spans and calibration gives the same response, but for its `cache_layer`.
     """
 
     def Predict(self, request, context):
@@ -177,7 +177,9 @@ class PredictorServiceServicer:
         """EraseSubject removes the words of a subject from the labels that are kept, for
         good: they go on testing the bound, and calibrate no more.
 
-        A subject without labels is no error. Errors: INVALID_ARGUMENT (INVALID_ARGUMENT);
+        Cached outputs go too, everyone's: one may quote what was asked. Other processes keep
+        what they have in their own memory to its end, 30 minutes by default. A subject without
+        labels is no error. Errors: INVALID_ARGUMENT (INVALID_ARGUMENT);
         RESOURCE_EXHAUSTED (STORAGE_FULL): call it again, some files are done.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
@@ -253,7 +255,7 @@ def add_PredictorServiceServicer_to_server(servicer, server):
  # This class is part of an EXPERIMENTAL API.
 class PredictorService:
     """PredictorService answers from past spans. It is deterministic: the same request
-    on the same dataset version gives the same response.
+    on the same spans and calibration gives the same response, but for its `cache_layer`.
     """
 
     @staticmethod

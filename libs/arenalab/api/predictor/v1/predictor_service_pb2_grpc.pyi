@@ -28,7 +28,7 @@ GRPC_VERSION: str
 
 class PredictorServiceStub:
     """PredictorService answers from past spans. It is deterministic: the same request
-    on the same dataset version gives the same response.
+    on the same spans and calibration gives the same response, but for its `cache_layer`.
     """
 
     @_typing.overload
@@ -95,7 +95,9 @@ class PredictorServiceStub:
     """EraseSubject removes the words of a subject from the labels that are kept, for
     good: they go on testing the bound, and calibrate no more.
 
-    A subject without labels is no error. Errors: INVALID_ARGUMENT (INVALID_ARGUMENT);
+    Cached outputs go too, everyone's: one may quote what was asked. Other processes keep
+    what they have in their own memory to its end, 30 minutes by default. A subject without
+    labels is no error. Errors: INVALID_ARGUMENT (INVALID_ARGUMENT);
     RESOURCE_EXHAUSTED (STORAGE_FULL): call it again, some files are done.
     """
     GetGuaranteeStatus: _grpc.UnaryUnaryMultiCallable[_predictor_service_pb2.GetGuaranteeStatusRequest, _predictor_service_pb2.GetGuaranteeStatusResponse]
@@ -109,7 +111,7 @@ class PredictorServiceStub:
 @_typing.type_check_only
 class PredictorServiceAsyncStub(PredictorServiceStub):
     """PredictorService answers from past spans. It is deterministic: the same request
-    on the same dataset version gives the same response.
+    on the same spans and calibration gives the same response, but for its `cache_layer`.
     """
 
     def __init__(self, channel: _aio.Channel) -> None: ...
@@ -173,7 +175,9 @@ class PredictorServiceAsyncStub(PredictorServiceStub):
     """EraseSubject removes the words of a subject from the labels that are kept, for
     good: they go on testing the bound, and calibrate no more.
 
-    A subject without labels is no error. Errors: INVALID_ARGUMENT (INVALID_ARGUMENT);
+    Cached outputs go too, everyone's: one may quote what was asked. Other processes keep
+    what they have in their own memory to its end, 30 minutes by default. A subject without
+    labels is no error. Errors: INVALID_ARGUMENT (INVALID_ARGUMENT);
     RESOURCE_EXHAUSTED (STORAGE_FULL): call it again, some files are done.
     """
     GetGuaranteeStatus: _aio.UnaryUnaryMultiCallable[_predictor_service_pb2.GetGuaranteeStatusRequest, _predictor_service_pb2.GetGuaranteeStatusResponse]  # type: ignore[assignment]
@@ -186,7 +190,7 @@ class PredictorServiceAsyncStub(PredictorServiceStub):
 
 class PredictorServiceServicer(metaclass=_abc_1.ABCMeta):
     """PredictorService answers from past spans. It is deterministic: the same request
-    on the same dataset version gives the same response.
+    on the same spans and calibration gives the same response, but for its `cache_layer`.
     """
 
     @_abc_1.abstractmethod
@@ -296,7 +300,9 @@ class PredictorServiceServicer(metaclass=_abc_1.ABCMeta):
         """EraseSubject removes the words of a subject from the labels that are kept, for
         good: they go on testing the bound, and calibrate no more.
 
-        A subject without labels is no error. Errors: INVALID_ARGUMENT (INVALID_ARGUMENT);
+        Cached outputs go too, everyone's: one may quote what was asked. Other processes keep
+        what they have in their own memory to its end, 30 minutes by default. A subject without
+        labels is no error. Errors: INVALID_ARGUMENT (INVALID_ARGUMENT);
         RESOURCE_EXHAUSTED (STORAGE_FULL): call it again, some files are done.
         """
 
