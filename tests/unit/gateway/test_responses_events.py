@@ -2,7 +2,7 @@ import json
 from collections.abc import Sequence
 from typing import Any
 
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from arenalab.api.ensemble.v1 import ensemble_service_pb2 as pb
@@ -209,6 +209,7 @@ _DELTAS = st.lists(
 )
 
 
+@settings(deadline=None)
 @given(_DELTAS)
 def test_however_an_answer_comes_its_pieces_make_the_whole(deltas: list[pb.TextDelta]) -> None:
     told = _stream(deltas)
