@@ -10,8 +10,11 @@ from typing import Any
 import grpc
 import httpx
 
+from arenalab.api.common.v1 import receipt_pb2
 from arenalab.api.ensemble.v1 import ensemble_service_pb2 as pb
 from arenalab.api.ensemble.v1 import ensemble_service_pb2_grpc as pb_grpc
+from arenalab.api.ledger.v1 import ledger_service_pb2 as ledger_pb
+from arenalab.api.ledger.v1 import ledger_service_pb2_grpc as ledger_grpc
 from arenalab.api.search.v1 import search_service_pb2 as search_pb
 from arenalab.api.search.v1 import search_service_pb2_grpc as search_grpc
 from arenalab.gateway.config import GatewayConfig
@@ -20,6 +23,8 @@ from arenalab.mesh import BudgetSpentError, NotFoundError, Reason, Telemetry, ru
 
 ENSEMBLE = pb.DESCRIPTOR.services_by_name["EnsembleService"].full_name
 SEARCH = search_pb.DESCRIPTOR.services_by_name["SearchService"].full_name
+LEDGER = ledger_pb.DESCRIPTOR.services_by_name["LedgerService"].full_name
+OWNER = "acme"  # whose all entries and predictions are
 NOON_S = 20_000 * 86_400.0 + 43_200.0  # in the middle of a day of UTC, and of a minute
 
 Json = dict[str, Any]
@@ -73,8 +78,44 @@ class Ensemble(pb_grpc.EnsembleServiceServicer):
         names = ("arenalab", f"arenalab/of-{request.scope.tenant}", "openai/gpt")
         return pb.ListModelsResponse(models=[pb.Model(id=name) for name in names])
 
+    async def Feedback(self, request: pb.FeedbackRequest, context: Any) -> pb.FeedbackResponse:
+        if request.scope.tenant != OWNER:
+            raise NotFoundError("no such prediction", Reason.UNKNOWN_PREDICTION)
+        return pb.FeedbackResponse()
+
     def register(self, server: grpc.aio.Server) -> None:
         pb_grpc.add_EnsembleServiceServicer_to_server(self, server)
+
+
+class Ledger(ledger_grpc.LedgerServiceServicer):
+    """Has the entries of one tenant."""
+
+    async def GetReceipt(
+        self, request: ledger_pb.GetReceiptRequest, context: Any
+    ) -> ledger_pb.GetReceiptResponse:
+        self._check(request.scope.tenant)
+        receipt = receipt_pb2.Receipt(leaf=b"{}", leaf_hash=b"h" * 32, checkpoint="log\n1\n")
+        return ledger_pb.GetReceiptResponse(receipt=receipt)
+
+    async def Get(self, request: ledger_pb.GetRequest, context: Any) -> ledger_pb.GetResponse:
+        self._check(request.scope.tenant)
+        content = {"request": '{"messages": []}', "answer": "{}"}
+        return ledger_pb.GetResponse(
+            leaf=b"{}", content=content, content_state=ledger_pb.CONTENT_STATE_PRESENT
+        )
+
+    async def ListLogs(
+        self, request: ledger_pb.ListLogsRequest, context: Any
+    ) -> ledger_pb.ListLogsResponse:
+        return ledger_pb.ListLogsResponse()
+
+    @staticmethod
+    def _check(tenant: str) -> None:
+        if tenant != OWNER:
+            raise NotFoundError("no such entry", Reason.UNKNOWN_LEAF)
+
+    def register(self, server: grpc.aio.Server) -> None:
+        ledger_grpc.add_LedgerServiceServicer_to_server(self, server)
 
 
 class Search(search_grpc.SearchServiceServicer):
@@ -139,14 +180,18 @@ async def running_peers() -> AsyncIterator[Mesh]:
     """Runs the peers for the length of the block, and what gateways it starts."""
     ensemble = Ensemble()  # type: ignore[abstract]  # what it lacks answers UNIMPLEMENTED
     search = Search()  # type: ignore[abstract]
+    ledger = Ledger()  # type: ignore[abstract]
+    peers = {
+        "ensemble": (ENSEMBLE, ensemble.register),
+        "search": (SEARCH, search.register),
+        "ledger": (LEDGER, ledger.register),
+    }
     async with AsyncExitStack() as stack:
         addresses = {}
-        for name, servicer in (("ensemble", ensemble), ("search", search)):
-            full_name = ENSEMBLE if name == "ensemble" else SEARCH
-            server = running_server(full_name, servicer.register, "127.0.0.1:0", Telemetry("peer"))
+        for name, (full_name, register) in peers.items():
+            server = running_server(full_name, register, "127.0.0.1:0", Telemetry("peer"))
             port = await stack.enter_async_context(server)
             addresses[f"{name}_address"] = f"127.0.0.1:{port}"
-        addresses["ledger_address"] = addresses["ensemble_address"]
         yield Mesh(ensemble, addresses, stack)
 
 

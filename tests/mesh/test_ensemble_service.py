@@ -199,6 +199,7 @@ class _Ledger(ledger_grpc.LedgerServiceServicer):
         self.entries: list[ledger_pb.AppendRequest] = []
         self.appended = asyncio.Condition()
         self.down = False
+        self.is_silent = False  # keeps the next entry, and does not say so
         self.refused: set[str] = set()
 
     async def Erase(
@@ -224,6 +225,9 @@ class _Ledger(ledger_grpc.LedgerServiceServicer):
         async with self.appended:
             self.entries.append(request)
             self.appended.notify_all()
+        if self.is_silent:
+            self.is_silent = False
+            await asyncio.Event().wait()  # until the caller gives up
         index = len(self.entries) - 1
         return ledger_pb.AppendResponse(receipt=receipt_pb2.Receipt(leaf_index=index))
 
@@ -562,6 +566,27 @@ async def test_what_was_delivered_before_a_reader_left_is_sealed(world: World) -
     [entry] = world.ledger.entries
     assert json.loads(entry.facts_json)["finish_reason"] == "cancelled"
     assert entry.content["answer"] == "from the LLM"
+
+
+async def test_an_answer_whose_reader_left_while_it_was_sealed_is_sealed_in_the_same_words(
+    world: World,
+) -> None:
+    world.ledger.is_silent = True  # it has the entry, and the ensemble does not know
+    stream = world.stub.Answer(_question())
+
+    async def read() -> list[pb.AnswerResponse]:
+        return [event async for event in stream]
+
+    reading = asyncio.create_task(read())
+    async with asyncio.timeout(20), world.ledger.appended:
+        await world.ledger.appended.wait_for(lambda: len(world.ledger.entries) == 1)
+    stream.cancel()
+    async with asyncio.timeout(20), world.ledger.appended:
+        await world.ledger.appended.wait_for(lambda: len(world.ledger.entries) == 2)
+    await asyncio.wait({reading})
+    first, again = world.ledger.entries
+    assert first == again
+    assert json.loads(first.facts_json)["finish_reason"] == "stop"
 
 
 async def test_a_stop_sequence_cuts_a_memory_answer(world: World) -> None:

@@ -214,10 +214,11 @@ async def test_a_full_provider_is_passed_over_and_the_last_one_says_so() -> None
     busy = [hanging(*HELLO[:3]), hello]
     first, second = Provider(busy), Provider(busy)
     async with fallback(first, second, terms=terms) as case:
-        calls = [case.stub.Complete(pb.CompleteRequest(messages=[user("Hi")])) for _ in "ab"]
-        reading = [aiter(call) for call in calls]
-        started = [await anext(events) for events in reading]
-        assert [event.started.provider for event in started] == ["a", "b"]
+        calls, reading = [], []
+        for name in "ab":  # one after the other: a call begins when it is made
+            calls.append(case.stub.Complete(pb.CompleteRequest(messages=[user("Hi")])))
+            reading.append(aiter(calls[-1]))
+            assert (await anext(reading[-1])).started.provider == name
         with pytest.raises(BudgetSpentError) as caught:
             await case.complete()
         assert caught.value.reason is Reason.OVERLOADED

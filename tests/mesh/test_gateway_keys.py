@@ -18,9 +18,11 @@ from arenalab.gateway.keys import KeyTerms
 from arenalab.gateway.keys.key import NewKey, make_key
 from arenalab.gateway.keys.pepper import Pepper, create_pepper, read_pepper
 from arenalab.gateway.keys.store import KeyStore
+from arenalab.gateway.limits.caps import Caps
 from arenalab.mesh import ConfigError, PreconditionError, Telemetry
-from tests.mesh.metered_mesh import Gateway, Json, Mesh, bearer, error_of, running_peers
+from tests.mesh.metered_mesh import OWNER, Gateway, Json, Mesh, bearer, error_of, running_peers
 
+ANSWER = "resp_0198000000007000800000000000002a"
 HEAD = b"GET /v1/models HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n"
 
 
@@ -197,6 +199,42 @@ async def test_a_key_sees_its_own_tenant_only(mesh: Mesh, store: KeyStore, setti
             forged = await gateway.ask(key, arenalab={"tenant": other})
             assert forged.status_code == 400
     assert {request.scope.tenant for request in mesh.ensemble.asked} == set(keys)
+
+
+async def test_an_answer_of_another_tenant_is_not_found(
+    mesh: Mesh, store: KeyStore, settings: Json
+) -> None:
+    gateway = await mesh.gateway(**settings)
+    statuses = {}
+    for tenant in (OWNER, "beta"):
+        key = _make(store, tenant=tenant).text
+        await _status_becomes(gateway, key, 200)
+        feedback = {"prediction_id": ANSWER, "helpful": True}
+        follow_up = {"model": "arenalab", "input": "And?", "previous_response_id": ANSWER}
+        found = [
+            await gateway.http.get(f"/v1/receipts/{ANSWER}", headers=bearer(key)),
+            await gateway.http.post("/v1/feedback", json=feedback, headers=bearer(key)),
+            await gateway.http.post("/v1/responses", json=follow_up, headers=bearer(key)),
+        ]
+        statuses[tenant] = [response.status_code for response in found]
+    assert statuses == {OWNER: [200, 200, 200], "beta": [404, 404, 400]}
+    assert error_of(found[2])["code"] == "response_not_found"
+    assert {request.scope.tenant for request in mesh.ensemble.asked} == {OWNER}
+
+
+async def test_responses_are_bound_by_the_key_as_chat_is(
+    mesh: Mesh, store: KeyStore, settings: Json
+) -> None:
+    key = _make(store, models=("arenalab",), caps=Caps(usd_micros_total=100)).text
+    gateway = await mesh.gateway(**settings)
+    asked = {"input": "How?", "model": "arenalab", "store": False}
+    answered = await gateway.http.post("/v1/responses", json=asked, headers=bearer(key))
+    assert answered.status_code == 200
+    assert mesh.ensemble.asked[-1].max_cost_usd_micros == 100
+    other = asked | {"model": "openai/gpt"}
+    refused = await gateway.http.post("/v1/responses", json=other, headers=bearer(key))
+    assert refused.status_code == 403
+    assert error_of(refused)["code"] == "model_not_allowed"
 
 
 async def test_a_key_names_its_own_models_only(mesh: Mesh, store: KeyStore, settings: Json) -> None:

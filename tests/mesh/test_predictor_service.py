@@ -161,6 +161,7 @@ async def mesh(tmp_path: Path, embedder: TextEmbedder) -> AsyncIterator[Mesh]:
         home=tmp_path / "predictor",
         datasets_dir=datasets,
         creatures_path=tmp_path / "creatures.toml",
+        planner_timeout_s=30.0,  # an answer without a plan says so
     )
     search_config = SearchConfig(
         address=FREE, store_path=tmp_path / "spans.sqlite", datasets_dir=datasets

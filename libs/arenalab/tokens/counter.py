@@ -3,6 +3,7 @@
 import re
 import threading
 from collections.abc import Sequence
+from functools import lru_cache
 from typing import Any, Final
 
 # Merging takes quadratic time within one unbroken run, so that a long one would
@@ -12,6 +13,9 @@ _MAX_RUN: Final = 64
 _LONG_RUN: Final = re.compile(r"\S{%d,}|\s{%d,}" % (_MAX_RUN + 1, _MAX_RUN + 1))  # noqa: UP031
 # The library keeps every word it has seen, up to a million of them.
 _MAX_CACHED: Final = 20_000
+# Counts that are kept, of texts of at most so many characters: some MiB at most.
+_MAX_COUNTS: Final = 2048
+_MAX_KEPT_CHARS: Final = 1000
 
 
 class Tokens:
@@ -19,6 +23,8 @@ class Tokens:
 
     def __init__(self) -> None:
         self._lock = threading.Lock()
+        # Questions, outcomes and evidence come again and again.
+        self._count_again = lru_cache(_MAX_COUNTS)(self._count)
 
     def warm(self) -> None:
         """Reads the vocabulary that counts, so that no answer waits for it."""
@@ -26,6 +32,9 @@ class Tokens:
 
     def count(self, text: str) -> int:
         """Returns the number of o200k tokens in a text."""
+        return self._count_again(text) if len(text) <= _MAX_KEPT_CHARS else self._count(text)
+
+    def _count(self, text: str) -> int:
         vocabulary = self._vocabulary("o200k_base")
         count = sum(len(vocabulary.encode_ordinary(piece)) for piece in _pieces(text))
         cache = vocabulary._cache  # noqa: SLF001 - the library sets no smaller bound

@@ -2,6 +2,7 @@
 
 import asyncio
 import json
+import logging
 import time
 from collections.abc import AsyncIterator, Callable, Iterable, Sequence
 from contextlib import aclosing
@@ -32,6 +33,7 @@ from arenalab.ensemble.selection import Selection
 from arenalab.mesh import (
     BudgetSpentError,
     DeadlineError,
+    MeshError,
     NotFoundError,
     NotReadyError,
     PreconditionError,
@@ -41,6 +43,8 @@ from arenalab.mesh import (
     telemetry,
 )
 from arenalab.proof import SALT_BYTES
+
+_logger = logging.getLogger(__name__)
 
 # What a provider may fail with while an honest abstention is still possible. A model
 # that it does not know is the caller's mistake only when the caller named it.
@@ -289,7 +293,8 @@ class Answering:
         finished = answer.finished
         before_s = time.perf_counter()
         answer.vouch()
-        receipt = await self._sealer.seal(answer.entry(), answer.selection.ledger)
+        answer.sealing = answer.entry()
+        receipt = await self._sealer.seal(answer.sealing, answer.selection.ledger)
         answer.sealed = True
         await self._record(answer)
         if receipt is not None:
@@ -302,13 +307,21 @@ class Answering:
         """Seals what was delivered of an answer whose reader went away."""
         if answer.sealed or not answer.is_told:
             return
-        answer.finished.finish_reason = "cancelled"
-        answer.vouch()
-        entry = answer.entry()
+        entry = answer.sealing
+        if entry is None:
+            answer.finished.finish_reason = "cancelled"
+            answer.vouch()
+            entry = answer.entry()
 
         async def seal() -> None:
             deadline.begin(ABORTED_SEAL_S)
-            await self._sealer.seal(entry, answer.selection.ledger)
+            # One that was on its way may be in the ledger: in other words it would be refused,
+            # in the same words it is that leaf.
+            try:
+                await self._sealer.seal(entry, answer.selection.ledger)
+            except MeshError:
+                _logger.exception("%s, which was cut off, is not sealed", entry.entry_id)
+                return
             await self._record(answer)
 
         task = asyncio.create_task(seal())

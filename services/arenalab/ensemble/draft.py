@@ -27,6 +27,7 @@ class Draft:
     started_s: float
     demands: Demands
     speech: Speech
+    sealing: ledger_pb.AppendRequest | None = None  # the entry, once it is on its way
     sealed: bool = False
     asked: Sequence[Opinion] = ()
     chosen: Opinion | None = None

@@ -173,8 +173,11 @@ class Exchange:
         self, status: int, body: bytes, media_type: str = JSON, headers: Headers = ()
     ) -> None:
         """Sends a whole response."""
-        await self._start(status, media_type, [("content-length", str(len(body))), *headers])
-        await self._send({"type": "http.response.body", "body": body})
+        length = ("content-length", str(len(body)))
+        await self._send(
+            self._head(status, media_type, [length, *headers]),
+            {"type": "http.response.body", "body": body},
+        )
 
     async def respond_json(self, status: int, value: object, headers: Headers = ()) -> None:
         """Sends a whole response that is JSON."""
@@ -236,17 +239,22 @@ class Exchange:
         """Ends a response of server-sent events."""
         await self._send({"type": "http.response.body", "body": b""})
 
-    async def _send(self, message: MutableMapping[str, Any]) -> None:
+    async def _send(self, *messages: MutableMapping[str, Any]) -> None:
         # Sending waits for a client that reads slowly; one that stopped reading would
         # hold its place among the requests at work for ever.
         try:
             async with asyncio.timeout(self._write_timeout_s):
-                await self._raw_send(message)
+                for message in messages:
+                    await self._raw_send(message)
         except TimeoutError as error:
             self.is_gone = True
             raise ClientGoneError from error
 
     async def _start(self, status: int, media_type: str, headers: Headers) -> None:
+        await self._send(self._head(status, media_type, headers))
+
+    def _head(self, status: int, media_type: str, headers: Headers) -> MutableMapping[str, Any]:
+        """Returns the message that begins the response."""
         self.status = status
         pairs = [
             ("content-type", media_type),
@@ -256,15 +264,11 @@ class Exchange:
             *self.extra,
             *headers,
         ]
-        await self._send(
-            {
-                "type": "http.response.start",
-                "status": status,
-                "headers": [
-                    (name.encode("latin-1"), value.encode("latin-1")) for name, value in pairs
-                ],
-            }
-        )
+        return {
+            "type": "http.response.start",
+            "status": status,
+            "headers": [(name.encode("latin-1"), value.encode("latin-1")) for name, value in pairs],
+        }
 
 
 def to_json(value: object) -> bytes:

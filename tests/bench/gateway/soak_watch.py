@@ -15,8 +15,11 @@ from scipy import stats
 from arenalab.local.home import Running
 from arenalab.mesh import ports
 
-# A process grows when even the lower end of the interval is above this share an hour.
+# A process grows when even the lower end of the interval is above this share an hour ...
 GROWTH_PER_H: Final = 0.02
+# ... and above what it must keep of every request, in bytes: the ledger knows each entry by
+# its id, and keeps the hashes of its tree.
+KEPT_BYTES: Final = {"ledger": 256}
 _GAUGE: Final = re.compile(r"^(arenalab_asyncio_tasks|arenalab_grpc_channels) (\S+)$", re.MULTILINE)
 
 
@@ -113,9 +116,9 @@ class Slope:
             mb_per_h=float(slope), low=float(low), high=float(high), rss_mb=float(np.median(sizes))
         )
 
-    @property
-    def grows(self) -> bool:
-        return self.low > GROWTH_PER_H * self.rss_mb
+    def grows(self, allowed_mb_per_h: float) -> bool:
+        """Returns whether memory grows by more than a share of itself and what is allowed."""
+        return self.low > GROWTH_PER_H * self.rss_mb + allowed_mb_per_h
 
 
 def processes_of() -> dict[str, psutil.Process]:
@@ -128,17 +131,21 @@ def processes_of() -> dict[str, psutil.Process]:
     return found
 
 
-def as_json(baseline: Mapping[str, Held], end: Mapping[str, Held], watch: Watch) -> dict[str, Any]:
+def as_json(
+    baseline: Mapping[str, Held], end: Mapping[str, Held], watch: Watch, requests_per_h: float
+) -> dict[str, Any]:
     """Returns the figures of every process."""
     figures = {}
     for name, held in end.items():
         slope = Slope.of(watch.samples[name])
+        allowed = KEPT_BYTES.get(name, 0) * requests_per_h / 2**20
         figures[name] = {
             "rss_mb": round(slope.rss_mb, 1),
             "slope_mb_per_h": round(slope.mb_per_h, 2),
             "slope_low": round(slope.low, 2),
             "slope_high": round(slope.high, 2),
-            "grows": slope.grows,
+            "bytes_per_request": round(slope.mb_per_h * 2**20 / requests_per_h),
+            "grows": slope.grows(allowed),
             **{
                 what: [getattr(baseline[name], what), getattr(held, what)]
                 for what in ("fds", "threads", "tasks", "channels")

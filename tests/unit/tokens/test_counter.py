@@ -25,6 +25,14 @@ def test_one_long_run_is_counted_in_pieces(tokens: Tokens) -> None:
     assert 1_000 <= tokens.count("a" * 100_000) <= 100_000
 
 
+def test_a_count_is_the_same_again_and_long_texts_are_not_kept(tokens: Tokens) -> None:
+    short, long = "How do I reset my password?", "How? " * 1000
+    assert tokens.count(short) == tokens.count(short) == 7
+    before = tokens._count_again.cache_info().currsize
+    assert tokens.count(long) == tokens.count(long)
+    assert tokens._count_again.cache_info().currsize == before
+
+
 @settings(deadline=None)
 @given(st.text("a \n", max_size=400))
 def test_the_pieces_are_the_text(text: str) -> None:
