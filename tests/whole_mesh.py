@@ -1,7 +1,9 @@
 """The whole mesh as `arenalab up --processes` runs it, on free ports, with a served dataset."""
 
+import asyncio
 import json
 import os
+import signal
 import socket
 from collections.abc import AsyncGenerator, Mapping, Sequence
 from contextlib import asynccontextmanager
@@ -53,6 +55,10 @@ async def whole_mesh(
     configs = kind(home, settings)
     gateway, *others = free_ports(len(GRPC_PORTS) + 1)
     addresses = {n: f"127.0.0.1:{p}" for n, p in zip(GRPC_PORTS, others, strict=True)}
+    task = asyncio.current_task()
+    assert task is not None
+    # Told to stop, a program must stop its services, which no terminal's signal reaches.
+    asyncio.get_running_loop().add_signal_handler(signal.SIGTERM, task.cancel)
     with home.locked():
         async with running_processes(configs, gateway, addresses) as (running, _):
             curator = running.addresses["curator"]
