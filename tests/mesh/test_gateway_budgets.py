@@ -204,6 +204,7 @@ async def test_gateways_share_a_budget_exactly(
 ) -> None:
     key = _make(store, usd_micros_total=1000)
     shared = settings | {"redis_url": redis.connection_url, "call_usd_micros": 100}
+    shared["redis_timeout_s"] = 20.0  # a busy machine is not a Redis that is away
     gateways = [await mesh.gateway(**shared) for _ in range(2)]
     at_once = [gateways[n % 2].ask(key, model="paid-10-90") for n in range(30)]
     statuses = [response.status_code for response in await asyncio.gather(*at_once)]
