@@ -93,7 +93,11 @@ def traced(
 def _ask(running: Running, trace_id: str, question: str) -> httpx.Response:
     return httpx.post(
         f"{running.gateway}/v1/chat/completions",
-        json={"model": "arenalab", "messages": [{"role": "user", "content": question}]},
+        json={
+            "model": "arenalab",
+            "messages": [{"role": "user", "content": question}],
+            "arenalab": {"cache": "bypass"},  # what is kept was searched in another trace
+        },
         headers={"traceparent": f"00-{trace_id}-00f067aa0ba902b7-01"},
         timeout=30,
     )

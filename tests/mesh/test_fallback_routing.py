@@ -243,7 +243,7 @@ async def test_a_pause_is_what_the_provider_asks_for_and_a_random_part_of_ours(
         pauses.append(pause_s)
         await sleep(0)
 
-    monkeypatch.setattr("arenalab.fallback.opening.asyncio.sleep", without_waiting)
+    monkeypatch.setattr("arenalab.fallback.opening.sleep", without_waiting)
     trouble = status(503, "busy", f"retry-after: {asked_for_s}")
     provider = Provider([trouble] * 3 + [hello] + [trouble])
     async with fallback(provider, retry_pause_s=0.5, max_retries=3, breaker_failures=99) as case:

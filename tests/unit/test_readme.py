@@ -48,7 +48,9 @@ def _subcommands(command: Any) -> dict[str, Any]:
 def test_every_make_target_exists(target: str) -> None:
     if target.startswith("bench-"):
         names = [target] if target != "bench-NAME" else []
-        assert all((ROOT / "tests/bench" / f"{n.replace('-', '_')}.py").exists() for n in names)
+        own = [n for n in names if re.search(rf"^{n}: ", MAKEFILE, re.MULTILINE)]
+        files = [f"{name.replace('-', '_')}.py" for name in names if name not in own]
+        assert all((ROOT / "tests/bench" / file).exists() for file in files)
         target = "bench-%"
     assert re.search(rf"^{re.escape(target)}:", MAKEFILE, re.MULTILINE)
 

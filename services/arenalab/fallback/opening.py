@@ -7,6 +7,7 @@ beside the first, and whoever's first token comes sooner answers; the other is c
 
 import asyncio
 import random
+from asyncio import sleep
 from collections.abc import AsyncGenerator, Sequence
 from dataclasses import dataclass, replace
 from typing import Final
@@ -312,7 +313,7 @@ class Opening:
         # call's deadline cuts a pause that would outlast it.
         most_s = min(self._retrying.retry_pause_s * 2**tries, MAX_RETRY_PAUSE_S)
         pause_s = error.retry_after_s + self._rng.uniform(0.0, most_s)
-        await asyncio.sleep(deadline.remaining_s(pause_s))
+        await sleep(deadline.remaining_s(pause_s))
         return True
 
 

@@ -11,6 +11,7 @@ from typer.testing import CliRunner
 
 from arenalab.local.cli.keys import app, parse_duration
 from arenalab.local.home import Home
+from arenalab.local.cli.console import out
 from arenalab.mesh import InvalidInputError
 
 
@@ -18,7 +19,7 @@ from arenalab.mesh import InvalidInputError
 def home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     for name in ("GATEWAY_KEYS_URL", "GATEWAY_KEY_PEPPER", "GATEWAY_KEY_PEPPER_PATH"):
         monkeypatch.delenv(name, raising=False)
-    monkeypatch.setenv("COLUMNS", "250")
+    monkeypatch.setattr(out, "width", 250)  # or cells of the table break
     made, first = Home.create(tmp_path / "home")
     assert first is not None
     assert first.startswith("al_")
