@@ -4,7 +4,9 @@ The file holds what was spent and what is set aside. Where a cap bounds a provid
 to it begins only after its reservation is on disk (fsync), so that killing the process can
 make the day's count too high, never too low. Settling does not wait for the disk: until
 it is written, the file holds the reservation. Writes go on in a thread, one at a time, and
-each takes up all that was changed while the one before it ran.
+each takes up all that was changed while the one before it ran. What no call waits for is
+gathered for a second: a sync for every answer would slow down the ledger's, which answers
+do wait for.
 
 The caps are this process's own: two Fallbacks with one cap each may spend it twice.
 """
@@ -13,15 +15,18 @@ import asyncio
 import json
 import logging
 from collections.abc import AsyncGenerator, Callable, Mapping
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, suppress
 from datetime import UTC, datetime
 from pathlib import Path
+from typing import Final
 
 from arenalab.durable import replace
 from arenalab.fallback.spending import Reservation, Spending
 from arenalab.mesh import BudgetSpentError, ConfigError, Reason
 
 _logger = logging.getLogger(__name__)
+
+_GATHER_S: Final = 1.0
 
 
 class Purse:
@@ -45,6 +50,7 @@ class Purse:
         self._path = path
         self._now = now
         self._is_changed = asyncio.Event()
+        self._is_urgent = asyncio.Event()  # a call waits for it, or the end has come
         self._is_closed = False
         self._waiting: list[asyncio.Future[None]] = []
 
@@ -73,6 +79,7 @@ class Purse:
             return reservation
         written = asyncio.get_running_loop().create_future()
         self._waiting.append(written)
+        self._is_urgent.set()
         try:
             await written
         except BaseException:
@@ -94,17 +101,21 @@ class Purse:
         finally:
             self._is_closed = True
             self._is_changed.set()
+            self._is_urgent.set()
             await writing
 
     async def _write_until_closed(self) -> None:
         is_last = False
         while not is_last:
             await self._is_changed.wait()
+            with suppress(TimeoutError):
+                await asyncio.wait_for(self._is_urgent.wait(), _GATHER_S)
             is_last = self._is_closed
             await self._write()
 
     async def _write(self) -> None:
         self._is_changed.clear()
+        self._is_urgent.clear()
         waiting, self._waiting = self._waiting, []
         error: BudgetSpentError | None = None
         day, spent = self._spending.snapshot()
