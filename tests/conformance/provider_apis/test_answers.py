@@ -52,9 +52,7 @@ async def answer(desk: Desk, api: ProviderApi, name: str) -> tuple[Heard, pb.Com
     return heard(events), events[-1].finished
 
 
-async def test_text_comes_as_the_provider_sends_it(
-    desk: Desk, api: ProviderApi
-) -> None:
+async def test_text_comes_as_the_provider_sends_it(desk: Desk, api: ProviderApi) -> None:
     events = (await desk.complete(api, api.streamed("text"))).events
     assert "".join(e.delta.text for e in events) == "Hello, world!"
     assert events[0].started.model == api.model

@@ -9,9 +9,9 @@ import pytest
 import typer
 from typer.testing import CliRunner
 
+from arenalab.local.cli.console import out
 from arenalab.local.cli.keys import app, parse_duration
 from arenalab.local.home import Home
-from arenalab.local.cli.console import out
 from arenalab.mesh import InvalidInputError
 
 

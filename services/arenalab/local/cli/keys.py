@@ -14,7 +14,7 @@ from rich.table import Table
 
 from arenalab.gateway.access import pepper_of
 from arenalab.gateway.config import GatewayConfig
-from arenalab.gateway.keys.key import NewKey, masked
+from arenalab.gateway.keys.key import ID_CHARS, NewKey, masked
 from arenalab.gateway.keys.record import KeyRecord, KeyTerms
 from arenalab.gateway.limits.caps import DAY_MS, Caps
 from arenalab.gateway.limits.usage import NOTHING, Spent
@@ -94,9 +94,10 @@ async def list_keys(*, as_json: JsonOption = False, home: HomeOption = None) -> 
         listed = [_as_json(r, spent.get(r.key_id, NOTHING), now) for r in records]
         out.print_json(data={"keys": listed})
         return
-    table = Table(
-        "id", "name", "tenant", "state", "models", "limits", "used today", box=None, padding=(0, 2)
-    )
+    table = Table(box=None, padding=(0, 2, 0, 0))
+    table.add_column("id", no_wrap=True, min_width=ID_CHARS)  # the other commands want it whole
+    for name in ("name", "tenant", "state", "models", "limits", "used today"):
+        table.add_column(name, overflow="fold")
     for record in records:
         table.add_row(*_row(record, spent.get(record.key_id, NOTHING), now))
     out.print(table)
@@ -186,10 +187,10 @@ def _show_once(key: NewKey, *, as_json: bool) -> None:
 
 def _row(record: KeyRecord, spent: Spent, now: datetime) -> list[str]:
     terms = record.terms
-    used = f"{spent.requests:,} requests, {spent.tokens:,} tokens, {spent.usd_micros / _MICROS:g} $"
+    used = f"{spent.requests:,} req, {spent.tokens:,} tok, {spent.usd_micros / _MICROS:g} $"
     state = str(record.state(now))
     if terms.expires is not None and record.revoked is None:
-        state += f" ({_rfc3339(terms.expires)})"
+        state += f" until {terms.expires:%Y-%m-%d}"
     # Names come from people: as plain text, without markup of the console.
     plain = [record.key_id, terms.name, terms.tenant, state, ", ".join(terms.models) or "all"]
     return [text.replace("[", r"\[") for text in (*plain, _limits(terms.caps), used)]
@@ -197,10 +198,10 @@ def _row(record: KeyRecord, spent: Spent, now: datetime) -> list[str]:
 
 def _limits(caps: Caps) -> str:
     counts = (
-        (caps.requests_per_minute, "requests/min"),
-        (caps.requests_per_day, "requests/day"),
-        (caps.tokens_per_minute, "tokens/min"),
-        (caps.tokens_per_day, "tokens/day"),
+        (caps.requests_per_minute, "req/min"),
+        (caps.requests_per_day, "req/day"),
+        (caps.tokens_per_minute, "tok/min"),
+        (caps.tokens_per_day, "tok/day"),
     )
     money = ((caps.usd_micros_per_day, "$/day"), (caps.usd_micros_total, "$ in all"))
     shown = [f"{_COUNT.format(cap)} {unit}" for cap, unit in counts if cap is not None]
