@@ -410,7 +410,7 @@ def _up(home: Home, *arguments: str) -> subprocess.CompletedProcess[str]:
         (b"[guarantee]\nalpha = 2\n", r"guarantee.alpha must be in \(0, 0.5\]"),
         (b"\xff\xfe", "utf-8"),
         (b"[gateway\n", "arenalab.toml"),
-        (b'[providers.a]\nbase_url = "http://x/v1"\n', "providers.a needs base_url and model"),
+        (b'[providers.a]\nbase_url = "http://x/v1"\n', "providers.a.model must be set"),
         (
             b'[providers.a]\nbase_url = "http://x/v1"\nmodel = "m"\nkey_evn = "K"\n',
             "unknown setting 'key_evn'",
