@@ -14,6 +14,7 @@ from arenalab.caching.redis_layer import DEFAULT_TIMEOUT_S, RedisLayer
 from arenalab.caching.sealing import Seal
 from arenalab.caching.statistics import LayerStatistics
 from arenalab.caching.tiered import Cache, Shared
+from arenalab.durable import create
 from arenalab.mesh import ConfigError, Metrics
 
 _SECRET_BYTES: Final = 32
@@ -115,15 +116,9 @@ def _secret(settings: CacheSettings) -> bytes:
 
 
 def _kept_secret(path: Path) -> bytes:
-    path.parent.mkdir(parents=True, exist_ok=True)
-    try:
-        file = os.open(path, os.O_CREAT | os.O_EXCL | os.O_WRONLY, 0o600)
-    except FileExistsError:
-        secret = path.read_bytes()
-        if len(secret) < _SECRET_BYTES:
-            raise ConfigError(f"the cache's secret {path} is too short; remove it") from None
-        return secret
-    secret = os.urandom(_SECRET_BYTES)
-    with os.fdopen(file, "wb") as stream:
-        stream.write(secret)
+    if not path.exists():
+        create(path, os.urandom(_SECRET_BYTES), mode=0o600)
+    secret = path.read_bytes()
+    if len(secret) < _SECRET_BYTES:
+        raise ConfigError(f"the cache's secret {path} is too short; remove it")
     return secret

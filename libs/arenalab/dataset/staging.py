@@ -32,6 +32,7 @@ from arenalab.dataset.names import (
     VIEWS_FILE,
 )
 from arenalab.dataset.version import DatasetVersion, Vectors, hash_file
+from arenalab.durable import sync_folder
 from arenalab.mesh import DataLossError
 
 # Level 3 compresses text of spans about fivefold at hundreds of MB/s.
@@ -149,10 +150,10 @@ class Staging:
                 return there
             # The damaged folder goes where the next publication sweeps it away.
             target.rename(self.path.with_name(f"{self.path.name}.damaged"))
-        _sync_folder(self.path)
+        sync_folder(self.path)
         self.path.rename(target)
         for folder in target.parents[:3]:  # up to the root: they may be new as well
-            _sync_folder(folder)
+            sync_folder(folder)
         return DatasetVersion(target, manifest)
 
     def _count(self, span: Span) -> None:
@@ -178,14 +179,6 @@ def sweep(folder: Path) -> None:
 def _sync(file: BinaryIO) -> None:
     file.flush()
     os.fsync(file.fileno())
-
-
-def _sync_folder(path: Path) -> None:
-    descriptor = os.open(path, os.O_RDONLY)
-    try:
-        os.fsync(descriptor)
-    finally:
-        os.close(descriptor)
 
 
 def _sound(path: Path) -> DatasetVersion | None:

@@ -1,5 +1,5 @@
-"""Small files that survive a crash: replaced whole, or appended to a line at a time."""
+"""Small files that survive a crash: made or replaced whole, or appended to."""
 
-from arenalab.durable.files import append, remove_left_over, replace, sync_folder
+from arenalab.durable.files import append, create, remove_left_over, replace, sync_folder
 
-__all__ = ["append", "remove_left_over", "replace", "sync_folder"]
+__all__ = ["append", "create", "remove_left_over", "replace", "sync_folder"]

@@ -6,6 +6,7 @@ test, and a failed sync stops the log for good.
 
 import contextlib
 import os
+import secrets
 from pathlib import Path
 from typing import Final
 
@@ -31,16 +32,37 @@ def replace(path: Path, data: bytes, *, mode: int = _DEFAULT_MODE) -> None:
     try:
         # What another process left may be open to more readers than this file should be.
         aside.unlink(missing_ok=True)
-        with os.fdopen(os.open(aside, os.O_WRONLY | os.O_CREAT | os.O_EXCL, mode), "wb") as file:
-            file.write(data)
-            file.flush()
-            os.fsync(file.fileno())
+        _write(aside, data, mode)
         aside.replace(path)
     except BaseException:
         with contextlib.suppress(OSError):
             aside.unlink(missing_ok=True)
         raise
     sync_folder(path.parent)  # the name itself: what was taken out must not come back
+
+
+def create(path: Path, data: bytes, *, mode: int = _DEFAULT_MODE) -> bool:
+    """Writes a new file, unless there is one; the folder is made if need be.
+
+    Of several processes that do so at once one succeeds, and none ever reads a part of it.
+
+    Returns:
+        Whether it was written.
+
+    Raises:
+        OSError: It could not be written, and is not there.
+    """
+    path.parent.mkdir(parents=True, exist_ok=True)
+    draft = path.with_name(f".{path.name}.{secrets.token_hex(8)}")
+    try:
+        _write(draft, data, mode)
+        os.link(draft, path)
+    except FileExistsError:
+        return False
+    finally:
+        draft.unlink(missing_ok=True)
+    sync_folder(path.parent)
+    return True
 
 
 def append(path: Path, data: bytes) -> None:
@@ -81,6 +103,13 @@ def sync_folder(folder: Path) -> None:
         os.fsync(descriptor)
     finally:
         os.close(descriptor)
+
+
+def _write(path: Path, data: bytes, mode: int) -> None:
+    with os.fdopen(os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, mode), "wb") as file:
+        file.write(data)
+        file.flush()
+        os.fsync(file.fileno())
 
 
 def _aside(path: Path) -> Path:

@@ -11,7 +11,7 @@ from typing import Final
 
 import blake3
 
-from arenalab.durable import replace
+from arenalab.durable import create
 from arenalab.mesh import ConfigError
 
 KEY_BYTES: Final = 32
@@ -41,7 +41,7 @@ def read_key(path: Path) -> bytes:
         ConfigError: It does not hold 32 bytes.
     """
     if not path.exists():
-        replace(path, os.urandom(KEY_BYTES), mode=0o600)
+        create(path, os.urandom(KEY_BYTES), mode=0o600)
     key = path.read_bytes()
     if len(key) != KEY_BYTES:
         raise ConfigError(f"{path} must hold {KEY_BYTES} bytes, got {len(key)}")

@@ -12,7 +12,7 @@ from typing import Final
 
 from arenalab.fallback.attempt import Watch
 from arenalab.fallback.bill import Estimate, prompt_tokens, sum_of
-from arenalab.fallback.chunks import Chunk, TextJoiner, Usage
+from arenalab.fallback.chunks import Chunk, Usage
 from arenalab.fallback.citations import citations_of
 from arenalab.fallback.endpoint import Endpoint
 from arenalab.fallback.events import Delta, Event, Finished, Started
@@ -26,6 +26,7 @@ from arenalab.fallback.purse import Purse
 from arenalab.fallback.refusals import ProviderError
 from arenalab.fallback.routing import Strategy
 from arenalab.mesh import BudgetSpentError, NotReadyError, Reason
+from arenalab.pieces import TextJoiner
 
 # Of one completion. No model writes so much; an endless stream must end somewhere.
 MAX_COMPLETION_BYTES: Final = 4 * 1024 * 1024

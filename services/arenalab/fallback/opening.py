@@ -291,9 +291,10 @@ class Opening:
                 # Providers open a stream with a chunk that names the role, and may take
                 # their time after it.
                 while not _says_something(head[-1]):
-                    head.append(await anext(rest))
-        except StopAsyncIteration:
-            pass  # a whole answer without a word
+                    chunk = await anext(rest, None)
+                    if chunk is None:  # a whole answer without a word
+                        break
+                    head.append(chunk)
         except BaseException as error:
             await rest.aclose()
             if isinstance(error, TimeoutError) and timer.expired():

@@ -22,7 +22,7 @@ from arenalab.gateway.extension import (
     name_of,
     timings_ms,
 )
-from arenalab.gateway.toolcalls import ToolCalls
+from arenalab.pieces import ToolCalls
 
 _FINGERPRINT_CHARS: Final = 16
 

@@ -10,6 +10,8 @@ from arenalab.gateway.completion import Answer
 from arenalab.gateway.openai import ChatRequest
 
 # What a prompt holds besides its messages, by field of the request.
+_KINDS: Final = ("function", "custom")  # of tool calls
+_CALLED: Final = ("name", "arguments", "input")
 _DEFINITIONS: Final = ("tools", "response_format")
 
 
@@ -85,6 +87,6 @@ def _calls_of(messages: list[Any]) -> Iterator[str]:
 
 def _calls(calls: list[Any]) -> Iterator[str]:
     for call in calls:
-        function = call.get("function") if isinstance(call, dict) else None
-        if isinstance(function, Mapping):
-            yield from (str(function[name]) for name in ("name", "arguments") if name in function)
+        for kind in _KINDS if isinstance(call, dict) else ():
+            if isinstance(body := call.get(kind), Mapping):
+                yield from (str(body[name]) for name in _CALLED if name in body)

@@ -8,8 +8,7 @@ from typing import Any
 import pytest
 
 from arenalab.api.fallback.v1 import fallback_service_pb2 as pb
-from arenalab.ensemble.tool_calls import ToolCalls as OfEnsemble
-from arenalab.gateway.toolcalls import ToolCalls as OfGateway
+from arenalab.pieces import ToolCalls
 from tests.conformance.provider_apis.apis import GEMINI, ProviderApi
 from tests.conformance.provider_apis.conftest import Desk
 from tests.mesh.scripted_provider import Exchange
@@ -101,11 +100,11 @@ async def test_what_gemini_wants_back_with_a_call_is_told_beside_it(desk: Desk) 
     events = (await desk.complete(GEMINI, GEMINI.streamed("tool"))).events
     (call,) = json.loads(events[1].delta.tool_calls_json)
     assert call["extra_content"] == {"google": {"thought_signature": "EhQKEgEMOdbH"}}
-    for calls in (OfEnsemble(), OfGateway()):
-        calls.add(events[1].delta.tool_calls_json)
-        calls.add(events[1].delta.tool_calls_json)  # as some servers repeat it
-        (whole,) = calls.whole()
-        assert whole["extra_content"] == call["extra_content"]
+    calls = ToolCalls()
+    calls.add(events[1].delta.tool_calls_json)
+    calls.add(events[1].delta.tool_calls_json)  # as some servers repeat it
+    (whole,) = calls.whole()
+    assert whole["extra_content"] == call["extra_content"]
 
 
 async def test_a_refusal_is_no_text(desk: Desk, api: ProviderApi) -> None:

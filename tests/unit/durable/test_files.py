@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from arenalab.durable import append, remove_left_over, replace
+from arenalab.durable import append, create, remove_left_over, replace
 
 
 @contextmanager
@@ -75,3 +75,18 @@ def test_a_file_cannot_take_the_place_of_a_folder(tmp_path: Path) -> None:
     with pytest.raises(OSError, match="folder"):
         replace(tmp_path / "folder", b"x")
     assert _names(tmp_path) == ["folder"]
+
+
+def test_a_file_is_created_once_and_never_changed(tmp_path: Path) -> None:
+    path = tmp_path / "a" / "key"
+    assert create(path, b"first", mode=0o600)
+    assert not create(path, b"second", mode=0o600)
+    assert path.read_bytes() == b"first"
+    assert path.stat().st_mode & 0o777 == 0o600
+    assert _names(path.parent) == ["key"]
+
+
+def test_on_a_full_disk_no_file_is_created(tmp_path: Path) -> None:
+    with _full_disk(64), pytest.raises(OSError, match="too large"):
+        create(tmp_path / "file", b"x" * 100)
+    assert _names(tmp_path) == []

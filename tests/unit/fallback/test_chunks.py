@@ -1,16 +1,12 @@
 import json
-from itertools import pairwise
 from typing import Any
 
 import pytest
-from hypothesis import given
-from hypothesis import strategies as st
 
 from arenalab.fallback.chunks import (
     Chunk,
     MalformedError,
     ReportedError,
-    TextJoiner,
     presentable,
 )
 from arenalab.fallback.wire.openai import read_chunk
@@ -135,23 +131,3 @@ def test_an_error_object_is_told_apart(error: object, message: str) -> None:
     with pytest.raises(ReportedError) as caught:
         read_chunk(json.dumps({"error": error}))
     assert presentable(str(caught.value)) == message
-
-
-@given(st.text(st.characters(codec="utf-8")), st.data())
-def test_a_text_cut_between_its_escapes_is_joined_again(text: str, data: st.DataObject) -> None:
-    units = text.encode("utf-16-le", "surrogatepass")
-    halves = [
-        units[n : n + 2].decode("utf-16-le", "surrogatepass") for n in range(0, len(units), 2)
-    ]
-    cuts = [0, *sorted(data.draw(st.lists(st.integers(0, len(halves))))), len(halves)]
-    joiner = TextJoiner()
-    pieces = [joiner.feed("".join(halves[a:b])) for a, b in pairwise(cuts)]
-    assert "".join(pieces) + joiner.finish() == text
-
-
-@given(st.lists(st.text("a\ud83d\ude00é")))
-def test_what_comes_out_is_always_utf8(pieces: list[str]) -> None:
-    joiner = TextJoiner()
-    out = "".join([joiner.feed(piece) for piece in pieces] + [joiner.finish()])
-    assert out.encode().decode() == out
-    assert out.count("a") == "".join(pieces).count("a")

@@ -1,7 +1,6 @@
 import json
 from typing import Any
 
-import pytest
 from google.protobuf.timestamp_pb2 import Timestamp
 from hypothesis import given
 from hypothesis import strategies as st
@@ -10,8 +9,7 @@ from arenalab.api.common.v1 import answer_pb2, plan_pb2, receipt_pb2
 from arenalab.api.ensemble.v1 import ensemble_service_pb2 as pb
 from arenalab.gateway.completion import Answer, Chunks, answer_headers, completion
 from arenalab.gateway.extension import extension
-from arenalab.gateway.toolcalls import ToolCalls
-from arenalab.mesh import NotReadyError
+from arenalab.gateway.usage import said_text
 
 USAGE = {"prompt_tokens": 1, "completion_tokens": 2, "total_tokens": 3}
 
@@ -158,32 +156,17 @@ def test_the_overhead_leaves_out_the_provider() -> None:
     assert "x-arenalab-ledger-index" not in headers
 
 
-@given(st.lists(st.lists(st.text(max_size=5), min_size=1, max_size=4), min_size=1, max_size=3))
-def test_tool_calls_survive_however_they_are_cut(calls: list[list[str]]) -> None:
-    received = ToolCalls()
-    joined: dict[int, dict[str, str]] = {}
-    for index, pieces in enumerate(calls):
-        for arguments in pieces:
-            delta = {
-                "index": index,
-                "id": f"call_{index}",
-                "type": "function",
-                "function": {"name": "f", "arguments": arguments},
-            }
-            for fresh in received.add(json.dumps([delta])):
-                seen = joined.setdefault(fresh["index"], {"id": "", "name": "", "arguments": ""})
-                seen["id"] += fresh.get("id", "")
-                seen["name"] += fresh["function"].get("name", "")
-                seen["arguments"] += fresh["function"]["arguments"]
-    wanted = [
-        {"id": f"call_{n}", "name": "f", "arguments": "".join(pieces)}
-        for n, pieces in enumerate(calls)
+def test_a_call_of_a_custom_tool_is_told_piece_by_piece_and_whole() -> None:
+    answer = _answer(pb.ROUTE_PROVIDER)
+    begun = {"index": 0, "id": "c", "type": "custom", "custom": {"name": "shell", "input": "l"}}
+    more = {"index": 0, "custom": {"input": "s"}}
+    for delta in (begun, more):
+        assert answer.take(pb.TextDelta(tool_calls_json=json.dumps([delta]))) == {
+            "tool_calls": [delta]
+        }
+    finished = pb.AnswerFinished(finish_reason="tool_calls")
+    message = completion(answer, finished, USAGE, [])["choices"][0]["message"]
+    assert message["tool_calls"] == [
+        {"id": "c", "type": "custom", "custom": {"name": "shell", "input": "ls"}}
     ]
-    assert list(joined.values()) == wanted
-    assert [{"id": call["id"], **call["function"]} for call in received.whole()] == wanted
-
-
-@pytest.mark.parametrize("text", ["", "{}x", "[1]", '[{"id": "a"}]', '[{"index": "b"}]', "5"])
-def test_a_malformed_tool_call_is_the_providers_failure(text: str) -> None:
-    with pytest.raises(NotReadyError, match="malformed"):
-        ToolCalls().add(text)
+    assert said_text(answer) == "shell\nls"

@@ -11,7 +11,7 @@ from typing import Any
 from arenalab.api.ensemble.v1 import ensemble_service_pb2 as pb
 from arenalab.ensemble.guardrails.guarded import Guarded, verdicts
 from arenalab.ensemble.guardrails.guardrail import Guardrail, Stage
-from arenalab.ensemble.tool_calls import ToolCalls
+from arenalab.pieces import ToolCalls
 
 
 class Speech:

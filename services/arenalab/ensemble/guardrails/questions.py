@@ -7,7 +7,7 @@ from typing import Any, Final
 from arenalab.api.ensemble.v1 import ensemble_service_pb2 as pb
 from arenalab.ensemble.guardrails.guarded import Guarded, verdicts
 from arenalab.ensemble.guardrails.guardrail import Guardrail, Stage
-from arenalab.ensemble.tool_calls import characters
+from arenalab.pieces import characters
 
 _Place = tuple[dict[str, Any], str]  # an object, and its member that is a text
 

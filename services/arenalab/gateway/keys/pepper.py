@@ -5,15 +5,13 @@ test a guess nor tell whether a key that was found elsewhere belongs to it.
 """
 
 import os
-import secrets
-from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Final, Self
 
 from blake3 import blake3
 
-from arenalab.durable import sync_folder
+from arenalab.durable import create
 from arenalab.mesh import ConfigError, PreconditionError, Reason
 
 PEPPER_BYTES: Final = 32
@@ -61,21 +59,8 @@ def create_pepper(path: Path) -> None:
 
     The file appears whole: of two processes that make it at once, both read the same.
     """
-    if path.exists():
-        return
-    path.parent.mkdir(parents=True, exist_ok=True)
-    draft = path.with_name(f".{path.name}.{secrets.token_hex(8)}")
-    descriptor = os.open(draft, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
-    try:
-        with os.fdopen(descriptor, "wb") as file:
-            file.write(f"{os.urandom(PEPPER_BYTES).hex()}\n".encode())
-            file.flush()
-            os.fsync(file.fileno())
-        with suppress(FileExistsError):  # another process was first
-            os.link(draft, path)
-    finally:
-        draft.unlink()
-    sync_folder(path.parent)
+    if not path.exists():
+        create(path, f"{os.urandom(PEPPER_BYTES).hex()}\n".encode(), mode=0o600)
 
 
 def read_pepper(path: Path) -> Pepper:

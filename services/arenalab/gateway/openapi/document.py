@@ -73,22 +73,19 @@ _HEADERS: Final = {
     "x-request-id": "Of the caller, or made; in every log and in the ledger.",
     "openai-processing-ms": "Time until the response began.",
     "openai-version": "Of the API whose form this is.",
-    "x-arenalab-trace-id": "Of the request's trace, where requests are traced.",
+    "x-arenalab-trace-id": "Of the request's trace, recorded or not.",
+}
+_RETRYING: Final = {
+    "retry-after": "Seconds after which the same request may work.",
+    "retry-after-ms": "The same in milliseconds.",
+    "x-should-retry": "Whether trying again can help; overrules the status.",
 }
 # Of an error, besides: what the SDKs go by.
 _ERROR_HEADERS: Final = {
     401: {"www-authenticate": "How to show a key."},
     405: {"allow": "The methods that the path has."},
-    429: {
-        "retry-after": "Seconds after which the same request may work.",
-        "retry-after-ms": "The same in milliseconds.",
-        "x-should-retry": "Whether trying again can help; overrules the status.",
-    },
-    503: {
-        "retry-after": "Seconds after which the same request may work.",
-        "retry-after-ms": "The same in milliseconds.",
-        "x-should-retry": "Whether trying again can help; overrules the status.",
-    },
+    429: _RETRYING,
+    503: _RETRYING,
 }
 _ANSWER_HEADERS: Final = {
     "x-arenalab-route": "Who answered.",

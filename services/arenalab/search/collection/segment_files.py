@@ -19,6 +19,7 @@ from typing import Any, Final
 import numpy as np
 from blake3 import blake3
 
+from arenalab.durable import sync_folder
 from arenalab.mesh import MeshError
 from arenalab.planning import Engine
 from arenalab.search.collection.segment import Made, Segment
@@ -93,7 +94,7 @@ class SegmentFiles:
         except BaseException:
             shutil.rmtree(making, ignore_errors=True)
             raise
-        _sync(self._root)
+        sync_folder(self._root)
         # Beside what the manifest vouches for: it may change while the folder is served.
         segment.tuning.keep_in(folder)
         return self._load(folder, record, 0)
@@ -179,7 +180,7 @@ class SegmentFiles:
             file.flush()
             os.fsync(file.fileno())
         for parent in {path.parent for path in files} | {folder}:
-            _sync(parent)
+            sync_folder(parent)
 
     def _load(self, folder: Path, record: Record, log_begins: int) -> Loaded:
         manifest = _read_manifest(folder / _MANIFEST)
@@ -282,11 +283,3 @@ def _age_of(folder: Path) -> tuple[int, int]:
     """Returns generation and edition of a folder."""
     _, generation, edition = folder.name.split("-")
     return int(generation), int(edition)
-
-
-def _sync(folder: Path) -> None:
-    descriptor = os.open(folder, os.O_RDONLY)
-    try:
-        os.fsync(descriptor)
-    finally:
-        os.close(descriptor)

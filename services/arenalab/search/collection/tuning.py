@@ -6,9 +6,10 @@ import threading
 from pathlib import Path
 from typing import Final, Self
 
+from arenalab.durable import sync_folder
 from arenalab.planning import UNREACHABLE
 from arenalab.planning.recall import harder
-from arenalab.search.index.files import replace_file, sync_folder
+from arenalab.search.index.files import replace_file
 
 _logger = logging.getLogger(__name__)
 

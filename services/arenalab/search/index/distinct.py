@@ -16,9 +16,10 @@ from weakref import WeakKeyDictionary
 import numpy as np
 import numpy.typing as npt
 
+from arenalab.durable import sync_folder
 from arenalab.planning import Engine
 from arenalab.search.index.equal_rows import EqualRows
-from arenalab.search.index.files import IndexFileError, replace_file, sync_folder
+from arenalab.search.index.files import IndexFileError, replace_file
 from arenalab.search.index.protocol import Effort, FloatArray, Nearest, VectorIndex, check_form
 from arenalab.search.index.searching import Searching
 from arenalab.search.index.selection import IntArray, Selection

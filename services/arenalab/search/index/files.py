@@ -13,6 +13,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any, Final
 
+from arenalab.durable import sync_folder
 from arenalab.planning import Engine
 from arenalab.search.index.protocol import FloatArray, check_form
 from arenalab.vectors import load_faiss
@@ -161,15 +162,6 @@ def replace_file(path: Path, write: Callable[[str], None]) -> None:
     except BaseException:
         making.unlink(missing_ok=True)
         raise
-
-
-def sync_folder(folder: Path) -> None:
-    """Makes the names in a folder outlast a crash."""
-    descriptor = os.open(folder, os.O_RDONLY)
-    try:
-        os.fsync(descriptor)
-    finally:
-        os.close(descriptor)
 
 
 def _write_text(path: str, text: str) -> None:

@@ -1,11 +1,11 @@
 """What a segment is called: by search, on the server, and in the folder it was saved to."""
 
 import json
-import os
 from hashlib import blake2b
 from pathlib import Path
 from typing import Any, Final, NamedTuple
 
+from arenalab.durable import replace
 from arenalab.planning import Engine
 from arenalab.search.index.files import IndexFileError
 
@@ -69,17 +69,7 @@ class Marker(NamedTuple):
             "size": self.size,
             "dimension": self.dimension,
         }
-        making = folder / f"{_MARKER}.making"
-        with making.open("w") as file:
-            json.dump(about, file)
-            file.flush()
-            os.fsync(file.fileno())
-        making.replace(folder / _MARKER)
-        descriptor = os.open(folder, os.O_RDONLY)
-        try:
-            os.fsync(descriptor)  # the renaming
-        finally:
-            os.close(descriptor)
+        replace(folder / _MARKER, json.dumps(about).encode())
 
     @classmethod
     def read(cls, folder: Path) -> "Marker":
