@@ -1,6 +1,6 @@
 """The planner beside a real search: what it counts is what is found, and its plans run."""
 
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncIterator
 from contextlib import AsyncExitStack
 from dataclasses import replace
 from pathlib import Path
@@ -17,7 +17,6 @@ from arenalab.api.search.v1 import search_service_pb2_grpc as pb_grpc
 from arenalab.mesh import InvalidInputError, Telemetry, address_of, connect
 from arenalab.planner.config import PlannerConfig
 from arenalab.planner.wiring import running_planner
-from arenalab.search.embedder.factory import open_embedder
 from arenalab.search.embedder.protocol import Embedder
 from arenalab.testing.datasets import write_version
 from arenalab.testing.spans import make_span
@@ -32,13 +31,6 @@ class Both(NamedTuple):
     planner: "planner_grpc.PlannerServiceAsyncStub"
     search: "pb_grpc.SearchServiceAsyncStub"
     vector: bytes
-
-
-@pytest.fixture(scope="module")
-def embedder() -> Iterator[Embedder]:
-    opened = open_embedder()
-    yield opened
-    opened.close()
 
 
 @pytest.fixture

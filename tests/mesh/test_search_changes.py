@@ -1,8 +1,7 @@
 """Spans that are changed while they are served."""
 
-from collections.abc import AsyncIterator, Awaitable, Iterator
 from dataclasses import replace
-from pathlib import Path
+from typing import TYPE_CHECKING
 
 import pytest
 
@@ -11,24 +10,13 @@ from arenalab.api.search.v1 import search_service_pb2 as pb
 from arenalab.api.search.v1 import search_service_pb2_grpc as pb_grpc
 from arenalab.atomic import to_proto
 from arenalab.mesh import InvalidInputError, NotFoundError, PreconditionError, Reason
-from arenalab.search.embedder.factory import open_embedder
-from arenalab.search.embedder.protocol import Embedder
 from arenalab.testing.spans import make_span
 from tests.mesh.search_desk import BALANCE, CARD, FLIGHT, SPANS, WEATHER, Desk
 
+if TYPE_CHECKING:
+    from collections.abc import AsyncIterator, Awaitable
+
 UNKNOWN = "01890000-0000-7000-8000-000000000000"
-
-
-@pytest.fixture(scope="module")
-def embedder() -> Iterator[Embedder]:
-    opened = open_embedder()
-    yield opened
-    opened.close()
-
-
-@pytest.fixture
-def desk(tmp_path: Path, embedder: Embedder) -> Desk:
-    return Desk(tmp_path, embedder)
 
 
 @pytest.fixture

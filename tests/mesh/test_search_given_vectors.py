@@ -1,6 +1,6 @@
 """Spans that are added with vectors of their own."""
 
-from collections.abc import AsyncIterator, Iterator, Sequence
+from collections.abc import AsyncIterator, Sequence
 from pathlib import Path
 
 import numpy as np
@@ -10,24 +10,11 @@ from arenalab.api.search.v1 import search_service_pb2 as pb
 from arenalab.api.search.v1 import search_service_pb2_grpc as pb_grpc
 from arenalab.atomic import Span, to_proto
 from arenalab.mesh import InvalidInputError, PreconditionError, Reason
-from arenalab.search.embedder.factory import open_embedder
-from arenalab.search.embedder.protocol import Embedder, Vectors
+from arenalab.search.embedder.protocol import Vectors
 from arenalab.testing.spans import make_span
 from tests.mesh.search_desk import BALANCE, CARD, SPANS, Desk
 
 NEW = [make_span(f"What is behind door {number}?", "a goat") for number in range(3)]
-
-
-@pytest.fixture(scope="module")
-def embedder() -> Iterator[Embedder]:
-    opened = open_embedder()
-    yield opened
-    opened.close()
-
-
-@pytest.fixture
-def desk(tmp_path: Path, embedder: Embedder) -> Desk:
-    return Desk(tmp_path, embedder)
 
 
 @pytest.fixture

@@ -1,8 +1,7 @@
 """Hits ordered by words, age, quality and diversity, beside the similarity of vectors."""
 
-from collections.abc import AsyncIterator, Iterator
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import pytest
 
@@ -11,10 +10,12 @@ from arenalab.api.search.v1 import search_service_pb2 as pb
 from arenalab.api.search.v1 import search_service_pb2_grpc as pb_grpc
 from arenalab.atomic import to_proto
 from arenalab.mesh import InvalidInputError
-from arenalab.search.embedder.factory import open_embedder
 from arenalab.search.embedder.protocol import Embedder
 from arenalab.testing.spans import make_span
 from tests.mesh.search_desk import Desk
+
+if TYPE_CHECKING:
+    from collections.abc import AsyncIterator
 
 CODE = make_span("What does E-4711 mean?", "the filter is clogged", domain="errors", quality=20)
 OTHER = make_span("What does the error mean?", "it depends", domain="errors", quality=95)
@@ -23,13 +24,6 @@ OLD = make_span(
 )
 NEW = make_span("When will the shop open?", "at eight", domain="shop", quality=50)
 AGAIN = make_span("When does the shop open today?", "at nine today", domain="shop", quality=50)
-
-
-@pytest.fixture(scope="module")
-def embedder() -> Iterator[Embedder]:
-    opened = open_embedder()
-    yield opened
-    opened.close()
 
 
 @pytest.fixture

@@ -1,7 +1,7 @@
 """Revisions of collections: other ones after every change, the same ones without."""
 
 import shutil
-from collections.abc import Awaitable, Callable, Iterator
+from collections.abc import Awaitable, Callable
 from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -12,8 +12,6 @@ from arenalab.api.search.v1 import search_service_pb2 as pb
 from arenalab.atomic import Span, to_proto
 from arenalab.mesh import NotFoundError, NotReadyError, PreconditionError, Reason, Telemetry
 from arenalab.mesh import scope_for as scope
-from arenalab.search.embedder.factory import open_embedder
-from arenalab.search.embedder.protocol import Embedder
 from arenalab.sharding import connect_search
 from tests.mesh.search_desk import BALANCE, CARD, FLIGHT, SPANS, WEATHER, Desk
 from tests.mesh.small_shards import Shards
@@ -25,18 +23,6 @@ if TYPE_CHECKING:
     Stub = pb_grpc.SearchServiceAsyncStub
 
 OTHER = "01890000-0000-7000-8000-000000000000"
-
-
-@pytest.fixture(scope="module")
-def embedder() -> Iterator[Embedder]:
-    opened = open_embedder()
-    yield opened
-    opened.close()
-
-
-@pytest.fixture
-def desk(tmp_path: Path, embedder: Embedder) -> Desk:
-    return Desk(tmp_path, embedder)
 
 
 async def revision(search: "Stub", dataset: str = "faq", tenant: str = "default") -> bytes:

@@ -2,9 +2,8 @@
 
 import asyncio
 from collections import Counter
-from collections.abc import AsyncIterator, Awaitable, Iterator
 from dataclasses import replace
-from pathlib import Path
+from typing import TYPE_CHECKING
 
 import numpy as np
 import pytest
@@ -34,23 +33,13 @@ from arenalab.mesh import (
 )
 from arenalab.planner.config import PlannerConfig
 from arenalab.planner.wiring import running_planner
-from arenalab.search.embedder.factory import open_embedder
 from arenalab.search.embedder.protocol import Embedder
 from arenalab.search.wiring import running_search
 from arenalab.testing.spans import make_span
 from tests.mesh.search_desk import BALANCE, CARD, FLIGHT, SPANS, WEATHER, Desk
 
-
-@pytest.fixture(scope="module")
-def embedder() -> Iterator[Embedder]:
-    opened = open_embedder()
-    yield opened
-    opened.close()
-
-
-@pytest.fixture
-def desk(tmp_path: Path, embedder: Embedder) -> Desk:
-    return Desk(tmp_path, embedder)
+if TYPE_CHECKING:
+    from collections.abc import AsyncIterator, Awaitable
 
 
 @pytest.fixture

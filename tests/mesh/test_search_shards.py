@@ -1,6 +1,6 @@
 """Replicas of the real search that serve one shard each, and one that has everything."""
 
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncIterator
 from contextlib import AsyncExitStack
 from dataclasses import replace
 from pathlib import Path
@@ -22,7 +22,6 @@ from arenalab.mesh import (
     Telemetry,
     address_of,
 )
-from arenalab.search.embedder.factory import open_embedder
 from arenalab.search.embedder.protocol import Embedder
 from arenalab.search.wiring import running_search
 from arenalab.sharding import Shard, ShardMap, connect_search
@@ -46,13 +45,6 @@ SPANS: Final = [
     for start in ("What about", "Can you help me with", "I have a question on")
 ]
 QUESTIONS: Final = ("my card is gone", "how do I get to France", "what will the sky be like")
-
-
-@pytest.fixture(scope="module")
-def embedder() -> Iterator[Embedder]:
-    opened = open_embedder()
-    yield opened
-    opened.close()
 
 
 class Cluster:

@@ -1,9 +1,8 @@
 """Vectors in, ids and similarities out: one search a call, or many."""
 
 import asyncio
-from collections.abc import AsyncIterator, Iterator
 from dataclasses import replace
-from pathlib import Path
+from typing import TYPE_CHECKING
 from uuid import UUID
 
 import numpy as np
@@ -14,24 +13,14 @@ from arenalab.api.search.v1 import search_service_pb2 as pb
 from arenalab.api.search.v1 import search_service_pb2_grpc as pb_grpc
 from arenalab.atomic import Span
 from arenalab.mesh import InvalidInputError, Reason
-from arenalab.search.embedder.factory import open_embedder
 from arenalab.search.embedder.protocol import Embedder
 from arenalab.testing.spans import make_span
 from tests.mesh.search_desk import CARD, SPANS, Desk
 
+if TYPE_CHECKING:
+    from collections.abc import AsyncIterator
+
 DOMAINS = ("red", "green", "blue", "rare")
-
-
-@pytest.fixture(scope="module")
-def embedder() -> Iterator[Embedder]:
-    opened = open_embedder()
-    yield opened
-    opened.close()
-
-
-@pytest.fixture
-def desk(tmp_path: Path, embedder: Embedder) -> Desk:
-    return Desk(tmp_path, embedder)
 
 
 @pytest.fixture
